@@ -1,0 +1,212 @@
+"""The Dream-family transformer: Qwen2.5 blocks with bidirectional attention.
+
+Shape suffixes: B batch, T tokens, C context tokens, D model width, H heads, K key/value heads,
+E head dimension, V vocabulary. Parameter names follow the Hugging Face checkpoints, so that a
+state dict loads without renaming.
+
+Two ways through the same weights:
+- `forward(ids_BT)`: logits [B, T, V] as the reference gives them, unshifted;
+- `encode(context)` once, then `denoise(hole, cache)` many times: the context attends to itself
+  only, the hole to the context and to itself. Exact for models trained that way (`mini`), an
+  approximation for the others.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+
+@dataclass(frozen=True)
+class ModelConfig:
+    """The numbers of a checkpoint's config.json that the computation needs."""
+
+    vocab_size: int
+    hidden_size: int
+    intermediate_size: int
+    num_hidden_layers: int
+    num_attention_heads: int
+    num_key_value_heads: int
+    rope_theta: float = 1e6
+    rms_norm_eps: float = 1e-6
+    tie_word_embeddings: bool = False
+    attention_bias: bool = True
+
+    @property
+    def head_dim(self) -> int:
+        return self.hidden_size // self.num_attention_heads
+
+
+#: Keys [B, K, C, E] and values of every layer, for one encoded context.
+Cache = list[tuple[Tensor, Tensor]]
+
+
+def rotary(positions: Tensor, head_dim: int, theta: float) -> tuple[Tensor, Tensor]:
+    """Cosine and sine [B, 1, T, E] of rotary embeddings at integer positions [B, T]."""
+    inverse = theta ** -(torch.arange(0, head_dim, 2, device=positions.device).float() / head_dim)
+    angles = positions[..., None].float() * inverse
+    angles = torch.cat([angles, angles], dim=-1)[:, None]
+    return angles.cos(), angles.sin()
+
+
+def rotate(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
+    """Apply rotary embeddings to [B, heads, T, E] (halves convention)."""
+    left, right = x.chunk(2, dim=-1)
+    return x * cos.to(x.dtype) + torch.cat([-right, left], dim=-1) * sin.to(x.dtype)
+
+
+class RMSNorm(nn.Module):
+    def __init__(self, size: int, eps: float) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.ones(size))
+        self.eps = eps
+
+    def forward(self, x: Tensor) -> Tensor:
+        wide = x.float()
+        wide = wide * torch.rsqrt(wide.pow(2).mean(-1, keepdim=True) + self.eps)
+        return self.weight * wide.to(x.dtype)
+
+
+class Attention(nn.Module):
+    def __init__(self, config: ModelConfig) -> None:
+        super().__init__()
+        d, e = config.hidden_size, config.head_dim
+        self.heads, self.kv_heads, self.head_dim = (
+            config.num_attention_heads,
+            config.num_key_value_heads,
+            e,
+        )
+        self.q_proj = nn.Linear(d, self.heads * e, bias=config.attention_bias)
+        self.k_proj = nn.Linear(d, self.kv_heads * e, bias=config.attention_bias)
+        self.v_proj = nn.Linear(d, self.kv_heads * e, bias=config.attention_bias)
+        self.o_proj = nn.Linear(self.heads * e, d, bias=False)
+
+    def forward(
+        self,
+        x_BTD: Tensor,
+        cos: Tensor,
+        sin: Tensor,
+        mask: Tensor | None,
+        past: tuple[Tensor, Tensor] | None,
+    ) -> tuple[Tensor, tuple[Tensor, Tensor]]:
+        B, T, _ = x_BTD.shape
+        q = self.q_proj(x_BTD).view(B, T, self.heads, -1).transpose(1, 2)
+        k = self.k_proj(x_BTD).view(B, T, self.kv_heads, -1).transpose(1, 2)
+        v = self.v_proj(x_BTD).view(B, T, self.kv_heads, -1).transpose(1, 2)
+        q, k = rotate(q, cos, sin), rotate(k, cos, sin)
+        own = (k, v)
+        if past is not None:
+            k = torch.cat([past[0].expand(B, -1, -1, -1), k], dim=2)
+            v = torch.cat([past[1].expand(B, -1, -1, -1), v], dim=2)
+        groups = self.heads // self.kv_heads
+        if groups > 1:
+            k, v = k.repeat_interleave(groups, dim=1), v.repeat_interleave(groups, dim=1)
+        out = F.scaled_dot_product_attention(q, k, v, attn_mask=mask)
+        return self.o_proj(out.transpose(1, 2).reshape(B, T, -1)), own
+
+
+class MLP(nn.Module):
+    def __init__(self, config: ModelConfig) -> None:
+        super().__init__()
+        d, f = config.hidden_size, config.intermediate_size
+        self.gate_proj = nn.Linear(d, f, bias=False)
+        self.up_proj = nn.Linear(d, f, bias=False)
+        self.down_proj = nn.Linear(f, d, bias=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.down_proj(F.silu(self.gate_proj(x)) * self.up_proj(x))
+
+
+class Block(nn.Module):
+    def __init__(self, config: ModelConfig) -> None:
+        super().__init__()
+        self.self_attn = Attention(config)
+        self.mlp = MLP(config)
+        self.input_layernorm = RMSNorm(config.hidden_size, config.rms_norm_eps)
+        self.post_attention_layernorm = RMSNorm(config.hidden_size, config.rms_norm_eps)
+
+    def forward(
+        self,
+        x: Tensor,
+        cos: Tensor,
+        sin: Tensor,
+        mask: Tensor | None,
+        past: tuple[Tensor, Tensor] | None,
+    ) -> tuple[Tensor, tuple[Tensor, Tensor]]:
+        attended, own = self.self_attn(self.input_layernorm(x), cos, sin, mask, past)
+        x = x + attended
+        return x + self.mlp(self.post_attention_layernorm(x)), own
+
+
+class Trunk(nn.Module):
+    """Embeddings, blocks and the last norm (`model.` in the checkpoints)."""
+
+    def __init__(self, config: ModelConfig) -> None:
+        super().__init__()
+        self.embed_tokens = nn.Embedding(config.vocab_size, config.hidden_size)
+        self.layers = nn.ModuleList(Block(config) for _ in range(config.num_hidden_layers))
+        self.norm = RMSNorm(config.hidden_size, config.rms_norm_eps)
+
+
+class Transformer(nn.Module):
+    """Bidirectional Qwen2.5; `lm_head` shares the embeddings where the config ties them."""
+
+    def __init__(self, config: ModelConfig) -> None:
+        super().__init__()
+        self.config = config
+        self.model = Trunk(config)
+        self.lm_head = nn.Linear(config.hidden_size, config.vocab_size, bias=False)
+        if config.tie_word_embeddings:
+            self.lm_head.weight = self.model.embed_tokens.weight
+
+    @property
+    def device(self) -> torch.device:
+        return self.lm_head.weight.device
+
+    def hidden(
+        self,
+        ids_BT: Tensor,
+        positions_BT: Tensor | None = None,
+        mask: Tensor | None = None,
+        past: Cache | None = None,
+    ) -> tuple[Tensor, Cache]:
+        """Last hidden states [B, T, D] and this call's own keys and values.
+
+        `mask` broadcasts to [B, H, T, C + T]; True where attention is allowed.
+        """
+        if positions_BT is None:
+            positions_BT = torch.arange(ids_BT.shape[1], device=ids_BT.device)[None]
+        cos, sin = rotary(positions_BT, self.config.head_dim, self.config.rope_theta)
+        x = self.model.embed_tokens(ids_BT)
+        own: Cache = []
+        for index, layer in enumerate(self.model.layers):
+            x, kv = layer(x, cos, sin, mask, past[index] if past else None)
+            own.append(kv)
+        return self.model.norm(x), own
+
+    def forward(self, input_ids: Tensor, attention_mask: Tensor | None = None) -> Tensor:
+        """Logits [B, T, V], unshifted. `attention_mask` [B, T] is 1 at tokens, 0 at padding."""
+        positions, mask = None, None
+        if attention_mask is not None and not bool(attention_mask.all()):
+            keep = attention_mask.bool()
+            positions = keep.long().cumsum(-1) - 1
+            positions = positions.masked_fill(~keep, 1)
+            mask = (keep[:, None, :, None] & keep[:, None, None, :])
+        x, _ = self.hidden(input_ids, positions, mask)
+        return self.lm_head(x)
+
+    def encode(self, ids_1C: Tensor, positions_1C: Tensor | None = None) -> Cache:
+        """Keys and values of a context that attends to itself only."""
+        return self.hidden(ids_1C, positions_1C)[1]
+
+    def denoise(self, ids_BT: Tensor, positions_BT: Tensor, cache: Cache, keep_BT: Tensor) -> Tensor:
+        """Hidden states [B, T, D] of holes that see the cached context and themselves.
+
+        `keep_BT` is False at padding.
+        """
+        C = cache[0][0].shape[2]
+        seen = torch.cat([keep_BT.new_ones(len(ids_BT), C), keep_BT], dim=1)
+        return self.hidden(ids_BT, positions_BT, seen[:, None, None, :], cache)[0]

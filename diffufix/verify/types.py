@@ -1,0 +1,48 @@
+"""What is tried and what the tests said of it: `Candidate` and `Verdict`."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+
+class State(StrEnum):
+    """What became of a candidate. `INFRA` says nothing about it and is never a reward."""
+
+    PASS = "pass"
+    FAIL = "fail"
+    ERROR = "error"  # does not import, collect or parse
+    TIMEOUT = "timeout"
+    SUSPICIOUS = "suspicious"  # green, but not by honest means
+    INFRA = "infra"
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """Edited files: relative POSIX path -> whole new text (decoded, newlines as in the file)."""
+
+    files: Mapping[str, str]
+
+    @property
+    def key(self) -> str:
+        """A hash of the content, for deduplication."""
+        digest = hashlib.blake2b(digest_size=16)
+        for path in sorted(self.files):
+            digest.update(path.encode() + b"\0" + self.files[path].encode("utf-8", "surrogateescape"))
+        return digest.hexdigest()
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """The outcome of one candidate; `outcomes` maps test id -> outcome for the tests that ran."""
+
+    state: State
+    outcomes: Mapping[str, str] = field(default_factory=dict)
+    seconds: float = 0.0
+    detail: str = ""  # one line: the first failing test's message, the reason of a suspicion, ...
+
+    @property
+    def passed(self) -> bool:
+        return self.state is State.PASS
