@@ -6,6 +6,7 @@ DiffufixError                 exit 2
 ├── PrerequisiteError         a missing package, interpreter, engine, checkpoint
 ├── CheckpointError           a checkpoint folder that cannot be loaded
 ├── SandboxUnavailable        infrastructure failed; never a verdict about a candidate
+├── StoreError                the log in .diffufix/ cannot be opened or read
 └── ApplyError                the patch could not be written; nothing was changed
 """
 
@@ -40,6 +41,10 @@ class CheckpointError(DiffufixError):
 
 
 class SandboxUnavailable(DiffufixError):
+    pass
+
+
+class StoreError(DiffufixError):
     pass
 
 

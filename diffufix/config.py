@@ -1,0 +1,203 @@
+"""Settings of one invocation: command line > environment > pyproject.toml > defaults.
+
+Reads the environment (`DIFFUFIX_*`) and `[tool.diffufix]` of the nearest parent pyproject.toml;
+writes nothing. Unknown keys are errors that name the nearest known one.
+"""
+
+from __future__ import annotations
+
+import difflib
+import os
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+from typing import Any
+
+from diffufix.errors import UsageError
+
+SANDBOXES = ("local", "docker", "e2b")
+ENV_PREFIX = "DIFFUFIX_"
+#: Variables that diffufix sets for its own child processes; never settings.
+PRIVATE_ENV_PREFIX = "DIFFUFIX_INTERNAL_"
+#: Files that mark the folder pytest would take as its root, in its order of precedence.
+ROOT_MARKERS = ("pytest.ini", ".pytest.ini", "pyproject.toml", "tox.ini", "setup.cfg", "setup.py")
+
+_TRUE = frozenset({"1", "true", "yes", "on"})
+_FALSE = frozenset({"0", "false", "no", "off"})
+
+
+def _option(default: Any, **rules: Any) -> Any:
+    """A setting that environment and pyproject.toml may give; `rules` bound its values."""
+    return field(default=default, metadata={"option": True, **rules})
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What the user asked for. Units: seconds. Paths in `pytest_args` are relative to `root`."""
+
+    root: Path
+    pytest_args: tuple[str, ...] = ()
+    #: The project's interpreter; empty: the active venv, `.venv`, then our own.
+    python: str = _option("")
+    #: `mini`, a checkpoint folder or a hub name; empty: `mini` on a CPU, DiffuCoder on a GPU.
+    model: str = _option("")
+    #: A LoRA adapter folder on top of the model; empty: none.
+    adapter: str = _option("")
+    #: `auto`, `cpu`, `cuda`, `cuda:1`, ...
+    device: str = _option("auto")
+    sandbox: str = _option("local", choices=SANDBOXES)
+    #: Seconds that the search may take, from the first test run to the last candidate.
+    budget: float = _option(60.0, above=0.0)
+    #: At most this many candidates are run; 0: as many as the budget allows.
+    candidates: int = _option(0, least=0)
+    #: Processes that run candidates at once; 0: one per core.
+    workers: int = _option(0, least=0)
+    seed: int = _option(0, least=0)
+    apply: bool = _option(False)
+    #: With `apply`: write although the target files have uncommitted changes.
+    force: bool = _option(False)
+    json: bool = _option(False)
+    verbose: bool = _option(False)
+
+    def __post_init__(self) -> None:
+        for item in fields(self):
+            if item.metadata.get("option"):
+                _check(item.name, getattr(self, item.name), item.metadata)
+
+
+def load_settings(
+    cwd: Path,
+    pytest_args: tuple[str, ...] = (),
+    overrides: Mapping[str, Any] | None = None,
+    environ: Mapping[str, str] | None = None,
+) -> Settings:
+    """The settings in force for a command started in `cwd`.
+
+    `overrides` come from the command line; a value of None means "not given".
+    Raises UsageError for unknown keys and values out of range.
+    """
+    cwd = cwd.resolve()
+    root = find_root(cwd)
+    values = read_pyproject(cwd)
+    values |= read_environment(os.environ if environ is None else environ)
+    values |= {key: value for key, value in (overrides or {}).items() if value is not None}
+    return Settings(root=root, pytest_args=relocate(pytest_args, cwd, root), **values)
+
+
+def find_root(cwd: Path) -> Path:
+    """The project's root: the nearest parent with a pytest or packaging file, else with .git."""
+    parents = [cwd, *cwd.parents]
+    for folder in parents:
+        if any((folder / name).is_file() for name in ROOT_MARKERS):
+            return folder
+    for folder in parents:
+        if (folder / ".git").exists():
+            return folder
+    return cwd
+
+
+def relocate(args: tuple[str, ...], cwd: Path, root: Path) -> tuple[str, ...]:
+    """Pytest arguments given in `cwd` as they read from `root`; node ids keep their `::` part."""
+    if cwd == root:
+        return args
+    return tuple(_relocate_one(arg, cwd, root) for arg in args) or (_posix(cwd, root),)
+
+
+def _relocate_one(arg: str, cwd: Path, root: Path) -> str:
+    name, separator, rest = arg.partition("::")
+    if not name or name.startswith("-") or not (cwd / name).exists():
+        return arg
+    return _posix((cwd / name).resolve(), root) + separator + rest
+
+
+def _posix(path: Path, root: Path) -> str:
+    return path.relative_to(root).as_posix() if path.is_relative_to(root) else str(path)
+
+
+def read_pyproject(cwd: Path) -> dict[str, Any]:
+    """`[tool.diffufix]` of the nearest pyproject.toml at or above `cwd`; empty without one."""
+    for folder in (cwd, *cwd.parents):
+        path = folder / "pyproject.toml"
+        if path.is_file():
+            break
+    else:
+        return {}
+    try:
+        table = tomllib.loads(path.read_text(encoding="utf-8")).get("tool", {}).get("diffufix", {})
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise UsageError(f"{path} cannot be read: {error}", "Correct the file.") from error
+    values = {}
+    for key, value in table.items():
+        name = key.replace("-", "_")
+        option = _known(name, f"`{key}` in [tool.diffufix] of {path}")
+        values[name] = _convert(name, value, option.default, f"`{key}` in {path}")
+    return values
+
+
+def read_environment(environ: Mapping[str, str]) -> dict[str, Any]:
+    """Settings from `DIFFUFIX_*`; a variable that is set but empty counts as not set."""
+    values = {}
+    for variable, text in environ.items():
+        if not variable.startswith(ENV_PREFIX) or variable.startswith(PRIVATE_ENV_PREFIX):
+            continue
+        if not text:
+            continue
+        name = variable.removeprefix(ENV_PREFIX).lower()
+        option = _known(name, f"the environment variable {variable}", ENV_PREFIX)
+        values[name] = _convert(name, text, option.default, variable)
+    return values
+
+
+def option_names() -> tuple[str, ...]:
+    """The settings that environment and pyproject.toml may give."""
+    return tuple(item.name for item in fields(Settings) if item.metadata.get("option"))
+
+
+def _known(name: str, where: str, prefix: str = "") -> Any:
+    for item in fields(Settings):
+        if item.name == name and item.metadata.get("option"):
+            return item
+    shown = [prefix + known.upper() if prefix else known for known in option_names()]
+    wanted = prefix + name.upper() if prefix else name
+    near = difflib.get_close_matches(wanted, shown, n=1, cutoff=0.0)
+    raise UsageError(
+        f"diffufix does not know {where}.",
+        f"Did you mean `{near[0]}`? Known: {', '.join(shown)}.",
+    )
+
+
+def _convert(name: str, value: Any, default: Any, where: str) -> Any:
+    """`value` as the type of `default`; text is parsed, as the environment has only text."""
+    kind = type(default)
+    if kind is bool and isinstance(value, str) and value.lower() in _TRUE | _FALSE:
+        return value.lower() in _TRUE
+    if kind in (int, float) and isinstance(value, (int, float, str)) and type(value) is not bool:
+        try:
+            number = float(value)
+        except ValueError:
+            number = float("nan")
+        if kind is float and number == number:
+            return number
+        if kind is int and number.is_integer():
+            return int(number)
+    if type(value) is kind:
+        return value
+    raise UsageError(f"{where} must be {_NOUNS[kind]}, not {value!r}.", f"Correct `{name}`.")
+
+
+_NOUNS = {bool: "true or false", int: "a whole number", float: "a number", str: "text"}
+
+
+def _check(name: str, value: Any, rules: Mapping[str, Any]) -> None:
+    choices = rules.get("choices")
+    if choices and value not in choices:
+        near = difflib.get_close_matches(str(value), choices, n=1, cutoff=0.0)[0]
+        raise UsageError(
+            f"`{name}` cannot be {value!r}.",
+            f"Did you mean `{near}`? It is one of {', '.join(choices)}.",
+        )
+    if "above" in rules and not rules["above"] < value < float("inf"):
+        raise UsageError(f"`{name}` must be above {rules['above']:g}, not {value}.")
+    if "least" in rules and value < rules["least"]:
+        raise UsageError(f"`{name}` must be at least {rules['least']}, not {value}.")

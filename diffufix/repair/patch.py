@@ -1,0 +1,130 @@
+"""Patches as values: reading sources as Python does, unified diffs, edit sizes. Writes nothing."""
+
+from __future__ import annotations
+
+import difflib
+import io
+import re
+import tokenize
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from diffufix.errors import ProjectError
+from diffufix.repair.types import Edit, Patch
+
+CONTEXT_LINES = 3
+_NO_NEWLINE = "\n\\ No newline at end of file\n"
+_TOKEN = re.compile(r"\w+|\s+|[^\w\s]")
+
+
+@dataclass(frozen=True)
+class Source:
+    """A source file as text, with what is needed to write it back the same."""
+
+    text: str  # newlines as in the file, without a byte order mark
+    encoding: str  # "utf-8-sig" stands for UTF-8 with a byte order mark
+
+    def encode(self, text: str) -> bytes:
+        """The bytes of `text` in this file's encoding. Raises UnicodeEncodeError."""
+        return text.encode(self.encoding)
+
+
+def decode_source(data: bytes, name: str = "<source>") -> Source:
+    """Decode as Python would: byte order mark, PEP 263 cookie, else UTF-8.
+
+    Raises ProjectError for bytes that do not fit the encoding the file declares.
+    """
+    try:
+        encoding, _ = tokenize.detect_encoding(io.BytesIO(data).readline)
+        return Source(data.decode(encoding), encoding)
+    except (SyntaxError, UnicodeDecodeError, LookupError) as error:
+        raise ProjectError(
+            f"{name} cannot be decoded: {error}",
+            "Save it as UTF-8, or name its encoding in a `# -*- coding: ... -*-` line.",
+        ) from error
+
+
+def read_source(path: Path) -> Source:
+    """Read a Python source file. Raises ProjectError if it cannot be read or decoded."""
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        raise ProjectError(f"{path} cannot be read: {error.strerror}.") from error
+    return decode_source(data, str(path))
+
+
+def make_patch(originals: Mapping[str, str], files: Mapping[str, str]) -> Patch:
+    """The patch that turns `originals` into `files`, both relative path -> text."""
+    edits = tuple(
+        Edit(path, originals[path], files[path])
+        for path in sorted(files)
+        if files[path] != originals[path]
+    )
+    diff = "".join(unified_diff(edit.path, edit.original, edit.new) for edit in edits)
+    return Patch(edits, diff, sum(edit_size(edit.original, edit.new) for edit in edits))
+
+
+def unified_diff(path: str, old: str, new: str) -> str:
+    """A unified diff that `git apply` and `patch -p1` take; empty for equal texts."""
+    before, after = _lines(old), _lines(new)
+    head, tail = _common_ends(before, after)
+    if head == len(before) == len(after):
+        return ""
+    start = max(0, head - CONTEXT_LINES)
+    keep = max(0, tail - CONTEXT_LINES)
+    before, after = before[start : len(before) - keep], after[start : len(after) - keep]
+    matcher = difflib.SequenceMatcher(None, before, after, autojunk=False)
+    suffix = "\t" if " " in path else ""
+    out = [f"--- a/{path}{suffix}\n", f"+++ b/{path}{suffix}\n"]
+    for group in matcher.get_grouped_opcodes(CONTEXT_LINES):
+        (_, i1, _, j1, _), (_, _, i2, _, j2) = group[0], group[-1]
+        out.append(f"@@ -{_range(start + i1, i2 - i1)} +{_range(start + j1, j2 - j1)} @@\n")
+        for tag, a1, a2, b1, b2 in group:
+            if tag == "equal":
+                out += [_marked(" ", line) for line in before[a1:a2]]
+                continue
+            out += [_marked("-", line) for line in before[a1:a2]]
+            out += [_marked("+", line) for line in after[b1:b2]]
+    return "".join(out)
+
+
+def edit_size(old: str, new: str) -> int:
+    """Tokens removed plus tokens added: words and punctuation marks, without white space."""
+    before, after = _lines(old), _lines(new)
+    head, tail = _common_ends(before, after)
+    old_tokens, new_tokens = (
+        _TOKEN.findall("".join(lines[head : len(lines) - tail])) for lines in (before, after)
+    )
+    matcher = difflib.SequenceMatcher(None, old_tokens, new_tokens, autojunk=False)
+    changed = [
+        token
+        for tag, a1, a2, b1, b2 in matcher.get_opcodes()
+        if tag != "equal"
+        for token in (*old_tokens[a1:a2], *new_tokens[b1:b2])
+    ]
+    return sum(not token.isspace() for token in changed) or int(bool(changed))
+
+
+def _lines(text: str) -> list[str]:
+    """Lines with their ends, cut at line feeds only, as diff tools do."""
+    lines = text.split("\n")
+    return [line + "\n" for line in lines[:-1]] + ([lines[-1]] if lines[-1] else [])
+
+
+def _common_ends(before: list[str], after: list[str]) -> tuple[int, int]:
+    """How many lines the two share at the start, and of the rest at the end."""
+    limit = min(len(before), len(after))
+    head = next((i for i in range(limit) if before[i] != after[i]), limit)
+    limit -= head
+    tail = next((i for i in range(limit) if before[-1 - i] != after[-1 - i]), limit)
+    return head, tail
+
+
+def _range(start: int, length: int) -> str:
+    first = start + 1 if length else start  # an empty range names the line before it
+    return str(first) if length == 1 else f"{first},{length}"
+
+
+def _marked(mark: str, line: str) -> str:
+    return mark + (line if line.endswith("\n") else line + _NO_NEWLINE)

@@ -1,0 +1,81 @@
+"""What a repair hands back: `Patch` and `RepairResult`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+from diffufix.localize.types import Suspect
+
+
+@dataclass(frozen=True)
+class Edit:
+    """One file before and after; texts are decoded, newlines as in the file."""
+
+    path: str  # relative to the project root, POSIX style
+    original: str
+    new: str
+
+
+@dataclass(frozen=True)
+class Patch:
+    """A change of the project. `diff` is unified, git style; `diffufix.repair.patch` makes it."""
+
+    edits: tuple[Edit, ...]
+    diff: str
+    edit_size: int  # tokens removed plus tokens added
+
+    @property
+    def files(self) -> dict[str, str]:
+        """Relative path -> whole new text."""
+        return {edit.path: edit.new for edit in self.edits}
+
+
+class Status(StrEnum):
+    """How a repair ended."""
+
+    REPAIRED = "repaired"
+    NOTHING_FAILING = "nothing-failing"
+    NOT_REPAIRED = "not-repaired"
+    INTERRUPTED = "interrupted"
+
+
+EXIT_CODES = {
+    Status.REPAIRED: 0,
+    Status.NOTHING_FAILING: 0,
+    Status.NOT_REPAIRED: 1,
+    Status.INTERRUPTED: 130,
+}
+
+
+@dataclass(frozen=True)
+class RepairResult:
+    """The outcome of one `repair`, as shown, logged and written as JSON.
+
+    `patch` may be there with NOT_REPAIRED: it turns `turned_green` green and breaks nothing, yet
+    `still_red` remain. A patch here was always confirmed by a run of the whole suite.
+    """
+
+    status: Status
+    patch: Patch | None = None
+    turned_green: tuple[str, ...] = ()  # test ids, red before and green with the patch
+    still_red: tuple[str, ...] = ()
+    alternatives: tuple[str, ...] = ()  # diffs of other patches that pass, best first
+    tried: int = 0  # candidates run
+    generated: int = 0  # fills sampled, duplicates and unparsable ones included
+    seconds: float = 0.0
+    tests: int = 0  # in the suite
+    suspects: tuple[Suspect, ...] = ()
+    states: Mapping[str, int] = field(default_factory=dict)  # verdict state -> candidates
+    model: str = ""
+    model_hash: str = ""
+    run_id: int | None = None  # in the log of .diffufix/
+    applied: bool = False
+    message: str = ""  # one sentence on what happened
+    hint: str = ""  # the next step
+    warnings: tuple[str, ...] = ()
+
+    @property
+    def exit_code(self) -> int:
+        return EXIT_CODES[self.status]
