@@ -1,0 +1,269 @@
+"""The log of every run: what was masked, what was sampled, what the tests said.
+
+Writes `.diffufix/log.sqlite` of the project (WAL). Rows are collected and written in one
+transaction about four times a second, so a kill loses at most the last moment and never the
+database. The log must never stop a repair: once a write fails, `warning` says why and the rest
+is kept in memory or dropped.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import sqlite3
+import threading
+import time
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, is_dataclass
+from pathlib import Path
+from typing import Any
+
+import diffufix
+from diffufix.errors import StoreError
+from diffufix.localize.types import Suspect
+from diffufix.store.folder import private_folder, private_path
+from diffufix.store.schema import migrate
+from diffufix.verify.types import Verdict
+
+FILE_NAME = "log.sqlite"
+COMMIT_EVERY = 0.25  # seconds
+LOCK_PATIENCE = 2.0  # seconds to wait for another writer
+_COUNTER_BITS = 32
+
+
+def log_path(root: Path) -> Path:
+    """Where a project's log lies; may not exist."""
+    return private_path(root) / FILE_NAME
+
+
+class Store:
+    """A project's log. Ids are integers; every `add_*` returns at once and never raises."""
+
+    def __init__(self, connection: sqlite3.Connection, warning: str = "") -> None:
+        self.connection = connection
+        self.warning = warning  # why the log is not kept, or not complete; empty: all is well
+        self._lock = threading.RLock()
+        self._pending: list[tuple[str, tuple[Any, ...]]] = []
+        self._counters: dict[int, int] = {}
+        self._flushed_at = time.monotonic()
+
+    # --- opening and closing ------------------------------------------------------------------
+
+    @classmethod
+    def open(cls, root: Path) -> Store:
+        """The project's log, or one in memory (with `warning`) where that cannot be had."""
+        try:
+            return cls.open_strictly(root)
+        except StoreError as error:
+            connection = _connect(":memory:")
+            hint = f" {error.hint}" if error.hint else ""
+            return cls(connection, f"{error.message} This run is not logged.{hint}")
+
+    @classmethod
+    def open_strictly(cls, root: Path, create: bool = True) -> Store:
+        """The project's log. Raises StoreError: unwritable, damaged, locked, too new, missing."""
+        path = log_path(root)
+        if not create and not path.is_file():
+            raise StoreError(f"There is no log in {root}.", "`diffufix repair` makes one.")
+        try:
+            private_folder(root)
+            connection = _connect(str(path))
+        except OSError as error:
+            raise StoreError(f"{path.parent} cannot be written: {error.strerror}.") from error
+        except sqlite3.Error as error:
+            raise StoreError(f"The log {path} cannot be used: {error}.", _hint(error)) from error
+        return cls(connection)
+
+    def close(self) -> None:
+        """Write what is pending and close. Calling it twice does no harm."""
+        self.flush()
+        with self._lock, contextlib.suppress(sqlite3.Error):
+            self.connection.close()
+
+    def __enter__(self) -> Store:
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self.close()
+
+    # --- writing ------------------------------------------------------------------------------
+
+    def begin_run(self, settings: Any = None, command: str = "repair") -> int:
+        """A new run; `settings` is a dataclass or mapping. On disk when this returns."""
+        values = asdict(settings) if is_dataclass(settings) else dict(settings or {})  # type: ignore[arg-type]
+        row = (diffufix.__version__, command, _json(values), os.getpid(), time.time())
+        sql = (
+            "INSERT INTO runs (version, command, settings, pid, started_at) VALUES (?, ?, ?, ?, ?)"
+        )
+        with self._lock:
+            try:
+                run_id = self.connection.execute(sql, row).lastrowid
+            except sqlite3.Error as error:
+                self._go_without(error)
+                run_id = self.connection.execute(sql, row).lastrowid
+        assert run_id is not None
+        self._counters[run_id] = 0
+        return run_id
+
+    def set_model(
+        self, run_id: int, name: str, hash: str, adapter: str = "", parameters: int | None = None
+    ) -> None:
+        """Which model the run uses; `hash` is the fingerprint of its weights."""
+        row = (hash, name, adapter)
+        self._put(
+            "INSERT OR IGNORE INTO models (hash, name, adapter, parameters) VALUES (?, ?, ?, ?)",
+            (*row, parameters),
+        )
+        self._put(
+            "UPDATE runs SET model_id = (SELECT id FROM models"
+            " WHERE hash = ? AND name = ? AND adapter = ?) WHERE id = ?",
+            (*row, run_id),
+        )
+
+    def add_suspects(self, run_id: int, suspects: Iterable[Suspect]) -> None:
+        """The ranked suspects, best first; replaces those given before."""
+        self._put("DELETE FROM suspects WHERE run_id = ?", (run_id,))
+        for rank, s in enumerate(suspects, 1):
+            row = (s.path, s.qualname, s.first_line, s.last_line, s.score, s.evidence)
+            self._put("INSERT INTO suspects VALUES (?, ?, ?, ?, ?, ?, ?, ?)", (run_id, rank, *row))
+
+    def add_hole(
+        self,
+        run_id: int,
+        path: str,
+        qualname: str,
+        start: int,
+        end: int,
+        kind: str,
+        suspicion: float = 0.0,
+        original: str = "",
+        context: Any = None,
+    ) -> int:
+        """A hole; `context` is anything JSON holds (prompt, token ids left and right, ...)."""
+        row = (path, qualname, start, end, str(kind), suspicion, original, _json(context))
+        return self._add("holes", run_id, (run_id, *row))
+
+    def add_fill(
+        self,
+        hole_id: int,
+        text: str,
+        token_ids: Sequence[int] | None = None,
+        token_logps: Sequence[float] | None = None,
+        order: Sequence[int] | None = None,
+        logp: float | None = None,
+        score: float | None = None,
+        masks: Any = None,
+    ) -> int:
+        """A fill with its likelihoods under the policy that sampled it."""
+        row = (text, _json(token_ids), _json(token_logps), _json(order), _json(masks), logp, score)
+        return self._add("fills", _run_of(hole_id), (hole_id, *row))
+
+    def add_candidate(
+        self, run_id: int, fill_id: int | None, key: str, diff: str | None = None
+    ) -> int:
+        """A candidate; `fill_id` is None when it combines several fills."""
+        return self._add("candidates", run_id, (run_id, fill_id, key, diff))
+
+    def add_verdict(self, candidate_id: int, verdict: Verdict, stage: str = "screen") -> int:
+        """What the tests said of a candidate; `stage` is `screen` or `confirm`."""
+        row = (str(verdict.state), _json(dict(verdict.outcomes)), verdict.seconds, verdict.detail)
+        return self._add("verdicts", _run_of(candidate_id), (candidate_id, stage, *row))
+
+    def finish_run(
+        self, run_id: int, status: str, summary: Mapping[str, Any] | None = None
+    ) -> None:
+        """The run is over; everything of it is on disk when this returns."""
+        self._put(
+            "UPDATE runs SET status = ?, summary = ?, finished_at = ? WHERE id = ?",
+            (str(status), _json(summary), time.time(), run_id),
+        )
+        self.flush()
+
+    def flush(self) -> None:
+        """Write what is pending in one transaction."""
+        with self._lock:
+            self._flushed_at = time.monotonic()
+            if not self._pending:
+                return
+            rows, self._pending = self._pending, []
+            try:
+                self.connection.execute("BEGIN IMMEDIATE")
+                for sql, values in rows:
+                    self.connection.execute(sql, values)
+                self.connection.execute("COMMIT")
+            except sqlite3.Error as error:
+                with contextlib.suppress(sqlite3.Error):
+                    self.connection.execute("ROLLBACK")
+                if _is_lock(error) and len(rows) < 100_000:
+                    self._pending = rows + self._pending  # another writer: next time
+                else:
+                    self.warning = self.warning or f"The log is incomplete: {error}."
+
+    def _add(self, table: str, run_id: int, row: tuple[Any, ...]) -> int:
+        with self._lock:
+            self._counters[run_id] = self._counters.get(run_id, 0) + 1
+            row_id = run_id << _COUNTER_BITS | self._counters[run_id]
+        marks = ", ".join("?" * (len(row) + 1))
+        self._put(f"INSERT INTO {table} VALUES ({marks})", (row_id, *row))
+        return row_id
+
+    def _put(self, sql: str, values: tuple[Any, ...]) -> None:
+        with self._lock:
+            self._pending.append((sql, tuple(map(_storable, values))))
+            if time.monotonic() - self._flushed_at >= COMMIT_EVERY:
+                self.flush()
+
+    def _go_without(self, error: sqlite3.Error) -> None:
+        """Go on in memory after the database failed."""
+        with contextlib.suppress(sqlite3.Error):
+            self.connection.close()
+        self.connection = _connect(":memory:")
+        self.warning = f"The log cannot be used: {error}. This run is not logged. {_hint(error)}"
+
+
+def _connect(path: str) -> sqlite3.Connection:
+    """A connection that autocommits, with the newest schema."""
+    connection = sqlite3.connect(
+        path, timeout=LOCK_PATIENCE, isolation_level=None, check_same_thread=False
+    )
+    try:
+        connection.row_factory = sqlite3.Row
+        connection.execute("PRAGMA journal_mode = WAL")
+        connection.execute("PRAGMA synchronous = NORMAL")
+        connection.execute("PRAGMA foreign_keys = ON")
+        migrate(connection)
+    except BaseException:
+        connection.close()
+        raise
+    return connection
+
+
+def _run_of(row_id: int) -> int:
+    return row_id >> _COUNTER_BITS
+
+
+def _storable(value: Any) -> Any:
+    """SQLite takes only valid Unicode; a lone surrogate is kept visible instead of failing."""
+    if isinstance(value, str) and not value.isascii():
+        return value.encode("utf-8", "backslashreplace").decode("utf-8")
+    return value
+
+
+def _json(value: Any) -> str | None:
+    return None if value is None else json.dumps(value, default=_plain, separators=(",", ":"))
+
+
+def _plain(value: Any) -> Any:
+    """What JSON does not know: arrays and tensors by `tolist`, the rest by its text."""
+    return value.tolist() if hasattr(value, "tolist") else str(value)
+
+
+def _is_lock(error: sqlite3.Error) -> bool:
+    return isinstance(error, sqlite3.OperationalError) and "locked" in str(error)
+
+
+def _hint(error: sqlite3.Error) -> str:
+    if _is_lock(error):
+        return "Another process holds it: end that one, or wait."
+    return "`diffufix clean` removes it."
