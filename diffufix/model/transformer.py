@@ -194,7 +194,8 @@ class Transformer(nn.Module):
             keep = attention_mask.bool()
             positions = keep.long().cumsum(-1) - 1
             positions = positions.masked_fill(~keep, 1)
-            mask = (keep[:, None, :, None] & keep[:, None, None, :])
+            # Keys only: a row of padding then attends to tokens and stays finite.
+            mask = keep[:, None, None, :]
         x, _ = self.hidden(input_ids, positions, mask)
         return self.lm_head(x)
 
@@ -202,7 +203,9 @@ class Transformer(nn.Module):
         """Keys and values of a context that attends to itself only."""
         return self.hidden(ids_1C, positions_1C)[1]
 
-    def denoise(self, ids_BT: Tensor, positions_BT: Tensor, cache: Cache, keep_BT: Tensor) -> Tensor:
+    def denoise(
+        self, ids_BT: Tensor, positions_BT: Tensor, cache: Cache, keep_BT: Tensor
+    ) -> Tensor:
         """Hidden states [B, T, D] of holes that see the cached context and themselves.
 
         `keep_BT` is False at padding.

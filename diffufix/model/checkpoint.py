@@ -1,0 +1,216 @@
+"""`load_model`: a checkpoint in hub layout becomes a transformer. Reads files, may download.
+
+Only config.json, safetensors and tokenizer files are read; code in a checkpoint is never run.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from diffufix.errors import CheckpointError, PrerequisiteError
+from diffufix.model import hub
+from diffufix.model.family import Family, recognise
+from diffufix.model.tokenizer import Tokenizer, load_tokenizer
+from diffufix.model.transformer import ModelConfig, Transformer
+from diffufix.model.weights import Adapter, fingerprint, read_json, read_tensors, shards
+
+_DAMAGED = "The weights and config.json belong to different checkpoints, or are damaged."
+
+
+class LoadedModel(Transformer):
+    """A transformer with what its checkpoint says beside the weights."""
+
+    family: Family
+    path: Path
+    name: str
+    adapter: Path | None
+    max_context: int  # tokens of canvas that the model was made for
+
+    @cached_property
+    def tokenizer(self) -> Tokenizer:
+        """Raises CheckpointError where the folder holds no usable tokenizer."""
+        return load_tokenizer(self.path)
+
+    @cached_property
+    def banned(self) -> tuple[int, ...]:
+        """Ids that no hole may hold: special and unassigned ones, and those without a text.
+
+        `expand` and `delete` are not in it, the sampler takes them as instructions.
+        """
+        ids = set(self.family.specials)
+        if has_tokenizer(self.path):
+            ids |= set(self.tokenizer.added.values()) | self.tokenizer.unassigned
+            ids |= set(range(len(self.tokenizer), self.config.vocab_size))
+        ids -= {i for i in (self.family.expand, self.family.delete) if i is not None}
+        return tuple(sorted(ids))
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """A hash of config and weights, adapter included, for the log."""
+        files = [self.path / "config.json", *shards(self.path)]
+        if self.adapter is not None:
+            files += [self.adapter / "adapter_config.json"]
+            files += [self.adapter / "adapter_model.safetensors"]
+        return fingerprint(files)
+
+
+def load_model(
+    name: str | Path | None = None,
+    *,
+    device: str | torch.device | None = None,
+    dtype: str | torch.dtype | None = None,
+    adapter: str | Path | None = None,
+    notify: Callable[[str], None] = hub._stderr,
+) -> LoadedModel:
+    """Load a checkpoint: `load_model(name)(input_ids, attention_mask)` gives logits [B, T, V].
+
+    `name` is a folder, `mini` or a hub id (None: `mini`, or the 7B model where CUDA is there).
+    `device` defaults to CUDA where there is one, `dtype` to bfloat16 there and float32 on a CPU.
+    `adapter` is a folder with a LoRA adapter in peft's layout, merged into the weights.
+    Raises CheckpointError (a folder that cannot be loaded) and PrerequisiteError (no such model
+    here, no such device).
+    """
+    name = hub.default_model() if name is None else name
+    where = _device(device)
+    kind = _dtype(dtype, where)
+    folder = hub.locate(name, notify)
+    raw = read_json(folder / "config.json")
+    family = _family(folder, raw, str(name))
+    with torch.device("meta"):
+        model = LoadedModel(_config(raw))
+    lora = Adapter(Path(adapter).expanduser()) if adapter is not None else None
+    model.load_state_dict(_state(model, folder, lora, where, kind), strict=True, assign=True)
+    if model.config.tie_word_embeddings:
+        model.lm_head.weight = model.model.embed_tokens.weight
+    model.family, model.path, model.name = family, folder, str(name)
+    model.adapter = lora.folder if lora else None
+    model.max_context = min(int(raw.get("max_position_embeddings") or 2048), 2048)
+    return model.eval().requires_grad_(False)
+
+
+def has_tokenizer(folder: Path) -> bool:
+    return (folder / "tokenizer.json").is_file() or (folder / "vocab.json").is_file()
+
+
+def _family(folder: Path, raw: Mapping[str, Any], name: str) -> Family:
+    settings = folder / "generation_config.json"
+    family = recognise(
+        raw,
+        load_tokenizer(folder).added if has_tokenizer(folder) else {},
+        generation=read_json(settings) if settings.is_file() else None,
+        name=name,
+    )
+    for key in ("mask", "pad", "bos", "eos", "expand", "delete"):
+        value = getattr(family, key)
+        if value is not None and not 0 <= value < raw.get("vocab_size", 0):
+            raise CheckpointError(
+                f"The {key} token {value} lies outside of the {raw.get('vocab_size')} ids.",
+                "config.json and the tokenizer belong to different checkpoints.",
+            )
+    return family
+
+
+def _config(raw: Mapping[str, Any]) -> ModelConfig:
+    needed = (
+        "vocab_size",
+        "hidden_size",
+        "intermediate_size",
+        "num_hidden_layers",
+        "num_attention_heads",
+    )
+    for key in needed:
+        if not isinstance(raw.get(key), int) or raw[key] <= 0:
+            raise CheckpointError(f"config.json: {key} is {raw.get(key)!r}.", "Fetch it again.")
+    heads = raw["num_attention_heads"]
+    groups = raw.get("num_key_value_heads") or heads
+    rope = raw.get("rope_parameters") or {}
+    scaled = raw.get("rope_scaling") or rope
+    odd = {
+        "hidden_act": raw.get("hidden_act", "silu") != "silu",
+        "rope_scaling": scaled.get("rope_type", scaled.get("type", "default")) != "default",
+        "use_sliding_window": bool(raw.get("use_sliding_window")),
+        "head_dim": raw.get("head_dim", raw["hidden_size"] // heads) * heads != raw["hidden_size"],
+        "num_key_value_heads": heads % groups != 0,
+    }
+    unknown = [key for key, strange in odd.items() if strange]
+    if unknown:
+        raise CheckpointError(
+            f"config.json: {', '.join(f'{key}={raw.get(key)!r}' for key in unknown)} "
+            "is not supported.",
+            "Only Qwen2.5-shaped models with plain rotary embeddings are.",
+        )
+    return ModelConfig(
+        **{key: raw[key] for key in needed},
+        num_key_value_heads=groups,
+        rope_theta=float(raw.get("rope_theta") or rope.get("rope_theta") or 1e4),
+        rms_norm_eps=float(raw.get("rms_norm_eps", 1e-6)),
+        tie_word_embeddings=bool(raw.get("tie_word_embeddings", False)),
+        attention_bias=bool(raw.get("attention_bias", True)),
+    )
+
+
+def _state(
+    model: LoadedModel,
+    folder: Path,
+    adapter: Adapter | None,
+    device: torch.device,
+    dtype: torch.dtype,
+) -> dict[str, torch.Tensor]:
+    """The state dict on its device, one tensor at a time, every name and shape checked."""
+    shapes = {name: tensor.shape for name, tensor in model.state_dict().items()}
+    tied = model.config.tie_word_embeddings
+    state: dict[str, torch.Tensor] = {}
+    for name, tensor in read_tensors(folder):
+        if name.endswith("rotary_emb.inv_freq") or (tied and name == "lm_head.weight"):
+            continue
+        if name not in shapes:
+            raise CheckpointError(f"The checkpoint holds {name}, which the model lacks.", _DAMAGED)
+        if tensor.shape != shapes[name]:
+            raise CheckpointError(
+                f"{name} is {list(tensor.shape)}, config.json asks for {list(shapes[name])}.",
+                _DAMAGED,
+            )
+        if adapter is not None:
+            tensor = adapter.merge(name, tensor)
+        # A copy always: a mapped file that someone rewrites would end the process.
+        state[name] = tensor.to(device=device, dtype=dtype, copy=True)
+    if tied and "model.embed_tokens.weight" in state:
+        state["lm_head.weight"] = state["model.embed_tokens.weight"]
+    missing = sorted(shapes.keys() - state.keys())
+    if missing:
+        raise CheckpointError(
+            f"The checkpoint lacks {len(missing)} tensors, the first is {missing[0]}.", _DAMAGED
+        )
+    if adapter is not None:
+        adapter.finish()
+    return state
+
+
+def _device(device: str | torch.device | None) -> torch.device:
+    if device is None:
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        where = torch.device(device)
+    except RuntimeError as error:
+        raise PrerequisiteError(f"There is no device {device!r}.", "Try cpu or cuda.") from error
+    if where.type == "cuda" and not torch.cuda.is_available():
+        raise PrerequisiteError(
+            "PyTorch finds no CUDA device.", "Use `cpu`, or install a CUDA build of PyTorch."
+        )
+    return where
+
+
+def _dtype(dtype: str | torch.dtype | None, device: torch.device) -> torch.dtype:
+    if dtype is None:
+        return torch.bfloat16 if device.type == "cuda" else torch.float32
+    kind = getattr(torch, dtype, None) if isinstance(dtype, str) else dtype
+    if not isinstance(kind, torch.dtype) or not kind.is_floating_point:
+        raise PrerequisiteError(
+            f"There is no floating dtype {dtype!r}.", "Try float32, bfloat16 or float16."
+        )
+    return kind

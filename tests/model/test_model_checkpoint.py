@@ -1,0 +1,255 @@
+"""Loading checkpoints in hub layout: what must work, and what must be said when it cannot."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+
+from diffufix.errors import CheckpointError, PrerequisiteError
+from diffufix.model import Transformer, load_model
+from diffufix.model.family import Family, recognise
+from diffufix.model.weights import INDEX, SCALE, pack_int8, write_tensors
+from tests.support.checkpoints import make_dream_checkpoint
+
+
+@pytest.fixture(scope="module")
+def original(tmp_path_factory) -> Path:
+    return make_dream_checkpoint(tmp_path_factory.mktemp("hub") / "DiffuCoder-7B-cpGRPO")
+
+
+@pytest.fixture
+def folder(original, tmp_path) -> Path:
+    return Path(shutil.copytree(original, tmp_path / original.name))
+
+
+def edit(path: Path, **changes) -> None:
+    document = json.loads(path.read_text())
+    path.write_text(json.dumps({**document, **changes}))
+
+
+def state_of(folder: Path) -> dict[str, torch.Tensor]:
+    shards = sorted(folder.glob("model-*.safetensors"))
+    return {name: tensor for path in shards for name, tensor in load_file(path).items()}
+
+
+def ids_for(model) -> torch.Tensor:
+    return torch.arange(24).view(2, 12) % model.config.vocab_size
+
+
+def test_loads_in_hub_layout(original):
+    model = load_model(original, device="cpu")
+    assert isinstance(model, Transformer)
+    assert model.lm_head.weight.dtype == torch.float32
+    assert model(ids_for(model)).shape == (2, 12, model.config.vocab_size)
+    assert not model.training
+    assert model.family == Family(
+        name="diffucoder",
+        shift=True,
+        layout="inline",
+        chat="chatml",
+        mask=model.tokenizer.id("<|mask|>"),
+        pad=model.tokenizer.id("<|endoftext|>"),
+        bos=model.tokenizer.id("<|beginoftext|>"),
+        eos=model.tokenizer.id("<|endoftext|>"),
+    )
+    assert load_model(original, device="cpu", dtype="bfloat16").lm_head.weight.dtype == (
+        torch.bfloat16
+    )
+
+
+def test_ids_that_no_hole_may_hold(original):
+    model = load_model(original, device="cpu")
+    banned = set(model.banned)
+    assert set(model.tokenizer.added.values()) <= banned
+    assert set(range(len(model.tokenizer), model.config.vocab_size)) <= banned
+    assert model.tokenizer.id("def") not in banned
+
+
+def test_expanding_checkpoints_are_recognised(tmp_path):
+    model = load_model(
+        make_dream_checkpoint(tmp_path / "DreamOn-v0-7B", expand_delete=True), device="cpu"
+    )
+    family = model.family
+    assert family.name == "dreamon"
+    assert family.chat == "none"
+    assert family.expand == model.tokenizer.id("<|expand|>")
+    assert family.delete == family.eos
+    assert family.delete_reaches_right
+    assert not {family.expand, family.delete} & set(model.banned)
+
+
+def test_padding_changes_nothing_and_is_finite(original):
+    model = load_model(original, device="cpu")
+    ids = ids_for(model)[:1]
+    plain = model(ids)
+    for padded, keep, inside in (
+        ([[0, 0, 0]], [0, 0, 0] + [1] * 12, slice(3, None)),
+        ([[0, 0, 0]], [1] * 12 + [0, 0, 0], slice(0, 12)),
+    ):
+        parts = [torch.tensor(padded), ids] if keep[0] == 0 else [ids, torch.tensor(padded)]
+        logits = model(torch.cat(parts, dim=1), torch.tensor([keep]))
+        assert logits.isfinite().all()
+        torch.testing.assert_close(logits[:, inside], plain, rtol=1e-4, atol=1e-4)
+
+
+def test_one_file_equals_shards(original, tmp_path):
+    whole = tmp_path / "whole"
+    write_tensors(whole, state_of(original))
+    shutil.copy(original / "config.json", whole)
+    one, two = load_model(whole, device="cpu"), load_model(original, device="cpu")
+    assert torch.equal(one(ids_for(one)), two(ids_for(two)))
+    assert one.fingerprint != two.fingerprint  # other files
+    with pytest.raises(CheckpointError, match="no tokenizer"):
+        _ = one.tokenizer
+
+
+def test_fingerprint_follows_the_weights(folder):
+    before = load_model(folder, device="cpu").fingerprint
+    assert before == load_model(folder, device="cpu").fingerprint
+    path = next(folder.glob("model-00001*"))
+    state = load_file(path)
+    name = next(iter(state))
+    save_file({**state, name: state[name] + 1}, path)
+    assert load_model(folder, device="cpu").fingerprint != before
+
+
+def test_tied_embeddings(tmp_path):
+    tied = make_dream_checkpoint(tmp_path / "tied", tie=True)
+    assert not any("lm_head" in name for name in state_of(tied))
+    model = load_model(tied, device="cpu")
+    assert model.lm_head.weight is model.model.embed_tokens.weight
+    edit(tied / "config.json", tie_word_embeddings=False)
+    with pytest.raises(CheckpointError, match=r"lacks 1 tensors.*lm_head"):
+        load_model(tied, device="cpu")
+
+
+def test_int8_rows(original, tmp_path):
+    packed = pack_int8(state_of(original))
+    assert packed["lm_head.weight"].dtype == torch.int8
+    assert "lm_head.weight" + SCALE in packed
+    write_tensors(tmp_path, packed)
+    shutil.copy(original / "config.json", tmp_path)
+    exact = state_of(original)["lm_head.weight"].float()
+    loaded = load_model(tmp_path, device="cpu").lm_head.weight
+    step = exact.abs().amax(dim=1, keepdim=True) / 127
+    assert ((loaded - exact).abs() <= step * 0.51).all()
+
+
+def test_adapter_is_merged(original, tmp_path):
+    base = load_model(original, device="cpu")
+    target = "model.layers.1.self_attn.q_proj"
+    a, b = torch.randn(4, 64), torch.randn(64, 4)
+    config = {"peft_type": "LORA", "r": 4, "lora_alpha": 8, "target_modules": ["q_proj"]}
+    (tmp_path / "adapter_config.json").write_text(json.dumps(config))
+    prefix = f"base_model.model.{target}"
+    matrices = {f"{prefix}.lora_A.weight": a, f"{prefix}.lora_B.weight": b}
+    save_file(matrices, tmp_path / "adapter_model.safetensors")
+    merged = load_model(original, device="cpu", adapter=tmp_path)
+    for (name, before), after in zip(
+        base.state_dict().items(), merged.state_dict().values(), strict=True
+    ):
+        expected = before + 2 * b @ a if name == f"{target}.weight" else before
+        torch.testing.assert_close(after, expected)
+    assert merged.fingerprint != base.fingerprint
+    save_file(
+        {name.replace("layers.1", "layers.9"): t for name, t in matrices.items()},
+        tmp_path / "adapter_model.safetensors",
+    )
+    with pytest.raises(CheckpointError, match="which the model lacks"):
+        load_model(original, device="cpu", adapter=tmp_path)
+
+
+def truncate(folder: Path) -> None:
+    path = next(folder.glob("model-00002*"))
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+
+
+def drop_tensor(folder: Path) -> None:
+    path = next(folder.glob("model-00001*"))
+    state = load_file(path)
+    state.pop(next(iter(state)))
+    save_file(state, path)
+
+
+def stray_tensor(folder: Path) -> None:
+    path = next(folder.glob("model-00001*"))
+    save_file({**load_file(path), "model.extra.weight": torch.ones(1)}, path)
+
+
+BREAKAGES = {
+    "cut short": truncate,
+    "cannot be read|no config": lambda f: (f / "config.json").unlink(),
+    "not JSON": lambda f: (f / "config.json").write_text("{"),
+    "lacks 1 of 2 weight files": lambda f: next(f.glob("model-00001*")).unlink(),
+    "lacks 1 tensors": drop_tensor,
+    "holds model.extra.weight": stray_tensor,
+    "config.json asks for": lambda f: edit(f / "config.json", intermediate_size=96),
+    "lacks 12 tensors": lambda f: edit(f / "config.json", num_hidden_layers=3),
+    "which the model lacks": lambda f: edit(f / "config.json", num_hidden_layers=1),
+    "model_type 'llada'": lambda f: edit(f / "config.json", model_type="llada"),
+    "rope_scaling": lambda f: edit(f / "config.json", rope_scaling={"type": "yarn", "factor": 4}),
+    "hidden_act": lambda f: edit(f / "config.json", hidden_act="gelu"),
+    "hidden_size is None": lambda f: edit(f / "config.json", hidden_size=None),
+    "whether its predictions are shifted": lambda f: edit(f / "config.json", model_type="qwen2"),
+    "lies outside": lambda f: edit(f / "config.json", mask_token_id=10**6),
+    "no weights": lambda f: [p.unlink() for p in [*f.glob("*.safetensors"), f / INDEX]],
+    "tokenizer files .* cannot be read": lambda f: (f / "vocab.json").write_text("[1"),
+    "merges.txt is damaged": lambda f: (f / "merges.txt").write_text("a b c\n"),
+    "two ids": lambda f: (f / "added_tokens.json").write_text('{"<|mask|>": 3}'),
+}
+
+
+@pytest.mark.parametrize("message", BREAKAGES)
+def test_broken_checkpoints_are_named(folder, message):
+    BREAKAGES[message](folder)
+    with pytest.raises(CheckpointError, match=message) as caught:
+        load_model(folder, device="cpu")
+    assert caught.value.hint
+
+
+def test_what_is_not_here(tmp_path, monkeypatch):
+    monkeypatch.setenv("HF_HUB_CACHE", str(tmp_path))
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path))
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
+    said: list[str] = []
+    with pytest.raises(PrerequisiteError, match="not in the local cache") as caught:
+        load_model("apple/DiffuCoder-7B-cpGRPO", device="cpu", notify=said.append)
+    assert "mini" in caught.value.hint
+    assert any("research" in line for line in said)
+    with pytest.raises(PrerequisiteError, match="There is no model"):
+        load_model("no such folder/at/all")
+    with pytest.raises(PrerequisiteError, match="dtype"):
+        load_model(tmp_path, dtype="int8")
+
+
+def test_a_declared_family_decides_alone():
+    own = {"family": "mini", "shift": False, "layout": "aside", "mask": 3, "expand": 4, "delete": 5}
+    family = recognise({"model_type": "whatever", "diffufix": own}, {})
+    assert (family.shift, family.layout, family.prompts) == (False, "aside", "mini")
+    assert family.variable_length
+    assert not family.delete_reaches_right
+    assert recognise({"diffufix": family.as_dict()}, {}) == family
+    for wrong in ({"family": "mini"}, {**own, "shift": 0}, {**own, "layout": "?"}):
+        with pytest.raises(CheckpointError):
+            recognise({"diffufix": wrong}, {})
+
+
+@pytest.mark.parametrize(
+    ("name", "tokens", "title", "chat"),
+    [
+        ("apple/DiffuCoder-7B-cpGRPO", {"<|im_start|>": 7}, "diffucoder", "chatml"),
+        ("apple/DiffuCoder-7B-Base", {"<|im_start|>": 7}, "diffucoder", "none"),
+        ("Dream-org/Dream-Coder-v0-Instruct-7B", {"<|im_start|>": 7}, "dream-coder", "chatml"),
+        ("Dream-org/DreamOn-v0-7B", {"<|im_start|>": 7, "<|expand|>": 8}, "dreamon", "none"),
+        ("somewhere", {}, "dream", "none"),
+    ],
+)
+def test_dream_family_members(name, tokens, title, chat):
+    config = {"model_type": "Dream", "mask_token_id": 5, "eos_token_id": 6}
+    family = recognise(config, tokens, name=name)
+    assert (family.name, family.chat, family.shift) == (title, chat, True)
