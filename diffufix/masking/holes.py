@@ -1,0 +1,155 @@
+"""Holes of a suspect, from fine to coarse, and the splice that fills one.
+
+Order and kinds follow where real one-statement fixes of Python fall (TSSB-3M): names, operators,
+literals, arguments and whole expressions first; then statements, insertions, blocks, the body.
+"""
+
+from __future__ import annotations
+
+import ast
+import keyword
+from collections.abc import Iterator, Mapping
+
+from diffufix.masking.spans import (
+    OPERATORS,
+    FunctionNode,
+    Text,
+    docstring_of,
+    functions,
+    lexical_tokens,
+)
+from diffufix.masking.types import Hole, Kind
+
+MAX_BLOCK = 3  # statements in a block hole
+
+_VALUE_KEYWORDS = frozenset(
+    "and or not in is True False None if else for while return break continue yield elif pass".split()
+)
+
+
+def splice(source: str, hole: Hole, fill: str) -> str:
+    """The source with the hole's span replaced by the fill."""
+    return source[: hole.start] + fill + source[hole.end :]
+
+
+def find_function(tree: ast.Module, qualname: str, first_line: int) -> FunctionNode | None:
+    """The function of that qualified name; of several the one nearest to the line."""
+    named = [node for name, node in functions(tree) if name == qualname]
+    return min(named, key=lambda node: abs(node.lineno - first_line), default=None)
+
+
+def holes(
+    source: str, node: FunctionNode | ast.Module, lines: Mapping[int, float] | None = None
+) -> list[Hole]:
+    """Every hole of a function (or a module's own statements), without duplicates.
+
+    A hole's suspicion is the highest of the lines it touches; without `lines` all are 1.
+    Docstrings are never masked. Raises SyntaxError if the source does not tokenise.
+    """
+    text = Text(source)
+    found: dict[tuple[int, int], Hole] = {}
+    for start, end, kind in _spans(text, node):
+        if (start, end) not in found:
+            found[start, end] = Hole(start, end, kind, _suspicion(text, start, end, lines))
+    return sorted(found.values())
+
+
+def _suspicion(text: Text, start: int, end: int, lines: Mapping[int, float] | None) -> float:
+    if lines is None:
+        return 1.0
+    touched = range(text.line_of(start), text.line_of(max(start, end - 1)) + 1)
+    return max((lines.get(line, 0.0) for line in touched), default=0.0)
+
+
+def _spans(text: Text, node: FunctionNode | ast.Module) -> Iterator[tuple[int, int, Kind]]:
+    statements = _body(node)
+    if not statements:
+        return
+    first = text.span(statements[0])[0]
+    last = text.span(statements[-1])[1]
+    signature = text.span(node)[0] if isinstance(node, FunctionNode) else first
+    docstring = docstring_of(node)
+    documented = text.span(docstring) if docstring else (first, first)
+    for token in lexical_tokens(text):
+        if signature <= token.start and token.end <= last and _is_hole(token.type, token.string):
+            # names of the signature are its interface; only its default values may be wrong
+            default = token.type in ("number", "string") or token.string in ("None", "True", "False")
+            if token.start >= first or (default and not documented[0] <= token.start < documented[1]):
+                yield token.start, token.end, Kind.EXPRESSION
+    for statement in statements:
+        yield from _expressions(text, statement)
+    if isinstance(node, FunctionNode):
+        head = documented[1] if docstring else _header_end(text, signature, first)
+        yield head, head, Kind.INSERTION
+    yield from _statements(text, statements)
+    if isinstance(node, FunctionNode):
+        yield first, last, Kind.BODY
+
+
+def _is_hole(kind: str, string: str) -> bool:
+    if kind == "op":
+        return string in OPERATORS
+    if kind == "name" and keyword.iskeyword(string):
+        return string in _VALUE_KEYWORDS
+    return True
+
+
+def _body(node: FunctionNode | ast.Module) -> list[ast.stmt]:
+    body = node.body[1:] if docstring_of(node) else node.body
+    if isinstance(node, ast.Module):
+        keep = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef, ast.Import, ast.ImportFrom)
+        body = [statement for statement in body if not isinstance(statement, keep)]
+    return list(body)
+
+
+def _expressions(text: Text, statement: ast.stmt) -> Iterator[tuple[int, int, Kind]]:
+    pending: list[ast.AST] = [statement]
+    while pending:
+        node = pending.pop()
+        if isinstance(node, ast.expr | ast.comprehension | ast.keyword | ast.arg):
+            if not isinstance(node, ast.comprehension):
+                yield *text.span(node), Kind.EXPRESSION
+        # positions inside f-strings are not reliable before Python 3.12
+        if not isinstance(node, ast.JoinedStr):
+            pending.extend(ast.iter_child_nodes(node))
+        if isinstance(node, ast.Call) and len(node.args) + len(node.keywords) > 1:
+            arguments = [text.span(child) for child in (*node.args, *node.keywords)]
+            yield min(arguments)[0], max(end for _, end in arguments), Kind.EXPRESSION
+
+
+def _statements(text: Text, body: list[ast.stmt]) -> Iterator[tuple[int, int, Kind]]:
+    for index, statement in enumerate(body):
+        start, end = text.span(statement)
+        inner = [block for block in _blocks(statement) if block]
+        if inner:
+            head = _header_end(text, start, text.span(inner[0][0])[0])
+            yield start, head, Kind.STATEMENT
+            yield head, head, Kind.INSERTION
+            yield start, end, Kind.BLOCK
+        else:
+            yield start, end, Kind.STATEMENT
+        yield end, end, Kind.INSERTION
+        for size in range(2, MAX_BLOCK + 1):
+            if index + size <= len(body):
+                yield start, text.span(body[index + size - 1])[1], Kind.BLOCK
+        for block in inner:
+            yield from _statements(text, block)
+
+
+def _blocks(statement: ast.stmt) -> list[list[ast.stmt]]:
+    found = [getattr(statement, field, []) for field in ("body", "orelse", "finalbody")]
+    found += [handler.body for handler in getattr(statement, "handlers", [])]
+    found += [case.body for case in getattr(statement, "cases", [])]
+    return found
+
+
+def _header_end(text: Text, start: int, body_start: int) -> int:
+    """The end of `if …:` and its like: just behind the colon before the body."""
+    colon = text.source.rfind(":", start, body_start)
+    comment = text.source.rfind("#", start, body_start)
+    if comment > start:
+        line = text.source.rfind("\n", start, comment) + 1
+        candidate = text.source.rfind(":", start, comment)
+        if candidate >= line:
+            colon = candidate
+    return colon + 1 if colon >= 0 else body_start

@@ -1,0 +1,110 @@
+"""Character spans of Python syntax: `ast` positions and lexical tokens as offsets into the text."""
+
+from __future__ import annotations
+
+import ast
+import io
+import re
+import tokenize
+from dataclasses import dataclass
+
+_LINE_END = re.compile(r"\r\n|\r|\n")
+
+#: Operators whose replacement changes what an expression means.
+OPERATORS = frozenset(
+    "+ - * / // % ** @ << >> & | ^ ~ < > <= >= == != += -= *= /= //= %= **= &= |= ^= >>= <<= =".split()
+)
+
+
+class Text:
+    """A source text with the map from (line, column) pairs to character offsets."""
+
+    def __init__(self, source: str) -> None:
+        self.source = source
+        self.starts = [0, *(match.end() for match in _LINE_END.finditer(source))]
+
+    def line_of(self, offset: int) -> int:
+        """The 1-based line of a character offset."""
+        low, high = 0, len(self.starts)
+        while high - low > 1:
+            middle = (low + high) // 2
+            low, high = (middle, high) if self.starts[middle] <= offset else (low, middle)
+        return low + 1
+
+    def at_column(self, line: int, column: int) -> int:
+        """Offset of a 1-based line and a column in characters (as `tokenize` counts)."""
+        return self.starts[line - 1] + column
+
+    def at_byte(self, line: int, column: int) -> int:
+        """Offset of a 1-based line and a column in UTF-8 bytes (as `ast` counts)."""
+        start = self.starts[line - 1]
+        head = self.source[start : start + column]
+        if head.isascii():
+            return start + column
+        rest = self.source[start : self.starts[line] if line < len(self.starts) else None]
+        return start + len(rest.encode("utf-8", "surrogatepass")[:column].decode("utf-8", "ignore"))
+
+    def span(self, node: ast.AST) -> tuple[int, int]:
+        """Start and end offset of a node that has a position."""
+        return (
+            self.at_byte(node.lineno, node.col_offset),  # type: ignore[attr-defined]
+            self.at_byte(node.end_lineno, node.end_col_offset),  # type: ignore[attr-defined]
+        )
+
+
+@dataclass(frozen=True)
+class Token:
+    """A lexical token: its `tokenize` type name, text, and span."""
+
+    type: str
+    string: str
+    start: int
+    end: int
+
+
+def lexical_tokens(text: Text) -> list[Token]:
+    """Names, numbers, strings and operators of a source, in order.
+
+    Raises SyntaxError (or tokenize.TokenError) when the source does not tokenise.
+    """
+    kept = {tokenize.NAME: "name", tokenize.NUMBER: "number", tokenize.STRING: "string", tokenize.OP: "op"}
+    # `tokenize` sees "\r" as no line end; offsets stay right because the length is kept
+    readable = re.sub(r"\r(?!\n)", "\n", text.source)
+    found = []
+    for token in tokenize.generate_tokens(io.StringIO(readable, newline="").readline):
+        if token.type in kept:
+            start, end = text.at_column(*token.start), text.at_column(*token.end)
+            found.append(Token(kept[token.type], token.string, start, end))
+    return found
+
+
+FunctionNode = ast.FunctionDef | ast.AsyncFunctionDef
+
+
+def functions(tree: ast.Module) -> list[tuple[str, FunctionNode]]:
+    """Outermost functions and methods with their qualified names, in source order."""
+    found: list[tuple[str, FunctionNode]] = []
+
+    def visit(body: list[ast.stmt], prefix: str) -> None:
+        for node in body:
+            if isinstance(node, FunctionNode):
+                found.append((prefix + node.name, node))
+            elif isinstance(node, ast.ClassDef):
+                visit(node.body, f"{prefix}{node.name}.")
+            elif isinstance(node, ast.If | ast.Try | ast.With):
+                for field in ("body", "orelse", "finalbody"):
+                    visit(getattr(node, field, []), prefix)
+                for handler in getattr(node, "handlers", []):
+                    visit(handler.body, prefix)
+
+    visit(tree.body, "")
+    return found
+
+
+def docstring_of(node: ast.AST) -> ast.Expr | None:
+    """The docstring statement of a function, class or module."""
+    body = getattr(node, "body", None)
+    if body and isinstance(body[0], ast.Expr) and isinstance(body[0].value, ast.Constant):
+        if isinstance(body[0].value.value, str):
+            return body[0]
+    return None
