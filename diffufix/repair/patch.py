@@ -25,6 +25,11 @@ class Source:
     text: str  # newlines as in the file, without a byte order mark
     encoding: str  # "utf-8-sig" stands for UTF-8 with a byte order mark
 
+    @property
+    def mark(self) -> str:
+        """The byte order mark of the file, if it has one."""
+        return "\ufeff" if self.encoding == "utf-8-sig" else ""
+
     def encode(self, text: str) -> bytes:
         """The bytes of `text` in this file's encoding. Raises UnicodeEncodeError."""
         return text.encode(self.encoding)
@@ -54,15 +59,19 @@ def read_source(path: Path) -> Source:
     return decode_source(data, str(path))
 
 
-def make_patch(originals: Mapping[str, str], files: Mapping[str, str]) -> Patch:
-    """The patch that turns `originals` into `files`, both relative path -> text."""
-    edits = tuple(
-        Edit(path, originals[path], files[path])
-        for path in sorted(files)
-        if files[path] != originals[path]
-    )
-    diff = "".join(unified_diff(edit.path, edit.original, edit.new) for edit in edits)
-    return Patch(edits, diff, sum(edit_size(edit.original, edit.new) for edit in edits))
+def make_patch(originals: Mapping[str, str | Source], files: Mapping[str, str]) -> Patch:
+    """The patch that turns `originals` into `files`, both by relative path.
+
+    With a Source, the diff shows a byte order mark too and so fits the file exactly.
+    """
+    edits, diff = [], ""
+    for path in sorted(files):
+        source = originals[path]
+        old, mark = (source, "") if isinstance(source, str) else (source.text, source.mark)
+        if old != files[path]:
+            edits.append(Edit(path, old, files[path]))
+            diff += unified_diff(path, mark + old, mark + files[path])
+    return Patch(tuple(edits), diff, sum(edit_size(edit.original, edit.new) for edit in edits))
 
 
 def unified_diff(path: str, old: str, new: str) -> str:
