@@ -1,0 +1,480 @@
+"""The local sandbox: bubblewrap where it works, else a process group with limits.
+
+Touches: the scratch tree it is given (and removes at the end), one directory of its own under the
+system's temporary directory, and processes it started. With bubblewrap a command sees the whole
+file system read-only, a private /tmp and /run, no network and only its own processes.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import json
+import os
+import selectors
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from diffufix.errors import PrerequisiteError, SandboxUnavailable
+from diffufix.sandbox.protocol import Capabilities, ExecResult, Limits
+
+#: The only variables of ours that a command may see; everything else could be a secret.
+PASSED_ON = ("PATH", "LANG", "LC_ALL", "LC_CTYPE", "TZ", "TERM", "SYSTEMROOT", "LD_LIBRARY_PATH")
+#: One thread per process: a pool that is forked hangs, and the workers already fill the cores.
+FIXED = {
+    "OMP_NUM_THREADS": "1",
+    "OPENBLAS_NUM_THREADS": "1",
+    "MKL_NUM_THREADS": "1",
+    "PYTHONHASHSEED": "0",
+    "PYTHONNOUSERSITE": "1",
+}
+#: Hidden from a command even for reading, where they exist in the user's home.
+SECRETS = (
+    *(".ssh", ".aws", ".azure", ".gnupg", ".kube", ".docker", ".netrc", ".pypirc", ".npmrc"),
+    *(".git-credentials", ".config/gcloud", ".config/gh", ".password-store", ".mozilla"),
+)
+#: Replaced by empty directories inside bubblewrap; /run holds the sockets of host services.
+HIDDEN = ("/tmp", "/var/tmp", "/run", "/dev/shm")
+MARKER = "DIFFUFIX_SANDBOX"
+
+# sh is everywhere and sets limits without a second interpreter start.
+_LIMITER = (
+    'ulimit -c 0; [ "$1" = - ] || ulimit -t "$1"; [ "$2" = - ] || ulimit -v "$2"; '
+    '[ "$3" = - ] || ulimit -f "$3"; '
+    '[ "$4" = - ] || ulimit -u "$4" 2>/dev/null || ulimit -p "$4" 2>/dev/null; '
+    'shift 4; exec "$@"'
+)
+
+
+@functools.cache
+def bubblewrap_works() -> bool:
+    """Whether `bwrap` is installed and may make namespaces here (some systems forbid it)."""
+    if sys.platform != "linux" or shutil.which("bwrap") is None:
+        return False
+    probe = ["bwrap", "--ro-bind", "/", "/", "--dev", "/dev", "--proc", "/proc"]
+    probe += ["--unshare-pid", "--unshare-net", "--die-with-parent", "true"]
+    try:
+        return subprocess.run(probe, capture_output=True, timeout=10).returncode == 0
+    except (OSError, subprocess.SubprocessError):
+        return False
+
+
+@functools.cache
+def interpreter_paths(python: str) -> tuple[str, ...]:
+    """Directories the interpreter reads: its prefixes and every entry of its sys.path.
+
+    Raises: PrerequisiteError when it does not run.
+    """
+    code = "import sys,json;print(json.dumps([sys.prefix,sys.base_prefix,*sys.path]))"
+    try:
+        answer = subprocess.run(
+            [python, "-c", code], capture_output=True, timeout=60, check=True, cwd="/"
+        )
+        found = json.loads(answer.stdout)
+    except (OSError, subprocess.SubprocessError, ValueError) as error:
+        raise PrerequisiteError(
+            f"the interpreter {python} does not run", "name a working one with --python"
+        ) from error
+    found.append(str(Path(python).absolute().parent))
+    found.append(str(Path(python).resolve().parent.parent))
+    kept = {os.path.realpath(path) for path in found if path} | {path for path in found if path}
+    return tuple(sorted(path for path in kept if os.path.exists(path) and path != "/"))
+
+
+class LocalProcess:
+    """A command in its own session, with pipes; see `sandbox.protocol.Process`."""
+
+    def __init__(self, argv: Sequence[str], cwd: str, env: Mapping[str, str]) -> None:
+        try:
+            self._popen = subprocess.Popen(
+                list(argv),
+                cwd=cwd,
+                env=dict(env),
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+                start_new_session=True,
+                bufsize=0,
+            )
+        except OSError as error:
+            raise SandboxUnavailable(f"cannot start {argv[0]}: {error}") from error
+        self._tail = b""
+        threading.Thread(target=self._drain, daemon=True).start()
+
+    @property
+    def pid(self) -> int:
+        return self._popen.pid
+
+    @property
+    def diagnosis(self) -> str:
+        return self._tail.decode("utf-8", "replace").strip()
+
+    def _drain(self) -> None:
+        assert self._popen.stderr is not None
+        with contextlib.suppress(OSError, ValueError):
+            while data := self._popen.stderr.read(4096):
+                self._tail = (self._tail + data)[-4096:]
+
+    def send(self, data: bytes) -> None:
+        assert self._popen.stdin is not None
+        view = memoryview(data)
+        try:
+            while view:
+                view = view[self._popen.stdin.write(view) :]
+        except (OSError, ValueError) as error:
+            raise SandboxUnavailable("the process in the sandbox is gone") from error
+
+    def receive(self, size: int, timeout: float | None = None) -> bytes:
+        assert self._popen.stdout is not None
+        deadline = None if timeout is None else time.monotonic() + timeout
+        chunks: list[bytes] = []
+        with selectors.DefaultSelector() as selector:
+            selector.register(self._popen.stdout, selectors.EVENT_READ)
+            while size > 0:
+                left = None if deadline is None else max(0.0, deadline - time.monotonic())
+                if not selector.select(left):
+                    raise TimeoutError("no answer from the sandbox")
+                data = os.read(self._popen.stdout.fileno(), min(size, 1 << 16))
+                if not data:
+                    raise SandboxUnavailable("the process in the sandbox ended", self.diagnosis)
+                chunks.append(data)
+                size -= len(data)
+        return b"".join(chunks)
+
+    def wait(self, timeout: float | None = None) -> int:
+        try:
+            return self._popen.wait(timeout)
+        except subprocess.TimeoutExpired as error:
+            raise TimeoutError("the process still runs") from error
+
+    def kill(self) -> None:
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.killpg(self._popen.pid, signal.SIGKILL)
+        with contextlib.suppress(OSError):
+            self._popen.kill()
+        self._popen.wait()
+        for stream in (self._popen.stdin, self._popen.stdout):
+            if stream is not None:
+                with contextlib.suppress(OSError):
+                    stream.close()
+
+
+class LocalSandbox:
+    """Runs commands on this machine in `tree`, a scratch copy which it owns and removes.
+
+    `python` is the interpreter that must stay visible, `readable` further paths; `bubblewrap`
+    None means: where it works. The caller's thread must outlive what it starts, because the
+    kernel's parent-death signal goes by thread.
+    """
+
+    def __init__(
+        self,
+        tree: Path,
+        *,
+        python: str | None = None,
+        readable: Sequence[Path] = (),
+        limits: Limits | None = None,
+        bubblewrap: bool | None = None,
+    ) -> None:
+        self._tree = Path(tree).resolve()
+        self._python = python
+        self._readable = tuple(str(Path(path).absolute()) for path in readable)
+        self._limits = limits or Limits()
+        self._wrapped = bubblewrap_works() if bubblewrap is None else bubblewrap
+        self._base: Path | None = None
+        self._closed = False
+        self._running: set[LocalProcess] = set()
+        self._lock = threading.Lock()
+
+    @property
+    def capabilities(self) -> Capabilities:
+        if self._wrapped:
+            return Capabilities(
+                "local+bubblewrap", True, True, True, True,
+                "shares the kernel and the user with the host",
+            )  # fmt: skip
+        return Capabilities(
+            "local", False, False, False, True,
+            "no security boundary: code under test runs with your rights; install bubblewrap",
+        )  # fmt: skip
+
+    @property
+    def tree(self) -> str:
+        return str(self._tree)
+
+    @property
+    def private(self) -> str:
+        return str(self._home_base() / "private")
+
+    @property
+    def temporary(self) -> str:
+        return str(self._home_base() / "tmp")
+
+    def _home_base(self) -> Path:
+        if self._base is None or self._closed:
+            raise SandboxUnavailable("the sandbox is not started")
+        return self._base
+
+    def start(self) -> None:
+        if self._closed:
+            raise SandboxUnavailable("the sandbox is closed")
+        if self._base is not None:
+            return
+        if not self._tree.is_dir():
+            raise SandboxUnavailable(f"the scratch tree {self._tree} is not there")
+        try:
+            base = Path(tempfile.mkdtemp(prefix="diffufix-")).resolve()
+            for name in ("private", "tmp", "home"):
+                (base / name).mkdir()
+            shutil.copytree(self._tree, base / "pristine", symlinks=True)
+        except OSError as error:
+            raise SandboxUnavailable(f"cannot prepare a sandbox: {error}") from error
+        self._base = base
+
+    def _environment(self, extra: Mapping[str, str] | None) -> dict[str, str]:
+        base = self._home_base()
+        env = {name: os.environ[name] for name in PASSED_ON if name in os.environ}
+        env.update(FIXED, HOME=str(base / "home"), TMPDIR=str(base / "tmp"))
+        env[MARKER] = base.name
+        env.setdefault("LANG", "C.UTF-8")
+        env.update(extra or {})
+        return env
+
+    def _command(self, argv: Sequence[str], cwd: str) -> list[str]:
+        limits = self._limits
+        in_kib = None if limits.memory is None else limits.memory // 1024
+        in_blocks = None if limits.file_size is None else limits.file_size // 512
+        # Outside a namespace the kernel would count all of the user's processes.
+        processes = limits.processes if self._wrapped else None
+        values = (limits.cpu, in_kib, in_blocks, processes)
+        limited = ["/bin/sh", "-c", _LIMITER, "limits"]
+        limited += ["-" if value is None else str(value) for value in values]
+        limited += argv
+        return [*self._prefix(cwd), *limited] if self._wrapped else limited
+
+    def _prefix(self, cwd: str) -> list[str]:
+        """bubblewrap's arguments; later mounts lie over earlier ones."""
+        base = self._home_base()
+        words = ["bwrap", "--ro-bind", "/", "/", "--dev", "/dev", "--proc", "/proc"]
+        for path in HIDDEN:
+            if os.path.isdir(path) and not os.path.islink(path):
+                words += ["--tmpfs", path]
+        for name in SECRETS:
+            secret = Path.home() / name
+            if secret.is_dir():
+                words += ["--tmpfs", str(secret)]
+            elif secret.exists():
+                words += ["--ro-bind", "/dev/null", str(secret)]
+        shown = (*(interpreter_paths(self._python) if self._python else ()), *self._readable)
+        for path in sorted(set(shown), key=len):
+            if path.startswith(tuple(f"{hidden}/" for hidden in HIDDEN)) and os.path.exists(path):
+                words += ["--ro-bind", path, path]
+        for path in (str(self._tree), *(str(base / name) for name in ("private", "tmp", "home"))):
+            words += ["--bind", path, path]
+        words += ["--unshare-pid", "--unshare-net", "--unshare-ipc", "--unshare-uts"]
+        words += ["--unshare-user-try", "--cap-drop", "ALL", "--die-with-parent", "--new-session"]
+        return [*words, "--chdir", cwd, "--"]
+
+    def spawn(
+        self,
+        argv: Sequence[str],
+        *,
+        cwd: str | None = None,
+        env: Mapping[str, str] | None = None,
+    ) -> LocalProcess:
+        where = cwd or self.tree
+        process = LocalProcess(self._command(argv, where), where, self._environment(env))
+        with self._lock:
+            self._running.add(process)
+        return process
+
+    def exec(
+        self,
+        argv: Sequence[str],
+        *,
+        stdin: bytes = b"",
+        cwd: str | None = None,
+        env: Mapping[str, str] | None = None,
+        timeout: float | None = None,
+        max_output: int = 2**20,
+    ) -> ExecResult:
+        where = cwd or self.tree
+        with tempfile.TemporaryFile() as source:
+            source.write(stdin)
+            source.seek(0)
+            try:
+                popen = subprocess.Popen(
+                    self._command(argv, where), cwd=where, env=self._environment(env),
+                    stdin=source, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+                    start_new_session=True,
+                )  # fmt: skip
+            except OSError as error:
+                raise SandboxUnavailable(f"cannot start {argv[0]}: {error}") from error
+        try:
+            stdout, stderr, truncated, timed_out = _collect(popen, timeout, max_output)
+        finally:
+            _kill_group(popen)
+            self._sweep()
+        return ExecResult(popen.returncode, stdout, stderr, truncated, timed_out)
+
+    def _sweep(self) -> None:
+        """Kill what outlived its group. Inside bubblewrap the kernel has done so already."""
+        if self._wrapped or self._base is None:
+            return
+        needle = f"{MARKER}={self._base.name}".encode()
+        with self._lock:
+            kept = {process.pid for process in self._running}
+        for _ in range(20):
+            strays = [pid for pid in _marked(needle) if not kept & _ancestry(pid)]
+            if not strays:
+                return
+            for pid in strays:
+                with contextlib.suppress(OSError):
+                    os.kill(pid, signal.SIGKILL)
+            time.sleep(0.005)
+
+    def _inside(self, path: str) -> Path:
+        base = self._home_base()
+        target = Path(os.path.normpath(self._tree / path))
+        real = Path(os.path.realpath(target))
+        roots = (self._tree, base / "private", base / "tmp", base / "home")
+        if not any(real.is_relative_to(root) for root in roots):
+            raise ValueError(f"{path} is outside the sandbox")
+        return target
+
+    def write_files(self, files: Mapping[str, bytes]) -> None:
+        targets = {self._inside(path): data for path, data in files.items()}
+        try:
+            for target, data in targets.items():
+                target.parent.mkdir(parents=True, exist_ok=True)
+                target.write_bytes(data)
+        except OSError as error:
+            raise SandboxUnavailable(f"cannot write into the sandbox: {error}") from error
+
+    def read_file(self, path: str) -> bytes:
+        return self._inside(path).read_bytes()
+
+    def _end_processes(self) -> None:
+        with self._lock:
+            running, self._running = self._running, set()
+        for process in running:
+            process.kill()
+        self._sweep()
+
+    def reset(self) -> None:
+        base = self._home_base()
+        self._end_processes()
+        try:
+            for folder in (base / "tmp", base / "home", self._tree):
+                _empty(folder)
+            shutil.copytree(base / "pristine", self._tree, symlinks=True, dirs_exist_ok=True)
+        except OSError as error:
+            raise SandboxUnavailable(f"cannot reset the sandbox: {error}") from error
+
+    def alive(self) -> bool:
+        return self._base is not None and not self._closed and self._base.is_dir()
+
+    def close(self) -> None:
+        if self._closed:
+            return
+        self._end_processes()
+        self._closed = True
+        for folder in (self._tree, self._base):
+            if folder is not None:
+                _remove(folder)
+
+    def __enter__(self) -> LocalSandbox:
+        self.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+
+def _collect(
+    popen: subprocess.Popen[bytes], timeout: float | None, max_output: int
+) -> tuple[bytes, bytes, bool, bool]:
+    """Read both streams to their end or the deadline: (stdout, stderr, truncated, timed out)."""
+    assert popen.stdout is not None
+    assert popen.stderr is not None
+    kept = {popen.stdout: bytearray(), popen.stderr: bytearray()}
+    deadline = None if timeout is None else time.monotonic() + timeout
+    truncated = timed_out = False
+    with selectors.DefaultSelector() as selector:
+        for stream in kept:
+            selector.register(stream, selectors.EVENT_READ)
+        while selector.get_map():
+            left = 0.2 if deadline is None else deadline - time.monotonic()
+            if left <= 0:
+                timed_out = True
+                break
+            for key, _ in selector.select(min(left, 0.2)):
+                data = os.read(key.fd, 1 << 16)
+                if not data:
+                    selector.unregister(key.fileobj)
+                room = max_output - len(kept[key.fileobj])  # type: ignore[index]
+                truncated |= len(data) > room
+                kept[key.fileobj] += data[: max(0, room)]  # type: ignore[index]
+            # A stray that holds the pipe open must not keep us here once the command ended.
+            if popen.poll() is not None and not selector.select(0):
+                break
+    if not timed_out:
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            popen.wait(None if deadline is None else max(0.05, deadline - time.monotonic()))
+        timed_out = popen.returncode is None
+    return bytes(kept[popen.stdout]), bytes(kept[popen.stderr]), truncated, timed_out
+
+
+def _kill_group(popen: subprocess.Popen[bytes]) -> None:
+    with contextlib.suppress(OSError):
+        os.killpg(popen.pid, signal.SIGKILL)
+    popen.wait()
+    for stream in (popen.stdout, popen.stderr):
+        if stream is not None:
+            stream.close()
+
+
+def _marked(needle: bytes) -> list[int]:
+    """Processes whose environment carries the sandbox's marker (Linux only)."""
+    found = []
+    for name in os.listdir("/proc") if os.path.isdir("/proc") else ():
+        if name.isdigit():
+            with contextlib.suppress(OSError), open(f"/proc/{name}/environ", "rb") as environ:
+                if needle in environ.read():
+                    found.append(int(name))
+    return found
+
+
+def _ancestry(pid: int) -> set[int]:
+    seen = {pid}
+    while pid > 1:
+        try:
+            stat = Path(f"/proc/{pid}/stat").read_text()
+        except OSError:
+            break
+        pid = int(stat.rpartition(")")[2].split()[1])
+        seen.add(pid)
+    return seen
+
+
+def _empty(folder: Path) -> None:
+    for entry in list(folder.iterdir()):
+        _remove(entry)
+
+
+def _remove(path: Path) -> None:
+    """Remove a file or a tree, also one whose folders were made unwritable."""
+    if path.is_symlink() or not path.is_dir():
+        path.unlink(missing_ok=True)
+        return
+    for folder, _, _ in os.walk(path):
+        with contextlib.suppress(OSError):
+            os.chmod(folder, 0o700)
+    shutil.rmtree(path, ignore_errors=True)

@@ -1,0 +1,150 @@
+"""What every sandbox offers: `Sandbox`, its `Process`, `ExecResult` and `Capabilities`.
+
+Touches nothing. A sandbox holds one copy of the project (its tree), a private directory for our
+own files, an empty home and an empty temporary directory. Two kinds of trouble are kept apart:
+what a command did (an `ExecResult`, whatever its exit status) and infrastructure that failed
+(`SandboxUnavailable`, worth a retry, never a statement about a candidate).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Protocol, runtime_checkable
+
+
+@dataclass(frozen=True)
+class Capabilities:
+    """What a backend isolates. `boundary` is False where hostile code could reach the host."""
+
+    name: str
+    boundary: bool
+    no_network: bool
+    read_only_host: bool
+    kills_leftovers: bool
+    note: str = ""
+
+
+@dataclass(frozen=True)
+class Limits:
+    """Per process; sizes in bytes, `cpu` in seconds. None leaves a limit alone."""
+
+    cpu: int | None = 600
+    memory: int | None = None
+    file_size: int | None = 256 * 2**20
+    processes: int | None = 512
+
+
+@dataclass(frozen=True)
+class ExecResult:
+    """How a command ended. `returncode` is negative for a signal; output is cut at a maximum."""
+
+    returncode: int
+    stdout: bytes
+    stderr: bytes
+    truncated: bool = False
+    timed_out: bool = False
+    oom: bool = False
+
+
+class Process(Protocol):
+    """A running command with a byte stream in each direction; its stderr is kept aside."""
+
+    def send(self, data: bytes) -> None:
+        """Write all of `data` to its stdin.
+
+        Raises: SandboxUnavailable when the process is gone.
+        """
+        ...
+
+    def receive(self, size: int, timeout: float | None = None) -> bytes:
+        """Exactly `size` bytes of its stdout.
+
+        Raises: TimeoutError after `timeout` seconds; SandboxUnavailable at the end of the stream.
+        """
+        ...
+
+    def wait(self, timeout: float | None = None) -> int:
+        """Its exit status (negative: the signal). Raises: TimeoutError."""
+        ...
+
+    def kill(self) -> None:
+        """End it and everything it started; idempotent."""
+        ...
+
+    @property
+    def diagnosis(self) -> str:
+        """The tail of what it wrote to stderr."""
+        ...
+
+
+@runtime_checkable
+class Sandbox(Protocol):
+    """One isolated place with one copy of the project.
+
+    Paths given as strings are relative to the tree, or absolute inside the sandbox. `tree`,
+    `private` and `temporary` are such absolute paths. Every method but `close` and `alive` raises
+    SandboxUnavailable when the backend itself fails or the sandbox is not started.
+    """
+
+    @property
+    def capabilities(self) -> Capabilities: ...
+
+    @property
+    def tree(self) -> str: ...
+
+    @property
+    def private(self) -> str: ...
+
+    @property
+    def temporary(self) -> str: ...
+
+    def start(self) -> None:
+        """Make it usable; idempotent. Raises: SandboxUnavailable, PrerequisiteError."""
+        ...
+
+    def exec(
+        self,
+        argv: Sequence[str],
+        *,
+        stdin: bytes = b"",
+        cwd: str | None = None,
+        env: Mapping[str, str] | None = None,
+        timeout: float | None = None,
+        max_output: int = 2**20,
+    ) -> ExecResult:
+        """Run a command to its end; `cwd` defaults to the tree, `env` is added to the clean one.
+
+        A command that runs past `timeout` seconds is killed with all it started (`timed_out`).
+        """
+        ...
+
+    def spawn(
+        self,
+        argv: Sequence[str],
+        *,
+        cwd: str | None = None,
+        env: Mapping[str, str] | None = None,
+    ) -> Process:
+        """Start a command that is talked to over a stream."""
+        ...
+
+    def write_files(self, files: Mapping[str, bytes]) -> None:
+        """Write whole files, making their folders. Raises: ValueError for a path outside."""
+        ...
+
+    def read_file(self, path: str) -> bytes:
+        """Raises: FileNotFoundError; ValueError for a path outside."""
+        ...
+
+    def reset(self) -> None:
+        """Kill every process, empty home and temporary, put the tree back as `start` found it."""
+        ...
+
+    def alive(self) -> bool:
+        """Started, not closed, and its directory still there."""
+        ...
+
+    def close(self) -> None:
+        """End every process and remove every file, the tree included; idempotent."""
+        ...
