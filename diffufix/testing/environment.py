@@ -1,0 +1,59 @@
+"""The environment in which a project's own interpreter runs; touches nothing.
+
+`tree` is where the code lies that is to be run, usually a scratch copy of `root`. Whatever points
+into `root` (PYTHONPATH, arguments) is moved into `tree`, and the tree's import roots come first,
+so that the copy wins over an editable install of the original.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+#: What must not leak into a run: another coverage measurement, options of an outer pytest.
+_FOREIGN = ("COVERAGE_", "COV_CORE_", "PYTEST_XDIST_", "DIFFUFIX_INSIDE")
+_FOREIGN_NAMES = frozenset({"PYTEST_CURRENT_TEST", "PYTEST_VERSION", "PYTHONHOME"})
+
+
+def moved(text: str, root: Path, tree: Path) -> str:
+    """`text`, or the value after its first `=`, with a path below `root` led into `tree`."""
+    option, equals, value = text.partition("=") if text.startswith("-") else ("", "", text)
+    for base in (str(root), str(root.resolve())):
+        if value == base or value.startswith(base + os.sep):
+            return option + equals + str(tree) + value[len(base) :]
+    return text
+
+
+def moved_args(args: Sequence[str], root: Path, tree: Path) -> list[str]:
+    return [moved(argument, root, tree) for argument in args]
+
+
+def child_environment(
+    root: Path,
+    tree: Path,
+    python: Path,
+    *,
+    first: Sequence[Path] = (),
+    extra: Mapping[str, str] | None = None,
+) -> dict[str, str]:
+    """Variables for a process of `python` that runs the code in `tree`.
+
+    `first` goes to the head of PYTHONPATH; `extra` overrides every variable of the caller's
+    environment, and its PYTHONPATH takes the place of the caller's.
+    """
+    env = {
+        name: value
+        for name, value in os.environ.items()
+        if not name.startswith(_FOREIGN) and name not in _FOREIGN_NAMES
+    }
+    env.update(extra or {})
+    given = [path for path in env.get("PYTHONPATH", "").split(os.pathsep) if path]
+    roots = [tree, *(path for path in (tree / "src",) if path.is_dir())]
+    paths = [str(path) for path in (*first, *roots)] + [moved(path, root, tree) for path in given]
+    env["PYTHONPATH"] = os.pathsep.join(dict.fromkeys(paths))
+    env["PYTHONDONTWRITEBYTECODE"] = "1"
+    if (python.parent.parent / "pyvenv.cfg").is_file():  # as if the environment were activated
+        env["PATH"] = str(python.parent) + os.pathsep + env.get("PATH", os.defpath)
+        env["VIRTUAL_ENV"] = str(python.parent.parent)
+    return env

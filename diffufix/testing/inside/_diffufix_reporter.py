@@ -1,0 +1,312 @@
+"""The pytest plugin that tells diffufix what happened; runs inside the project's interpreter.
+
+PYTEST_DONT_REWRITE. Python 3.9 and later, pytest 7 and later, no other dependency. It reads one
+environment variable (`DIFFUFIX_INSIDE`, JSON, written by `diffufix.testing.run`), writes JSON
+lines to the file descriptor named there, and touches no file. Events, in the order they come:
+
+    begin          python, pytest
+    collect_error  id, message, text, frames
+    collected      ids
+    start          id
+    report         id, when, outcome, seconds, message, text, frames
+    coverage       id, files {relative path: bit mask of lines, hexadecimal}
+    end            status
+
+It also makes the run comparable with every other run, whatever the project's own options are:
+one process, the same order, no early stop, no coverage of somebody else, no debugger prompt.
+"""
+
+import itertools
+import json
+import os
+import signal
+import sys
+import traceback
+
+import pytest
+from _diffufix_lines import FileNames, make_collector
+
+MAX_FRAMES = 100
+MAX_TEXT = 20_000
+MAX_MESSAGE = 500
+# Options that stop early, wait for a person or need an earlier run.
+UNWANTED = {"--pdb", "--trace", "--sw", "--stepwise", "--sw-skip", "--stepwise-skip"}
+# Plugins (by the name pytest knows them under) and the options that make them stand aside.
+CALM = {
+    "xdist": ("-n0", "--dist=no"),
+    "pytest_cov": ("--no-cov",),
+    "randomly": ("--randomly-dont-reorganize", "--randomly-seed=0"),
+    "random_order": ("--random-order-bucket=none",),
+    "rerunfailures": ("--reruns=0",),
+}
+
+
+def pytest_addoption(pluginmanager):
+    """The earliest hook there is: the reporter proper is registered here, once."""
+    settings = os.environ.pop("DIFFUFIX_INSIDE", None)
+    if settings is not None:
+        settings = json.loads(settings)
+        move_imports(settings["root"], settings["tree"])
+        pluginmanager.register(Reporter(settings), "diffufix-reporter")
+
+
+def move_imports(root, tree):
+    """Let imports that an editable install points into `root` find the copy in `tree`."""
+    if root == tree:
+        return
+
+    def moved(path):
+        inside = path == root or path.startswith(root + os.sep)
+        there = tree + path[len(root) :] if inside else path
+        return there if os.path.exists(there) else path
+
+    sys.path[:] = [moved(path) for path in sys.path]
+    for name, module in list(sys.modules.items()):  # setuptools' import hooks
+        if name.startswith("__editable__") and isinstance(getattr(module, "MAPPING", None), dict):
+            for package, path in module.MAPPING.items():
+                module.MAPPING[package] = moved(path)
+
+
+class Reporter:
+    """The hooks; one instance for one run."""
+
+    def __init__(self, settings):
+        self.fd = settings["fd"]
+        self.pid = os.getpid()
+        self.ids = settings["ids"] and json.load(open(settings["ids"], encoding="utf-8"))
+        self.test_timeout = settings["test_timeout"]
+        self.file_name = FileNames(settings["tree"])
+        self.collector = make_collector(settings["coverage"], settings["tree"], self.file_name)
+        self.fixtures = {}  # (fixture name, node that owns it) -> context of its latest set-up
+        self.contexts = {}  # test id -> contexts whose lines it executed or rests on
+        self.counter = itertools.count()
+        self.context = ""
+        os.set_inheritable(self.fd, False)
+        self.emit("begin", python=sys.version.split()[0], pytest=pytest.__version__)
+
+    def emit(self, event, **fields):
+        if os.getpid() != self.pid:  # a test forked, and its child came back to pytest
+            return
+        data = memoryview(json.dumps(dict(fields, event=event)).encode("ascii") + b"\n")
+        try:
+            while data:
+                data = data[os.write(self.fd, data) :]
+        except BrokenPipeError:
+            os._exit(70)  # nobody listens any more: diffufix was killed
+
+    # -- before the tests ------------------------------------------------------------------
+
+    @pytest.hookimpl(hookwrapper=True, tryfirst=True)
+    def pytest_load_initial_conftests(self, early_config, args):
+        calm(early_config, args)
+        outcome = yield
+        error = outcome.excinfo[1] if outcome.excinfo else None
+        if type(error).__name__ == "ConftestImportFailure":
+            cause = error.__cause__ or error
+            self.collect_error(
+                self.file_name(str(error.path)) or str(error.path),
+                cause,
+                "".join(traceback.format_exception(type(cause), cause, cause.__traceback__)),
+            )
+
+    @pytest.hookimpl(hookwrapper=True)
+    def pytest_make_collect_report(self, collector):
+        outcome = yield
+        report = outcome.get_result()
+        if report.failed:
+            call = getattr(report, "call", None)
+            error = call.excinfo.value if call is not None and call.excinfo else None
+            self.collect_error(report.nodeid or collector.name, error, report.longreprtext)
+
+    def collect_error(self, id, error, text):
+        # pytest wraps what it knows how to explain; the project's own exception is the cause.
+        told = error
+        while type(told).__name__ == "CollectError" and told.__cause__ is not None:
+            told = told.__cause__
+        message = one_line(told) if told is not None else first_line(text)
+        frames = self.frames(error)
+        self.emit("collect_error", id=id, message=message, text=text[-MAX_TEXT:], frames=frames)
+
+    @pytest.hookimpl(hookwrapper=True, tryfirst=True)
+    def pytest_collection_modifyitems(self, config, items):
+        yield
+        if self.ids is None:
+            return
+        place = {id: index for index, id in enumerate(self.ids)}
+        left = [item for item in items if item.nodeid not in place]
+        items[:] = [item for item in items if item.nodeid in place]
+        items.sort(key=lambda item: place[item.nodeid])
+        if left:
+            config.hook.pytest_deselected(items=left)
+
+    def pytest_collection_finish(self, session):
+        if not session.config.option.collectonly:
+            self.emit("collected", ids=[item.nodeid for item in session.items])
+
+    # -- during the tests ------------------------------------------------------------------
+
+    @pytest.hookimpl(hookwrapper=True, tryfirst=True)
+    def pytest_runtestloop(self):
+        if self.collector is not None:
+            self.collector.start()
+        yield
+        if self.collector is not None:
+            self.collector.stop()
+
+    @pytest.hookimpl(hookwrapper=True, tryfirst=True)
+    def pytest_runtest_protocol(self, item):
+        self.emit("start", id=item.nodeid)
+        self.switch(item.nodeid)
+        yield
+        self.switch("")
+        if self.collector is not None:
+            names, owners = set(getattr(item, "fixturenames", ())), item.listchain()
+            shared = [
+                context
+                for (name, owner), context in self.fixtures.items()
+                if name in names and owner in owners
+            ]
+            self.contexts[item.nodeid] = [item.nodeid, *shared]
+
+    def switch(self, context):
+        """Lines executed from now on belong to `context`; returns the one before."""
+        before, self.context = self.context, context
+        if self.collector is not None:
+            self.collector.switch(context)
+        return before
+
+    @pytest.hookimpl(hookwrapper=True, tryfirst=True)
+    def pytest_fixture_setup(self, fixturedef, request):
+        """What a shared fixture executes counts for every test that rests on it."""
+        if self.collector is None or fixturedef.scope == "function":
+            yield
+            return
+        context = "fixture %d" % next(self.counter)
+        self.fixtures[fixturedef.argname, request.node] = context
+        before = self.switch(context)
+        yield
+        self.switch(before)
+
+    @pytest.hookimpl(hookwrapper=True, tryfirst=True)
+    def pytest_runtest_setup(self):
+        with deadline(self.test_timeout):
+            yield
+
+    @pytest.hookimpl(hookwrapper=True, tryfirst=True)
+    def pytest_runtest_call(self):
+        with deadline(self.test_timeout):
+            yield
+
+    @pytest.hookimpl(hookwrapper=True, tryfirst=True)
+    def pytest_runtest_teardown(self):
+        with deadline(self.test_timeout):
+            yield
+
+    @pytest.hookimpl(hookwrapper=True, tryfirst=True)
+    def pytest_runtest_makereport(self, call):
+        outcome = yield
+        if call.excinfo is not None:
+            outcome.get_result().diffufix_error = call.excinfo.value
+
+    def pytest_runtest_logreport(self, report):
+        outcome = report.outcome
+        if hasattr(report, "wasxfail"):
+            outcome = {"skipped": "xfailed", "passed": "xpassed"}.get(outcome, outcome)
+        fields = {"message": "", "text": "", "frames": []}
+        if outcome != "passed":
+            error = report.__dict__.pop("diffufix_error", None)
+            skipped = outcome == "skipped" and isinstance(report.longrepr, tuple)
+            text = str(report.longrepr[2]) if skipped else report.longreprtext
+            fields["message"] = one_line(error) if error is not None else first_line(text)
+            if outcome in ("failed", "error"):
+                fields.update(text=text[-MAX_TEXT:], frames=self.frames(error))
+        self.emit(
+            "report",
+            id=report.nodeid,
+            when=report.when,
+            outcome=outcome,
+            seconds=report.duration,
+            **fields,
+        )
+
+    # -- after the tests -------------------------------------------------------------------
+
+    @pytest.hookimpl(hookwrapper=True, tryfirst=True)
+    def pytest_sessionfinish(self, session):
+        yield
+        if self.collector is not None:
+            lines = self.collector.result()
+            for id, contexts in self.contexts.items():
+                files = {}
+                for context in contexts:
+                    for path, mask in lines.get(context, {}).items():
+                        files[path] = files.get(path, 0) | mask
+                masks = {path: "%x" % mask for path, mask in files.items()}
+                self.emit("coverage", id=id, files=masks)
+        self.emit("end", status=int(session.exitstatus))
+
+    def frames(self, error):
+        """[path, line, function] of the project's frames, outermost first, causes last."""
+        found, seen = [], set()
+        while error is not None and id(error) not in seen:
+            seen.add(id(error))
+            for frame, line in traceback.walk_tb(error.__traceback__):
+                path = self.file_name(frame.f_code.co_filename)
+                if path is not None:
+                    found.append([path, line, frame.f_code.co_name])
+            if isinstance(error, SyntaxError) and error.filename and error.lineno:
+                path = self.file_name(str(error.filename))
+                if path is not None:
+                    found.append([path, error.lineno, "<module>"])
+            error = error.__cause__
+        return found[-MAX_FRAMES:]
+
+
+class deadline:
+    """Fail what runs inside after `seconds`; a test that sets its own alarm wins over ours."""
+
+    def __init__(self, seconds):
+        self.seconds = seconds
+
+    def __enter__(self):
+        if self.seconds:
+            self.before = signal.signal(signal.SIGALRM, self.ring)
+            # Again and again: code that swallows every exception gets the next one.
+            signal.setitimer(signal.ITIMER_REAL, self.seconds, 1.0)
+
+    def __exit__(self, *_):
+        if self.seconds:
+            signal.setitimer(signal.ITIMER_REAL, 0)
+            signal.signal(signal.SIGALRM, self.before)
+
+    def ring(self, *_):
+        pytest.fail("Timeout: still running after %g s" % self.seconds)
+
+
+def calm(config, args):
+    """Append what every run needs to the arguments, options of the project's plugins included."""
+    args[:] = [argument for argument in args if argument not in UNWANTED]
+    wanted = ["--maxfail=0", "--continue-on-collection-errors", "--color=no"]
+    for plugin, options in CALM.items():
+        if config.pluginmanager.hasplugin(plugin):
+            wanted.extend(options)
+    place = args.index("--") if "--" in args else len(args)
+    args[place:place] = wanted
+    # pytest-cov decides before the arguments are parsed for good.
+    config.known_args_namespace.no_cov = True
+    config.known_args_namespace.cov_source = []
+
+
+def one_line(error):
+    try:
+        text = str(error)
+    except Exception as broken:
+        text = "<unprintable: %s>" % type(broken).__name__
+    name = type(error).__name__
+    if name == "Failed" and text:  # pytest.fail and our deadline
+        return " ".join(text.split())[:MAX_MESSAGE]
+    return " ".join((name + ": " + text if text else name).split())[:MAX_MESSAGE]
+
+
+def first_line(text):
+    return next((line.strip() for line in text.splitlines() if line.strip()), "")[:MAX_MESSAGE]
