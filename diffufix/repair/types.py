@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
+from typing import Any
 
 from diffufix.localize.types import Suspect
 
@@ -79,3 +80,40 @@ class RepairResult:
     @property
     def exit_code(self) -> int:
         return EXIT_CODES[self.status]
+
+    def document(self) -> dict[str, Any]:
+        """The result as JSON holds it: what `--json` prints and what the log keeps."""
+        return {
+            "status": str(self.status),
+            "exit_code": self.exit_code,
+            "message": self.message,
+            "hint": self.hint,
+            "patch": self.patch
+            and {
+                "files": [edit.path for edit in self.patch.edits],
+                "edit_size": self.patch.edit_size,
+                "diff": self.patch.diff,
+            },
+            "applied": self.applied,
+            "turned_green": list(self.turned_green),
+            "still_red": list(self.still_red),
+            "tests": self.tests,
+            "alternatives": list(self.alternatives),
+            "tried": self.tried,
+            "generated": self.generated,
+            "seconds": round(self.seconds, 3),
+            "states": dict(self.states),
+            "suspects": [
+                {
+                    "path": suspect.path,
+                    "qualname": suspect.qualname,
+                    "line": suspect.first_line,
+                    "score": round(suspect.score, 4),
+                    "evidence": suspect.evidence,
+                }
+                for suspect in self.suspects
+            ],
+            "model": {"name": self.model, "hash": self.model_hash},
+            "run_id": self.run_id,
+            "warnings": list(self.warnings),
+        }

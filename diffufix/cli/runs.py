@@ -1,0 +1,109 @@
+"""`diffufix runs list|show`: read the project's log."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import asdict
+from datetime import datetime
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from diffufix.config import find_root
+from diffufix.report import jsondoc, terminal
+from diffufix.store import Store
+from diffufix.store.query import (
+    CandidateRow,
+    RunRow,
+    candidates_of,
+    get_run,
+    list_runs,
+    suspects_of,
+)
+
+app = typer.Typer(no_args_is_help=True, help="Show what was tried: the log of this project.")
+
+Json = Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")]
+
+
+@app.command("list")
+def list_(
+    limit: Annotated[int, typer.Option(min=1, help="At most this many.")] = 20,
+    json: Json = False,
+) -> None:
+    """The latest runs, newest first."""
+    with Store.open_strictly(find_root(Path.cwd()), create=False) as store:
+        rows = list_runs(store, limit)
+    if json:
+        typer.echo(
+            jsondoc.dump(jsondoc.rows_document("runs", [asdict(row) for row in rows])), nl=False
+        )
+        return
+    typer.echo(f"{'run':>5}  {'started':16}  {'status':14}  {'seconds':>7}  {'tried':>7}  model")
+    for row in rows:
+        typer.echo(_line(row))
+
+
+@app.command("show")
+def show(
+    run: Annotated[int, typer.Argument(help="A run's number.")],
+    candidates: Annotated[
+        bool, typer.Option("--candidates", help="Every candidate with its verdict.")
+    ] = False,
+    diff: Annotated[bool, typer.Option("--diff", help="Only the patch.")] = False,
+    json: Json = False,
+) -> None:
+    """One run: suspects, verdicts, patch."""
+    with Store.open_strictly(find_root(Path.cwd()), create=False) as store:
+        row = get_run(store, run)
+        suspects = suspects_of(store, run)
+        tried = list(candidates_of(store, run)) if candidates else []
+    patch = (row.summary.get("patch") or {}).get("diff", "")
+    if json:
+        document = asdict(row) | {"suspects": [asdict(s) for s in suspects]}
+        document |= {"candidates": [asdict(c) for c in tried]} if candidates else {}
+        typer.echo(jsondoc.dump(jsondoc.rows_document("runs", [document])), nl=False)
+        return
+    if diff:
+        terminal.write_diff(patch, sys.stdout)
+        return
+    for line in _facts(row):
+        typer.echo(line)
+    for s in suspects:
+        typer.echo(f"  {s.score:.2f}  {s.path}:{s.first_line} {s.qualname}  {s.evidence}".rstrip())
+    for c in tried:
+        typer.echo(_candidate(c))
+    if patch:
+        typer.echo()
+        terminal.write_diff(patch, sys.stdout)
+
+
+def _line(row: RunRow) -> str:
+    seconds = "" if row.seconds is None else f"{row.seconds:.1f}"
+    model = f"{row.model} {row.model_hash[:8]}".rstrip()
+    tried = f"{sum(row.states.values()):,}"
+    return f"{row.id:>5}  {_when(row)}  {row.status:14}  {seconds:>7}  {tried:>7}  {model}".rstrip()
+
+
+def _when(row: RunRow) -> str:
+    return datetime.fromtimestamp(row.started_at).strftime("%Y-%m-%d %H:%M")
+
+
+def _facts(row: RunRow) -> list[str]:
+    seconds = "" if row.seconds is None else f" after {row.seconds:.1f} s"
+    states = ", ".join(f"{count:,} {state}" for state, count in row.states.items()) or "none"
+    message = row.summary.get("message")
+    return [
+        f"run {row.id}, {row.command}, {_when(row)}: {row.status}{seconds}",
+        f"model: {row.model} {row.model_hash}".rstrip(),
+        f"sampled: {row.fills:,} fills of {row.holes:,} holes; candidates: {states}",
+        *([message] if message else []),
+    ]
+
+
+def _candidate(c: CandidateRow) -> str:
+    old, new = (" ".join(text.split()) for text in (c.original, c.text))
+    logp = "" if c.logp is None else f"{c.logp:7.2f}"
+    where = f"{c.path} {c.qualname}".strip()
+    return f"  {c.state:10} {logp:7}  {where}  {c.kind}: {old} -> {new}  {c.detail}".rstrip()

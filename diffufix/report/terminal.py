@@ -1,0 +1,114 @@
+"""The result of a repair as text on stdout: the diff first, then what it does.
+
+Without a terminal the output is plain and the diff exact to the byte, so that
+`diffufix repair | git apply` works.
+"""
+
+from __future__ import annotations
+
+from typing import TextIO
+
+from diffufix.errors import DiffufixError
+from diffufix.repair.types import RepairResult, Status
+
+MOST_IDS = 20  # test ids listed before the rest is counted
+_DIFF_STYLES = {"+++": "bold", "---": "bold", "@@": "cyan", "+": "green", "-": "red"}
+
+
+def write_result(result: RepairResult, out: TextIO) -> None:
+    """Write the diff and the summary; coloured where `out` is a terminal that shows colour."""
+    if result.patch is not None:
+        write_diff(result.patch.diff, out)
+        out.write("\n")
+    for line in summary_lines(result):
+        out.write(line + "\n")
+
+
+def write_diff(diff: str, out: TextIO) -> None:
+    """Write a unified diff, byte for byte where `out` is no terminal."""
+    if not out.isatty():
+        out.write(diff)
+        return
+    from rich.console import Console
+    from rich.text import Text
+
+    console = Console(file=out, highlight=False)
+    for line in diff.splitlines():
+        style = next((s for mark, s in _DIFF_STYLES.items() if line.startswith(mark)), "")
+        console.print(Text(line, style), soft_wrap=True)
+
+
+def summary_lines(result: RepairResult) -> list[str]:
+    """What happened, in words; one fact a line."""
+    lines = [_headline(result)]
+    lines += [f"  {line}" for line in _listed(result.turned_green)]
+    if result.still_red and result.patch is not None:
+        lines.append(f"Still failing: {len(result.still_red)}")
+        lines += [f"  {line}" for line in _listed(result.still_red)]
+    if result.patch is None and result.suspects:
+        lines.append("Most suspicious:")
+        lines += [
+            f"  {s.path}:{s.first_line} {s.qualname} ({s.score:.2f})" for s in result.suspects[:5]
+        ]
+    if result.tried:
+        lines.append(_search(result))
+    if result.patch is not None:
+        lines.append(_alternatives(len(result.alternatives)))
+        lines.append(
+            "The patch is written; `diffufix undo` takes it back."
+            if result.applied
+            else "Your files are unchanged; `diffufix repair --apply` writes the patch."
+        )
+    if result.hint:
+        lines.append(f"hint: {result.hint}")
+    return lines
+
+
+def error_lines(error: DiffufixError) -> list[str]:
+    """A failure and its next step."""
+    return [f"error: {error.message}"] + ([f"hint: {error.hint}"] if error.hint else [])
+
+
+def counted(number: int, noun: str, plural: str = "") -> str:
+    """ "1 test", "2 tests", "1,000 patches"."""
+    return f"{number:,} {noun if number == 1 else plural or noun + 's'}"
+
+
+def _headline(result: RepairResult) -> str:
+    if result.patch is not None and result.turned_green:
+        others = result.tests - len(result.turned_green) - len(result.still_red)
+        green = counted(len(result.turned_green), "failing test")
+        verb = "passes" if len(result.turned_green) == 1 else "pass"
+        head = "Repaired" if result.status is Status.REPAIRED else "Repaired in part"
+        rest = f", and nothing else broke ({others:,} others pass as before)" if others > 0 else ""
+        return f"{head}: {green} now {verb}{rest}."
+    if result.message:
+        return result.message
+    return {
+        Status.REPAIRED: "Repaired.",
+        Status.NOTHING_FAILING: f"Nothing to repair: {counted(result.tests, 'test')}, none fails.",
+        Status.NOT_REPAIRED: "Not repaired: no candidate passes the failing tests.",
+        Status.INTERRUPTED: "Interrupted; your files are unchanged.",
+    }[result.status]
+
+
+def _search(result: RepairResult) -> str:
+    states = ", ".join(f"{count:,} {state}" for state, count in sorted(result.states.items()))
+    run = f", run {result.run_id}" if result.run_id is not None else ""
+    model = f"Model {result.model} {result.model_hash[:8]}".rstrip() if result.model else "Model -"
+    return (
+        f"Tried {counted(result.tried, 'candidate')} of {counted(result.generated, 'sample')} "
+        f"in {result.seconds:.1f} s" + (f" ({states})" if states else "") + f". {model}{run}."
+    )
+
+
+def _alternatives(number: int) -> str:
+    if not number:
+        return "No other patch was found that passes these tests."
+    verb = "passes" if number == 1 else "pass"
+    return f"{counted(number, 'other patch', 'other patches')} {verb} too (see --json)."
+
+
+def _listed(ids: tuple[str, ...]) -> list[str]:
+    shown = list(ids[:MOST_IDS])
+    return shown + ([f"... and {len(ids) - MOST_IDS} more"] if len(ids) > MOST_IDS else [])
