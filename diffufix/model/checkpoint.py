@@ -37,15 +37,22 @@ class LoadedModel(Transformer):
         return load_tokenizer(self.path)
 
     @cached_property
+    def textless(self) -> tuple[int, ...]:
+        """Ids that the tokenizer has no text for; none where the folder has no tokenizer."""
+        if not has_tokenizer(self.path):
+            return ()
+        beyond = range(len(self.tokenizer), self.config.vocab_size)
+        return tuple(sorted(self.tokenizer.unassigned.union(beyond)))
+
+    @cached_property
     def banned(self) -> tuple[int, ...]:
-        """Ids that no hole may hold: special and unassigned ones, and those without a text.
+        """Ids that no hole may hold: special ones and those without a text.
 
         `expand` and `delete` are not in it, the sampler takes them as instructions.
         """
-        ids = set(self.family.specials)
+        ids = self.family.specials | set(self.textless)
         if has_tokenizer(self.path):
-            ids |= set(self.tokenizer.added.values()) | self.tokenizer.unassigned
-            ids |= set(range(len(self.tokenizer), self.config.vocab_size))
+            ids |= set(self.tokenizer.added.values())
         ids -= {i for i in (self.family.expand, self.family.delete) if i is not None}
         return tuple(sorted(ids))
 

@@ -20,7 +20,7 @@ DREAM_TYPES = frozenset({"dream"})
 QWEN_TYPES = frozenset({"qwen2"})
 _EXPAND_TOKENS = ("<|expand|>", "<expand>")
 _DELETE_TOKENS = ("<|delete|>", "<delete>")
-_IDS = ("mask", "pad", "bos", "eos", "expand", "delete")
+_IDS = ("mask", "pad", "bos", "eos", "expand", "delete", "was", "now", "gap")
 
 
 @dataclass(frozen=True)
@@ -43,6 +43,9 @@ class Family:
     eos: int | None = None
     expand: int | None = None
     delete: int | None = None
+    was: int | None = None  # the aside layout's marks: before the original text of a hole,
+    now: int | None = None  # before what takes its place,
+    gap: int | None = None  # and where a hole's original text is not shown
 
     @property
     def variable_length(self) -> bool:
@@ -55,7 +58,7 @@ class Family:
     @property
     def specials(self) -> frozenset[int]:
         """Ids that may never stay in a hole (`expand` and `delete` may be committed there)."""
-        ids = (self.mask, self.pad, self.bos, self.eos)
+        ids = (self.mask, self.pad, self.bos, self.eos, self.was, self.now, self.gap)
         return frozenset(i for i in ids if i is not None and i != self.delete)
 
     @property

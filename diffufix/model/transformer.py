@@ -58,6 +58,15 @@ def rotate(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
     return x * cos.to(x.dtype) + torch.cat([-right, left], dim=-1) * sin.to(x.dtype)
 
 
+def padded(keep_BT: Tensor) -> tuple[Tensor, Tensor]:
+    """Positions [B, T] and attention mask [B, 1, 1, T] of sequences with padding (False).
+
+    Only keys are masked: a row of padding then attends to tokens and stays finite.
+    """
+    positions = (keep_BT.long().cumsum(-1) - 1).masked_fill(~keep_BT, 1)
+    return positions, keep_BT[:, None, None, :]
+
+
 class RMSNorm(nn.Module):
     def __init__(self, size: int, eps: float) -> None:
         super().__init__()
@@ -191,11 +200,7 @@ class Transformer(nn.Module):
         """Logits [B, T, V], unshifted. `attention_mask` [B, T] is 1 at tokens, 0 at padding."""
         positions, mask = None, None
         if attention_mask is not None and not bool(attention_mask.all()):
-            keep = attention_mask.bool()
-            positions = keep.long().cumsum(-1) - 1
-            positions = positions.masked_fill(~keep, 1)
-            # Keys only: a row of padding then attends to tokens and stays finite.
-            mask = keep[:, None, None, :]
+            positions, mask = padded(attention_mask.bool())
         x, _ = self.hidden(input_ids, positions, mask)
         return self.lm_head(x)
 
