@@ -17,11 +17,11 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
-from ..errors import PrerequisiteError, ProjectError, UsageError
-from .environment import child_environment, moved_args
-from .process import Ended, run_listening
-from .records import Records
-from .types import TestRun
+from diffufix.errors import PrerequisiteError, ProjectError, UsageError
+from diffufix.testing.environment import child_environment, moved_args
+from diffufix.testing.process import Ended, run_listening
+from diffufix.testing.records import Records
+from diffufix.testing.types import TestRun
 
 INSIDE = Path(__file__).resolve().parent / "inside"
 _INTERRUPTED, _INTERNAL, _USAGE = 2, 3, 4  # pytest.ExitCode
@@ -100,9 +100,7 @@ def run_tests(
     )
 
 
-def _command(
-    root: Path, tree: Path, args: Sequence[str], python: Path, scratch: Path
-) -> list[str]:
+def _command(root: Path, tree: Path, args: Sequence[str], python: Path, scratch: Path) -> list[str]:
     command = [str(python), "-m", "pytest", "-p", "_diffufix_reporter"]
     if not any("no:cacheprovider" in argument for argument in args):
         # A cache of our own leaves no litter and, unlike no cache, keeps --lf and --ff working.
@@ -112,9 +110,7 @@ def _command(
     return command + moved_args(args, root, tree)
 
 
-def _judge(
-    records: Records, ended: Ended, shown: str, python: Path, timeout: float | None
-) -> None:
+def _judge(records: Records, ended: Ended, shown: str, python: Path, timeout: float | None) -> None:
     """Raise unless the run says everything that there is to say about the tests."""
     where = f"in {records.running}" if records.running else "before the first test"
     skip = f"Leave it out with --deselect '{records.running}'" if records.running else "See above"

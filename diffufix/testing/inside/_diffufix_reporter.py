@@ -16,15 +16,19 @@ It also makes the run comparable with every other run, whatever the project's ow
 one process, the same order, no early stop, no coverage of somebody else, no debugger prompt.
 """
 
+from __future__ import annotations
+
 import itertools
 import json
 import os
 import signal
 import sys
 import traceback
+from collections.abc import Iterator
+from typing import Any
 
 import pytest
-from _diffufix_lines import FileNames, make_collector
+from _diffufix_lines import FileNames, make_collector  # type: ignore[import-not-found]
 
 MAX_FRAMES = 100
 MAX_TEXT = 20_000
@@ -41,7 +45,7 @@ CALM = {
 }
 
 
-def pytest_addoption(pluginmanager):
+def pytest_addoption(pluginmanager: Any) -> None:
     """The earliest hook there is: the reporter proper is registered here, once."""
     settings = os.environ.pop("DIFFUFIX_INSIDE", None)
     if settings is not None:
@@ -50,12 +54,12 @@ def pytest_addoption(pluginmanager):
         pluginmanager.register(Reporter(settings), "diffufix-reporter")
 
 
-def move_imports(root, tree):
+def move_imports(root: str, tree: str) -> None:
     """Let imports that an editable install points into `root` find the copy in `tree`."""
     if root == tree:
         return
 
-    def moved(path):
+    def moved(path: str) -> str:
         inside = path == root or path.startswith(root + os.sep)
         there = tree + path[len(root) :] if inside else path
         return there if os.path.exists(there) else path
@@ -70,21 +74,28 @@ def move_imports(root, tree):
 class Reporter:
     """The hooks; one instance for one run."""
 
-    def __init__(self, settings):
+    def __init__(self, settings: dict[str, Any]) -> None:
         self.fd = settings["fd"]
         self.pid = os.getpid()
-        self.ids = settings["ids"] and json.load(open(settings["ids"], encoding="utf-8"))
+        self.ids: list[str] | None = None
+        if settings["ids"]:
+            with open(settings["ids"], encoding="utf-8") as file:
+                self.ids = json.load(file)
         self.test_timeout = settings["test_timeout"]
         self.file_name = FileNames(settings["tree"])
         self.collector = make_collector(settings["coverage"], settings["tree"], self.file_name)
-        self.fixtures = {}  # (fixture name, node that owns it) -> context of its latest set-up
-        self.contexts = {}  # test id -> contexts whose lines it executed or rests on
+        self.fixtures: dict[
+            tuple[str, Any], str
+        ] = {}  # (fixture name, node that owns it) -> context of its latest set-up
+        self.contexts: dict[
+            str, list[str]
+        ] = {}  # test id -> contexts whose lines it executed or rests on
         self.counter = itertools.count()
         self.context = ""
         os.set_inheritable(self.fd, False)
         self.emit("begin", python=sys.version.split()[0], pytest=pytest.__version__)
 
-    def emit(self, event, **fields):
+    def emit(self, event: str, **fields: Any) -> None:
         if os.getpid() != self.pid:  # a test forked, and its child came back to pytest
             return
         data = memoryview(json.dumps(dict(fields, event=event)).encode("ascii") + b"\n")
@@ -97,38 +108,39 @@ class Reporter:
     # -- before the tests ------------------------------------------------------------------
 
     @pytest.hookimpl(hookwrapper=True, tryfirst=True)
-    def pytest_load_initial_conftests(self, early_config, args):
+    def pytest_load_initial_conftests(
+        self, early_config: pytest.Config, args: list[str]
+    ) -> Iterator[None]:
         calm(early_config, args)
-        outcome = yield
-        error = outcome.excinfo[1] if outcome.excinfo else None
+        outcome: Any = yield
+        error: Any = outcome.excinfo[1] if outcome.excinfo else None
         if type(error).__name__ == "ConftestImportFailure":
             cause = error.__cause__ or error
-            self.collect_error(
-                self.file_name(str(error.path)) or str(error.path),
-                cause,
-                "".join(traceback.format_exception(type(cause), cause, cause.__traceback__)),
-            )
+            text = "".join(traceback.format_exception(type(cause), cause, cause.__traceback__))
+            self.collect_error(self.file_name(str(error.path)) or str(error.path), cause, text)
 
     @pytest.hookimpl(hookwrapper=True)
-    def pytest_make_collect_report(self, collector):
-        outcome = yield
+    def pytest_make_collect_report(self, collector: pytest.Collector) -> Iterator[None]:
+        outcome: Any = yield
         report = outcome.get_result()
         if report.failed:
             call = getattr(report, "call", None)
             error = call.excinfo.value if call is not None and call.excinfo else None
             self.collect_error(report.nodeid or collector.name, error, report.longreprtext)
 
-    def collect_error(self, id, error, text):
+    def collect_error(self, id: str, error: BaseException | None, text: str) -> None:
         # pytest wraps what it knows how to explain; the project's own exception is the cause.
         told = error
-        while type(told).__name__ == "CollectError" and told.__cause__ is not None:
-            told = told.__cause__
+        if told is not None and type(told).__name__ == "CollectError":
+            told = told.__cause__ or told
         message = one_line(told) if told is not None else first_line(text)
         frames = self.frames(error)
         self.emit("collect_error", id=id, message=message, text=text[-MAX_TEXT:], frames=frames)
 
     @pytest.hookimpl(hookwrapper=True, tryfirst=True)
-    def pytest_collection_modifyitems(self, config, items):
+    def pytest_collection_modifyitems(
+        self, config: pytest.Config, items: list[pytest.Item]
+    ) -> Iterator[None]:
         yield
         if self.ids is None:
             return
@@ -139,14 +151,14 @@ class Reporter:
         if left:
             config.hook.pytest_deselected(items=left)
 
-    def pytest_collection_finish(self, session):
+    def pytest_collection_finish(self, session: pytest.Session) -> None:
         if not session.config.option.collectonly:
             self.emit("collected", ids=[item.nodeid for item in session.items])
 
     # -- during the tests ------------------------------------------------------------------
 
     @pytest.hookimpl(hookwrapper=True, tryfirst=True)
-    def pytest_runtestloop(self):
+    def pytest_runtestloop(self) -> Iterator[None]:
         if self.collector is not None:
             self.collector.start()
         yield
@@ -154,7 +166,7 @@ class Reporter:
             self.collector.stop()
 
     @pytest.hookimpl(hookwrapper=True, tryfirst=True)
-    def pytest_runtest_protocol(self, item):
+    def pytest_runtest_protocol(self, item: pytest.Item) -> Iterator[None]:
         self.emit("start", id=item.nodeid)
         self.switch(item.nodeid)
         yield
@@ -168,7 +180,7 @@ class Reporter:
             ]
             self.contexts[item.nodeid] = [item.nodeid, *shared]
 
-    def switch(self, context):
+    def switch(self, context: str) -> str:
         """Lines executed from now on belong to `context`; returns the one before."""
         before, self.context = self.context, context
         if self.collector is not None:
@@ -176,43 +188,43 @@ class Reporter:
         return before
 
     @pytest.hookimpl(hookwrapper=True, tryfirst=True)
-    def pytest_fixture_setup(self, fixturedef, request):
+    def pytest_fixture_setup(self, fixturedef: Any, request: Any) -> Iterator[None]:
         """What a shared fixture executes counts for every test that rests on it."""
         if self.collector is None or fixturedef.scope == "function":
             yield
             return
-        context = "fixture %d" % next(self.counter)
+        context = f"fixture {next(self.counter)}"
         self.fixtures[fixturedef.argname, request.node] = context
         before = self.switch(context)
         yield
         self.switch(before)
 
     @pytest.hookimpl(hookwrapper=True, tryfirst=True)
-    def pytest_runtest_setup(self):
+    def pytest_runtest_setup(self) -> Iterator[None]:
         with deadline(self.test_timeout):
             yield
 
     @pytest.hookimpl(hookwrapper=True, tryfirst=True)
-    def pytest_runtest_call(self):
+    def pytest_runtest_call(self) -> Iterator[None]:
         with deadline(self.test_timeout):
             yield
 
     @pytest.hookimpl(hookwrapper=True, tryfirst=True)
-    def pytest_runtest_teardown(self):
+    def pytest_runtest_teardown(self) -> Iterator[None]:
         with deadline(self.test_timeout):
             yield
 
     @pytest.hookimpl(hookwrapper=True, tryfirst=True)
-    def pytest_runtest_makereport(self, call):
-        outcome = yield
+    def pytest_runtest_makereport(self, call: Any) -> Iterator[None]:
+        outcome: Any = yield
         if call.excinfo is not None:
             outcome.get_result().diffufix_error = call.excinfo.value
 
-    def pytest_runtest_logreport(self, report):
+    def pytest_runtest_logreport(self, report: Any) -> None:
         outcome = report.outcome
         if hasattr(report, "wasxfail"):
             outcome = {"skipped": "xfailed", "passed": "xpassed"}.get(outcome, outcome)
-        fields = {"message": "", "text": "", "frames": []}
+        fields: dict[str, Any] = {"message": "", "text": "", "frames": []}
         if outcome != "passed":
             error = report.__dict__.pop("diffufix_error", None)
             skipped = outcome == "skipped" and isinstance(report.longrepr, tuple)
@@ -232,22 +244,23 @@ class Reporter:
     # -- after the tests -------------------------------------------------------------------
 
     @pytest.hookimpl(hookwrapper=True, tryfirst=True)
-    def pytest_sessionfinish(self, session):
+    def pytest_sessionfinish(self, session: pytest.Session) -> Iterator[None]:
         yield
         if self.collector is not None:
             lines = self.collector.result()
             for id, contexts in self.contexts.items():
-                files = {}
+                files: dict[str, int] = {}
                 for context in contexts:
                     for path, mask in lines.get(context, {}).items():
                         files[path] = files.get(path, 0) | mask
-                masks = {path: "%x" % mask for path, mask in files.items()}
+                masks = {path: f"{mask:x}" for path, mask in files.items()}
                 self.emit("coverage", id=id, files=masks)
         self.emit("end", status=int(session.exitstatus))
 
-    def frames(self, error):
+    def frames(self, error: BaseException | None) -> list[list[Any]]:
         """[path, line, function] of the project's frames, outermost first, causes last."""
-        found, seen = [], set()
+        found: list[list[Any]] = []
+        seen: set[int] = set()
         while error is not None and id(error) not in seen:
             seen.add(id(error))
             for frame, line in traceback.walk_tb(error.__traceback__):
@@ -265,25 +278,26 @@ class Reporter:
 class deadline:
     """Fail what runs inside after `seconds`; a test that sets its own alarm wins over ours."""
 
-    def __init__(self, seconds):
+    def __init__(self, seconds: float | None) -> None:
         self.seconds = seconds
 
-    def __enter__(self):
+    def __enter__(self) -> None:
         if self.seconds:
             self.before = signal.signal(signal.SIGALRM, self.ring)
             # Again and again: code that swallows every exception gets the next one.
             signal.setitimer(signal.ITIMER_REAL, self.seconds, 1.0)
 
-    def __exit__(self, *_):
+    def __exit__(self, *_: Any) -> None:
         if self.seconds:
             signal.setitimer(signal.ITIMER_REAL, 0)
             signal.signal(signal.SIGALRM, self.before)
 
-    def ring(self, *_):
-        pytest.fail("Timeout: still running after %g s" % self.seconds)
+    def ring(self, *_: Any) -> None:
+        __tracebackhide__ = True
+        pytest.fail(f"Timeout: still running after {self.seconds:g} s")
 
 
-def calm(config, args):
+def calm(config: pytest.Config, args: list[str]) -> None:
     """Append what every run needs to the arguments, options of the project's plugins included."""
     args[:] = [argument for argument in args if argument not in UNWANTED]
     wanted = ["--maxfail=0", "--continue-on-collection-errors", "--color=no"]
@@ -297,16 +311,16 @@ def calm(config, args):
     config.known_args_namespace.cov_source = []
 
 
-def one_line(error):
+def one_line(error: BaseException) -> str:
     try:
         text = str(error)
     except Exception as broken:
-        text = "<unprintable: %s>" % type(broken).__name__
+        text = f"<unprintable: {type(broken).__name__}>"
     name = type(error).__name__
     if name == "Failed" and text:  # pytest.fail and our deadline
         return " ".join(text.split())[:MAX_MESSAGE]
     return " ".join((name + ": " + text if text else name).split())[:MAX_MESSAGE]
 
 
-def first_line(text):
+def first_line(text: str) -> str:
     return next((line.strip() for line in text.splitlines() if line.strip()), "")[:MAX_MESSAGE]

@@ -1,0 +1,116 @@
+"""Find the project's own interpreter; runs candidates once to ask for pytest, writes nothing."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+from diffufix.errors import PrerequisiteError
+
+_ASK = """
+import importlib.util, sys
+sys.path[:] = [path for path in sys.path if path]
+if importlib.util.find_spec("pytest"):
+    print(sys.executable)
+"""
+_SECONDS = 20.0
+_NAME_IT = "Or name the project's interpreter with --python."
+
+
+def find_interpreter(root: Path, explicit: str | None = None) -> Path:
+    """The interpreter that runs the tests of the project in `root`.
+
+    `explicit` (a path, a command or a folder with an environment) is taken as it is told. Without
+    it: the active environment, `.venv` and `venv` in the root, `python3` and `python` on PATH, the
+    interpreter that runs diffufix; the first of them that has pytest. An environment in the root
+    without pytest is an error rather than passed over: another interpreter would lack the
+    project's dependencies. The path is absolute and its links are not followed, for an
+    environment's interpreter is known by its path. Raises PrerequisiteError.
+    """
+    if explicit is not None:
+        named = _named(explicit)
+        found = with_pytest(named, root)
+        if found is None:
+            raise PrerequisiteError(f"{named} has no pytest, or does not run.", _install(named))
+        return found
+    tried = []
+    for python, own in _candidates(root):
+        found = with_pytest(python, root)
+        if found is not None:
+            return found
+        if own:
+            raise PrerequisiteError(
+                f"The project's environment {python.parent.parent} has no pytest.",
+                f"{_install(python)} {_NAME_IT}",
+            )
+        tried.append(str(python))
+    raise PrerequisiteError(
+        f"No interpreter with pytest was found (tried: {', '.join(tried) or 'none'}).",
+        f"{_install(Path(tried[0] if tried else sys.executable))} {_NAME_IT}",
+    )
+
+
+def with_pytest(python: Path, root: Path) -> Path | None:
+    """Where the interpreter behind `python` (it may be a version manager's shim) really lies.
+
+    None where it does not run in `root` or cannot import pytest.
+    """
+    try:
+        asked = subprocess.run(
+            [str(python), "-c", _ASK],
+            cwd=root,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            timeout=_SECONDS,
+            check=False,
+        )
+    except (OSError, subprocess.TimeoutExpired):
+        return None
+    lines = os.fsdecode(asked.stdout).splitlines()
+    return Path(lines[-1]) if asked.returncode == 0 and lines else None
+
+
+def _candidates(root: Path) -> Iterator[tuple[Path, bool]]:
+    """Interpreters in order of preference, and whether each is the project's own."""
+    active = os.environ.get("VIRTUAL_ENV")
+    folders = [(Path(active), False)] if active else []
+    for folder, own in [*folders, (root / ".venv", True), (root / "venv", True)]:
+        python = _in_environment(folder)
+        if python is not None:
+            yield python, own
+    for name in ("python3", "python"):
+        found = shutil.which(name)
+        if found:
+            yield Path(found).absolute(), False
+    if sys.executable:
+        yield Path(sys.executable), False
+
+
+def _in_environment(folder: Path) -> Path | None:
+    """The interpreter of an environment, None where `folder` is none."""
+    for name in ("bin/python", "bin/python3"):
+        path = Path(os.path.abspath(folder / name))
+        if path.is_file() and os.access(path, os.X_OK):
+            return path
+    return None
+
+
+def _named(text: str) -> Path:
+    path = Path(text).expanduser()
+    if path.is_dir() and (inside := _in_environment(path)) is not None:
+        return inside
+    found = shutil.which(str(path))
+    if found is None:
+        raise PrerequisiteError(
+            f"There is no interpreter {text}.",
+            "Give --python a path like .venv/bin/python or a command like python3.12.",
+        )
+    return Path(os.path.abspath(found))
+
+
+def _install(python: Path) -> str:
+    return f"Install pytest there: {python} -m pip install pytest."
