@@ -87,7 +87,8 @@ def load_model(
     kind = _dtype(dtype, where)
     folder = hub.locate(name, notify)
     raw = read_json(folder / "config.json")
-    family = _family(folder, raw, str(name))
+    tokenizer = load_tokenizer(folder) if has_tokenizer(folder) else None
+    family = _family(folder, raw, tokenizer.added if tokenizer else {}, str(name))
     with torch.device("meta"):
         model = LoadedModel(_config(raw))
     lora = Adapter(Path(adapter).expanduser()) if adapter is not None else None
@@ -95,6 +96,8 @@ def load_model(
     if model.config.tie_word_embeddings:
         model.lm_head.weight = model.model.embed_tokens.weight
     model.family, model.path, model.name = family, folder, str(name)
+    if tokenizer is not None:
+        model.tokenizer = tokenizer
     model.adapter = lora.folder if lora else None
     model.max_context = min(int(raw.get("max_position_embeddings") or 2048), 2048)
     return model.eval().requires_grad_(False)
@@ -104,11 +107,13 @@ def has_tokenizer(folder: Path) -> bool:
     return (folder / "tokenizer.json").is_file() or (folder / "vocab.json").is_file()
 
 
-def _family(folder: Path, raw: Mapping[str, Any], name: str) -> Family:
+def _family(
+    folder: Path, raw: Mapping[str, Any], added_tokens: Mapping[str, int], name: str
+) -> Family:
     settings = folder / "generation_config.json"
     family = recognise(
         raw,
-        load_tokenizer(folder).added if has_tokenizer(folder) else {},
+        added_tokens,
         generation=read_json(settings) if settings.is_file() else None,
         name=name,
     )

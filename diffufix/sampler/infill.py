@@ -20,6 +20,7 @@ from torch import Tensor
 from diffufix.errors import UsageError
 from diffufix.model.family import Family
 from diffufix.model.transformer import Transformer
+from diffufix.sampler.cached import CachedDenoiser
 from diffufix.sampler.denoiser import Denoiser, InlineDenoiser, family_of
 from diffufix.sampler.lengths import choose_lengths
 from diffufix.sampler.tokens import check_algorithm, choose, gumbel, uniform
@@ -127,15 +128,17 @@ def infill(
     hook: Hook | None = None,
     family: Family | None = None,
     denoiser: Denoiser | None = None,
+    refresh: int | None = None,
 ) -> list[Fill]:
     """`n` fills of the canvas's hole, in the order of the batch; equal ones are not merged.
 
     `lengths` are the holes' first lengths, dealt out in turn; None lets lengths.py choose them.
     Families with `<expand>` and `<delete>` change them while decoding, up to `max_tokens` in
     all. Each step commits `tokens_per_step` masks of a hole, and with `threshold` also all whose
-    probability exceeds it; `steps` bounds the passes for families of fixed length. `denoiser`
-    replaces the exact computation within the canvas (then `model` may be None).
-    Raises UsageError.
+    probability exceeds it; `steps` bounds the passes for families of fixed length. `refresh`
+    shares one context among the fills (cached.py: faster, approximate) and renews it after so
+    many passes, 0 never; None is exact. A `denoiser` takes the place of all that (then `model`
+    may be None). Raises UsageError.
     """
     check_algorithm(alg)
     if n < 1 or tokens_per_step < 1 or max_tokens < 1 or (steps is not None and steps < 1):
@@ -143,7 +146,7 @@ def infill(
     if denoiser is None:
         if model is None:
             raise UsageError("infill needs a model or a denoiser.")
-        denoiser = _denoiser(model, canvas, family)
+        denoiser = _denoiser(model, canvas, family, refresh)
     if lengths is None:
         lengths = choose_lengths(denoiser, canvas, n, max_tokens)
     if not lengths or not all(0 <= length <= max_tokens for length in lengths):
@@ -164,12 +167,16 @@ def infill(
     return [row.fill() for row in rows]
 
 
-def _denoiser(model: Transformer, canvas: Canvas, family: Family | None) -> Denoiser:
+def _denoiser(
+    model: Transformer, canvas: Canvas, family: Family | None, refresh: int | None
+) -> Denoiser:
     if family_of(model, family).layout == "aside":
         from diffufix.sampler.aside import AsideDenoiser  # not needed by the others
 
         aside: Denoiser = AsideDenoiser(model, canvas, family)
         return aside
+    if refresh is not None:
+        return CachedDenoiser(model, canvas, family, refresh=refresh)
     return InlineDenoiser(model, canvas, family)
 
 
