@@ -106,7 +106,8 @@ class LocalProcess:
         except OSError as error:
             raise SandboxUnavailable(f"cannot start {argv[0]}: {error}") from error
         self._tail = b""
-        threading.Thread(target=self._drain, daemon=True).start()
+        self._drainer = threading.Thread(target=self._drain, daemon=True)
+        self._drainer.start()
 
     @property
     def pid(self) -> int:
@@ -160,7 +161,12 @@ class LocalProcess:
         with contextlib.suppress(OSError):
             self._popen.kill()
         self._popen.wait()
-        for stream in (self._popen.stdin, self._popen.stdout):
+
+    def dispose(self) -> None:
+        """Kill it and close the pipes; no other thread may be using them."""
+        self.kill()
+        self._drainer.join(1.0)
+        for stream in (self._popen.stdin, self._popen.stdout, self._popen.stderr):
             if stream is not None:
                 with contextlib.suppress(OSError):
                     stream.close()
@@ -365,7 +371,7 @@ class LocalSandbox:
         with self._lock:
             running, self._running = self._running, set()
         for process in running:
-            process.kill()
+            process.dispose()
         self._sweep()
 
     def reset(self) -> None:

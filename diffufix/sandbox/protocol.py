@@ -69,7 +69,7 @@ class Process(Protocol):
         ...
 
     def kill(self) -> None:
-        """End it and everything it started; idempotent."""
+        """End it and everything it started; idempotent, and safe from any thread."""
         ...
 
     @property

@@ -30,7 +30,9 @@ class Candidate:
         """A hash of the content, for deduplication."""
         digest = hashlib.blake2b(digest_size=16)
         for path in sorted(self.files):
-            digest.update(path.encode() + b"\0" + self.files[path].encode("utf-8", "surrogateescape"))
+            digest.update(
+                path.encode() + b"\0" + self.files[path].encode("utf-8", "surrogateescape")
+            )
         return digest.hexdigest()
 
 

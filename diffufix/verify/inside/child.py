@@ -1,0 +1,214 @@
+# mypy: ignore-errors
+"""What a child does: run the asked tests with pytest's own protocol and report each one.
+
+Touches what the project's tests touch, and the pipe to its supervisor. The process ends in here
+by `os._exit`: no exit handler, no buffer of the server's is run or flushed twice.
+"""
+
+import contextlib
+import io
+import json
+import os
+import random
+import signal
+import sys
+
+import pytest
+
+RANK = {"passed": 0, "xpassed": 1, "skipped": 2, "xfailed": 3, "failed": 4, "error": 5}
+MESSAGE = 300  # characters of a failure's message that travel
+
+
+def make_emitter(fd, nonce):
+    """A function that writes records; the descriptor and the nonce live only in its closure."""
+    owner, prefix, dumps, write = os.getpid(), nonce.encode() + b" ", json.dumps, os.write
+    getpid = os.getpid
+
+    def emit(event, **fields):
+        if getpid() != owner:  # a fork made by a test came back to pytest
+            return
+        line = prefix + dumps(dict(fields, event=event)).encode("ascii") + b"\n"
+        while line:
+            line = line[write(fd, line) :]
+
+    return emit
+
+
+def limit_resources(limits):
+    """Lower this process's limits; `memory` is on top of what the server has mapped."""
+    import resource
+
+    def lower(kind, value):
+        if value is not None:
+            _, hard = resource.getrlimit(kind)
+            value = value if hard == resource.RLIM_INFINITY else min(value, hard)
+            resource.setrlimit(kind, (value, value))
+
+    memory = limits.get("memory")
+    if memory is not None:
+        try:
+            with open("/proc/self/statm") as file:
+                memory += int(file.read().split()[0]) * os.sysconf("SC_PAGE_SIZE")
+        except OSError:
+            memory = None
+    for name, value in (
+        ("RLIMIT_AS", memory),
+        ("RLIMIT_FSIZE", limits.get("file_size")),
+        ("RLIMIT_CPU", limits.get("cpu")),
+        ("RLIMIT_CORE", 0),
+    ):
+        with contextlib.suppress(OSError, ValueError):
+            lower(getattr(resource, name), value)
+
+
+def settle(limits, death_signal):
+    """The first thing in a new child: its own session, limits, seeds, no bytecode."""
+    os.setsid()
+    death_signal()
+    limit_resources(limits)
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+    sys.dont_write_bytecode = True
+    os.environ["PYTHONDONTWRITEBYTECODE"] = "1"
+    random.seed(0x5EED)
+    numpy = sys.modules.get("numpy")
+    if numpy is not None and hasattr(numpy, "random"):
+        numpy.random.seed(0x5EED)
+
+
+class CollectErrors:
+    """The pytest plugin of a child that collects: keeps the first reason why a module failed."""
+
+    def __init__(self):
+        self.first = ""
+
+    def pytest_collectreport(self, report):
+        if report.failed and not self.first:
+            lines = [line for line in str(report.longrepr).splitlines() if line.strip()]
+            marked = [line[1:].strip() for line in lines if line.startswith("E ")]
+            self.first = (report.nodeid + ": " + (marked or lines or [""])[-1])[:MESSAGE]
+
+
+class Recorder:
+    """The pytest plugin of a child: tells when a set-up is done, folds reports to one outcome."""
+
+    def __init__(self, emit):
+        self.emit = emit
+        self.index = None
+        self.outcome = None
+        self.message = ""
+
+    def begin(self, index):
+        self.index, self.outcome, self.message = index, None, ""
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_runtest_call(self, item):
+        if self.index is not None:
+            self.emit("call", index=self.index)
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_runtest_logreport(self, report):
+        outcome = report.outcome
+        if hasattr(report, "wasxfail"):
+            outcome = {"skipped": "xfailed", "passed": "xpassed"}.get(outcome, outcome)
+        if outcome == "failed" and report.when != "call":
+            outcome = "error"
+        if outcome == "passed" and report.when != "call":
+            return
+        if self.outcome is None or RANK.get(outcome, 5) > RANK[self.outcome]:
+            self.outcome = outcome if outcome in RANK else "error"
+            if outcome in ("failed", "error", "skipped"):
+                longrepr = report.longrepr
+                self.message = str(longrepr[2] if isinstance(longrepr, tuple) else longrepr)
+
+
+def explain(excinfo, style=None):
+    """Stands in for pytest's long tracebacks, which cost more than most tests."""
+    del style
+    try:
+        text = f"{excinfo.typename}: {excinfo.value}"
+    except Exception:
+        text = excinfo.typename
+    return " ".join(text.split())[:MESSAGE]
+
+
+def sentinel_item(session, name):
+    """A test that fails, made like any other; whoever patches pytest to pass, passes this too."""
+
+    def body():
+        raise AssertionError("the sentinel fails, as it must")
+
+    body.__name__ = name
+    return pytest.Function.from_parent(session, name=name, callobj=body)
+
+
+def hush(config):
+    """Switch off what only decorates: explanations of asserts, the terminal's output."""
+    plugin = config.pluginmanager.getplugin("assertion")
+    if plugin is not None:
+        config.pluginmanager.unregister(plugin)
+    terminal = config.pluginmanager.getplugin("terminalreporter")
+    if terminal is not None:
+        writer = getattr(terminal, "_tw", None)
+        if writer is not None:
+            writer._file = io.StringIO()
+    forget_output(config)
+
+
+def forget_output(config):
+    """A child that was killed leaves its output in the capture's file, which all share."""
+    manager = config.pluginmanager.getplugin("capturemanager")
+    both = getattr(manager, "_global_capturing", None)
+    for name in ("out", "err"):
+        file = getattr(getattr(both, name, None), "tmpfile", None)
+        try:
+            file.seek(0)
+            file.truncate()
+        except (AttributeError, OSError, ValueError):
+            pass
+
+
+def run_tests(session, request, emit, problem=""):
+    """Run `request["tests"]` in order, stop at the first unwanted outcome, end the process.
+
+    `problem` says what went wrong while they were collected.
+    """
+    try:
+        _run_tests(session, request, emit, problem)
+    except BaseException as error:  # pytest.exit, KeyboardInterrupt, a broken plugin
+        emit("quit", reason=f"{type(error).__name__}: {str(error)[:MESSAGE]}")
+        os._exit(3)
+    os._exit(0)
+
+
+def _run_tests(session, request, emit, problem):
+    # Looked up before any candidate code runs here.
+    config, required = session.config, request["required"]
+    known = {item.nodeid: item for item in session.items}
+    missing = [name for name in request["tests"] if name not in known]
+    if missing:
+        emit("error", reason=problem or "not collected: " + missing[0])
+        os._exit(4)
+    order = list(enumerate(known[name] for name in request["tests"]))
+    if request.get("sentinel"):
+        item = sentinel_item(session, request["sentinel"]["name"])
+        order.insert(request["sentinel"]["place"], (None, item))
+    recorder = Recorder(emit)
+    config.pluginmanager.register(recorder, "diffufix-recorder")
+    for _, item in order:
+        item.repr_failure = item._repr_failure_py = explain
+    following = [item for _, item in order[1:]] + [None]
+    emit("ready")
+    sentinel = None
+    for (index, item), coming in zip(order, following):  # noqa: B905 (Python 3.9)
+        if index is None:
+            emit("sentinel")
+        recorder.begin(index)
+        item.config.hook.pytest_runtest_protocol(item=item, nextitem=coming)
+        outcome = recorder.outcome or "error"
+        if index is None:
+            sentinel = outcome
+            continue
+        emit("test", index=index, outcome=outcome, message=recorder.message[:MESSAGE])
+        if request["stop"] and outcome != required[index]:
+            break
+    emit("end", sentinel=sentinel)

@@ -1,0 +1,275 @@
+"""`Screen`: run many candidates against the project's tests, fast, on warm fork servers.
+
+Touches sandboxes made by the given factory; the project itself is only read through them. One
+thread per worker does the talking, the caller's thread submits and polls.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import queue
+import random
+import secrets
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from diffufix.errors import DiffufixError, ProjectError, SandboxUnavailable
+from diffufix.sandbox import Sandbox
+from diffufix.verify.deadlines import Deadlines
+from diffufix.verify.judge import judge
+from diffufix.verify.route import Original
+from diffufix.verify.static import forbidden, suspicion
+from diffufix.verify.types import Candidate, State, Verdict
+from diffufix.verify.worker import Setup, Worker, inherited_environment
+
+#: Per child; memory is on top of what the server has mapped.
+LIMITS = {"memory": 2 * 2**30, "file_size": 64 * 2**20, "cpu": 300}
+DEPTH = 4  # candidates queued per worker
+START = 1.0  # seconds to put a candidate's code in place
+
+
+@dataclass(frozen=True)
+class _Job:
+    token: int
+    candidate: Candidate
+    tests: tuple[str, ...]
+    way: str | None = None
+    stop: bool = True
+
+
+class Screen:
+    """Verdicts on candidates, in the order in which they become known.
+
+    `factory` makes a sandbox with its own scratch copy of the project (one per worker, not
+    started); `root` is where that copy was taken from (paths in `args` below it are led into the
+    copy). `expected` maps every test id of the baseline to its outcome, `seconds` to its
+    duration; `failing` are the ids that must turn green. Used by one thread.
+
+        with Screen(factory, python=..., args=[...], root=..., expected=..., seconds=...,
+                    failing=[...]) as screen:
+            token = screen.submit(candidate, tests)
+            for token, verdict in screen.results(timeout=0.1): ...
+
+    Entering raises ProjectError when pytest collects no such failing test in the sandbox, and
+    SandboxUnavailable, PrerequisiteError.
+    """
+
+    def __init__(
+        self,
+        factory: Callable[[], Sandbox],
+        *,
+        python: str,
+        args: Sequence[str],
+        root: Path,
+        expected: Mapping[str, str],
+        failing: Sequence[str],
+        seconds: Mapping[str, float] | None = None,
+        workers: int = 2,
+        env: Mapping[str, str] | None = None,
+        limits: Mapping[str, int] | None = None,
+        deadlines: Deadlines | None = None,
+        depth: int = DEPTH,
+    ) -> None:
+        env = inherited_environment() if env is None else env
+        setup = Setup(str(python), tuple(args), Path(root), env, {**LIMITS, **(limits or {})})
+        self._workers = [Worker(factory, setup) for _ in range(max(1, workers))]
+        self._failing = frozenset(failing)
+        self._expected = dict(expected)
+        self._protected = frozenset(test.split("::")[0] for test in (*expected, *failing))
+        self._deadlines = deadlines or Deadlines(seconds or {}, self._failing)
+        self._jobs: queue.SimpleQueue[_Job | None] = queue.SimpleQueue()
+        self._done: queue.SimpleQueue[tuple[int, Verdict]] = queue.SimpleQueue()
+        self._originals: dict[str, Original | None] = {}
+        self._threads: list[threading.Thread] = []
+        self._bound = max(1, workers) * depth
+        self._pending = 0
+        self._tokens = 0
+        self._closing = False
+        self.ways: Counter[str] = Counter()
+        self.collected: frozenset[str] = frozenset()
+
+    # -- the caller's side -----------------------------------------------------------------
+
+    def __enter__(self) -> Screen:
+        started: queue.SimpleQueue[BaseException | None] = queue.SimpleQueue()
+        for worker in self._workers:
+            thread = threading.Thread(target=self._work, args=(worker, started), daemon=True)
+            thread.start()
+            self._threads.append(thread)
+        try:
+            problems = [started.get() for _ in self._threads]
+            for problem in problems:
+                if problem is not None:
+                    raise problem
+            self.collected = frozenset(self._workers[0].ready["ids"])
+            missing = sorted(self._failing - self.collected)
+            if missing:
+                raise ProjectError(
+                    f"{missing[0]} is not collected in the sandbox",
+                    "does the test need files outside the project?",
+                )
+        except BaseException:
+            self.close()
+            raise
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    @property
+    def capacity(self) -> int:
+        """How many more candidates may be submitted now."""
+        return max(0, self._bound - self._pending)
+
+    @property
+    def pending(self) -> int:
+        """Candidates submitted whose verdicts have not been taken."""
+        return self._pending
+
+    def submit(self, candidate: Candidate, tests: Sequence[str], *, way: str | None = None) -> int:
+        """Queue a candidate; never blocks. `tests` are run in order, until the first red one.
+
+        `way` ("swap", "fork", "cold") forces how; by default the cheapest faithful one is taken.
+        Raises: queue.Full when `capacity` is 0, ValueError for tests without a known outcome.
+        """
+        if self.capacity == 0:
+            raise queue.Full
+        if not tests or any(t not in self._expected and t not in self._failing for t in tests):
+            raise ValueError("tests must be among the expected ids")
+        self._tokens += 1
+        self._pending += 1
+        job = _Job(self._tokens, candidate, tuple(tests), way)
+        reason = next(filter(None, (forbidden(p, self._protected) for p in candidate.files)), "")
+        if reason:
+            self._done.put((job.token, Verdict(State.SUSPICIOUS, detail=reason)))
+        else:
+            self._jobs.put(job)
+        return self._tokens
+
+    def results(self, timeout: float | None = 0.0) -> Iterator[tuple[int, Verdict]]:
+        """What is known by now; waits up to `timeout` seconds (None: as long as it takes) for the
+        first one while something is pending."""
+        while self._pending:
+            try:
+                token, verdict = self._done.get(timeout != 0.0, timeout)
+            except queue.Empty:
+                return
+            self._pending -= 1
+            timeout = 0.0
+            yield token, verdict
+
+    def check(self, tests: Sequence[str]) -> Verdict:
+        """All of `tests` on the project as it is, none left out: their outcomes in the sandbox.
+
+        Call it while nothing is pending.
+        """
+        job = _Job(0, Candidate({}), tuple(tests), stop=False)
+        self._jobs.put(job)
+        return self._done.get()[1]
+
+    def close(self) -> None:
+        """End the servers at once and remove their sandboxes; idempotent."""
+        self._closing = True
+        for _ in self._threads:
+            self._jobs.put(None)
+        for worker in self._workers:
+            worker.interrupt()
+        for thread in self._threads:
+            thread.join()
+        self._threads.clear()
+        for worker in self._workers:
+            worker.close()
+
+    # -- a worker's thread -----------------------------------------------------------------
+
+    def _work(self, worker: Worker, started: queue.SimpleQueue[BaseException | None]) -> None:
+        try:
+            worker.start()
+        except BaseException as error:
+            started.put(error)
+            return
+        started.put(None)
+        while (job := self._jobs.get()) is not None and not self._closing:
+            try:
+                verdict = self._verdict(worker, job)
+            except Exception as error:
+                verdict = Verdict(State.INFRA, detail=f"{type(error).__name__}: {error}")
+            self._done.put((job.token, verdict))
+
+    def _verdict(self, worker: Worker, job: _Job) -> Verdict:
+        began = time.monotonic()
+        problem = ""
+        for _ in range(2):
+            if self._closing:
+                break
+            try:
+                request = self._request(worker, job)
+                required = request["required"]
+                allowance = 120 + 10 * sum(request["setup"] + request["call"])
+                report = worker.ask(request, allowance)
+            except (UnicodeEncodeError, SyntaxError) as error:
+                return Verdict(State.ERROR, detail=str(error))
+            except SandboxUnavailable as error:
+                problem = error.message
+                if not self._closing:
+                    with contextlib.suppress(DiffufixError):
+                        worker.restart()
+                continue
+            self.ways[report.get("way", "")] += 1
+            verdict = judge(report, job.tests, required, time.monotonic() - began)
+            if not report.get("clean", False):
+                with contextlib.suppress(DiffufixError):
+                    worker.restart()
+            return self._screened(job.candidate, verdict)
+        return Verdict(State.INFRA, seconds=time.monotonic() - began, detail=problem)
+
+    def _screened(self, candidate: Candidate, verdict: Verdict) -> Verdict:
+        if verdict.state is State.PASS:
+            for path, text in candidate.files.items():
+                original = self._originals.get(path)
+                reason = suspicion(original.text if original else "", text)
+                if reason:
+                    return replace(verdict, state=State.SUSPICIOUS, detail=f"{path} {reason}")
+        return verdict
+
+    def _original(self, worker: Worker, path: str) -> Original | None:
+        if path not in self._originals:
+            try:
+                self._originals[path] = Original(worker.sandbox.read_file(path))
+            except FileNotFoundError:
+                self._originals[path] = None
+        return self._originals[path]
+
+    def _request(self, worker: Worker, job: _Job) -> dict[str, Any]:
+        swaps: dict[str, list[tuple[str, int]]] | None = {}
+        files = {}
+        for path, text in job.candidate.files.items():
+            original = self._original(worker, path)
+            files[path] = (original or Original(b"")).encode(text).decode("latin-1")
+            places = original.swaps(text) if original else None
+            swaps = None if swaps is None or places is None else {**swaps, path: places}
+        required = [
+            "passed" if test in self._failing else self._expected[test] for test in job.tests
+        ]
+        last = len(job.tests)
+        repaired = sum(test in self._failing for test in job.tests)
+        place = random.SystemRandom().choice((repaired, last))
+        return {
+            "files": files,
+            "swaps": swaps,
+            "way": job.way,
+            "narrow": True,
+            "tests": list(job.tests),
+            "required": required,
+            "stop": job.stop,
+            "start": START,
+            "setup": self._deadlines.setup(job.tests),
+            "call": [self._deadlines.call(test) for test in job.tests],
+            "nonce": secrets.token_hex(16),
+            "sentinel": {"name": f"test_{secrets.token_hex(4)}", "place": place},
+        }

@@ -1,0 +1,166 @@
+"""The host's end of one fork server: start it in a sandbox, ask it, start it again.
+
+Touches one sandbox. Talks in the frames of `verify/inside/frames.py`.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import struct
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+from diffufix.errors import ProjectError, SandboxUnavailable
+from diffufix.sandbox import Process, Sandbox
+from diffufix.testing.environment import moved, moved_args
+from diffufix.verify.inside.launch import LAUNCH
+
+START_TIMEOUT = 600.0  # seconds for a suite to be imported and collected
+INHERITED = (
+    *("PYTHONPATH", "PYTEST_ADDOPTS", "PYTEST_PLUGINS", "PYTEST_DISABLE_PLUGIN_AUTOLOAD"),
+    *("DJANGO_SETTINGS_MODULE", "DJANGO_CONFIGURATION"),
+)
+_PACKAGE = "_diffufix_inside"
+
+
+@dataclass(frozen=True)
+class Setup:
+    """What every worker of a screen is started with; `root` is where the tree was copied from."""
+
+    python: str
+    args: Sequence[str]
+    root: Path
+    env: Mapping[str, str] = field(default_factory=dict)
+    limits: Mapping[str, int] = field(default_factory=dict)
+
+
+def inherited_environment() -> dict[str, str]:
+    """Variables of ours that decide how pytest and the project behave, and are no secrets."""
+    return {name: os.environ[name] for name in INHERITED if name in os.environ}
+
+
+def inside_files() -> dict[str, bytes]:
+    """The fork server's own sources, by file name."""
+    folder = resources.files("diffufix.verify.inside")
+    return {
+        entry.name: entry.read_bytes() for entry in folder.iterdir() if entry.name.endswith(".py")
+    }
+
+
+class Worker:
+    """One sandbox with its fork server. Used by one thread."""
+
+    def __init__(self, factory: Callable[[], Sandbox], setup: Setup) -> None:
+        self._factory = factory
+        self._setup = setup
+        self._sandbox: Sandbox | None = None
+        self._process: Process | None = None
+        self.ready: dict[str, Any] = {}
+
+    @property
+    def sandbox(self) -> Sandbox:
+        if self._sandbox is None:
+            raise SandboxUnavailable("the worker is not started")
+        return self._sandbox
+
+    def start(self) -> None:
+        """Make the sandbox and the server ready.
+
+        Raises: SandboxUnavailable; ProjectError when pytest gets nowhere with these arguments.
+        """
+        sandbox = self._sandbox = self._sandbox or self._factory()
+        sandbox.start()
+        base = f"{sandbox.private}/{_PACKAGE}"
+        sandbox.write_files({f"{base}/{name}": data for name, data in inside_files().items()})
+        self._spawn()
+
+    def _spawn(self) -> None:
+        sandbox, setup = self.sandbox, self._setup
+        command = [setup.python, "-c", LAUNCH, sandbox.private]
+        self._process = sandbox.spawn(command, env=self._environment())
+        self._send(
+            {
+                "tree": sandbox.tree,
+                "root": str(setup.root),
+                "temporary": sandbox.temporary,
+                "args": moved_args(setup.args, setup.root, Path(sandbox.tree)),
+                "limits": dict(setup.limits),
+            }
+        )
+        try:
+            self.ready = self._receive(START_TIMEOUT)
+        except TimeoutError as error:
+            self._process.kill()
+            raise SandboxUnavailable("the test suite was not collected in time") from error
+        if "failed" in self.ready or self.ready.get("ids") is None:
+            reason = self.ready.get("failed") or "collecting the tests ended the process"
+            tail = self._process.diagnosis
+            raise ProjectError(f"pytest cannot start in the sandbox: {reason}", tail[-2000:])
+
+    def _environment(self) -> dict[str, str]:
+        setup, tree = self._setup, self.sandbox.tree
+        given = setup.env.get("PYTHONPATH", "").split(os.pathsep)
+        first = [tree, f"{tree}/src"] if (setup.root / "src").is_dir() else [tree]
+        paths = first + [moved(path, setup.root, Path(tree)) for path in given if path]
+        env = {**setup.env, "PYTHONPATH": os.pathsep.join(dict.fromkeys(paths))}
+        home = Path(setup.python).parent
+        if (home.parent / "pyvenv.cfg").is_file():  # as if the environment were activated
+            env["PATH"] = str(home) + os.pathsep + os.environ.get("PATH", os.defpath)
+            env["VIRTUAL_ENV"] = str(home.parent)
+        return env
+
+    def ask(self, request: Mapping[str, Any], timeout: float) -> dict[str, Any]:
+        """The server's report. Raises: SandboxUnavailable when it is gone or silent."""
+        self._send(request)
+        try:
+            return self._receive(timeout)
+        except TimeoutError as error:
+            raise SandboxUnavailable("the fork server does not answer") from error
+
+    def restart(self) -> None:
+        """A new server on the tree as it was at first; a new sandbox where the old one is gone."""
+        if self._process is not None:
+            self._process.kill()
+            self._process = None
+        if self._sandbox is not None and self._sandbox.alive():
+            try:
+                self._sandbox.reset()
+            except SandboxUnavailable:
+                self._discard()
+        else:
+            self._discard()
+        self.start()
+
+    def _discard(self) -> None:
+        if self._sandbox is not None:
+            self._sandbox.close()
+            self._sandbox = None
+
+    def interrupt(self) -> None:
+        """From another thread: end the server, so that a pending `ask` fails at once."""
+        if self._process is not None:
+            self._process.kill()
+
+    def close(self) -> None:
+        if self._process is not None:
+            self._process.kill()
+            self._process = None
+        self._discard()
+
+    def _send(self, message: Mapping[str, Any]) -> None:
+        if self._process is None:
+            raise SandboxUnavailable("the fork server is not running")
+        data = json.dumps(message).encode()
+        self._process.send(struct.pack(">I", len(data)) + data)
+
+    def _receive(self, timeout: float) -> dict[str, Any]:
+        assert self._process is not None
+        (size,) = struct.unpack(">I", self._process.receive(4, timeout))
+        answer = json.loads(self._process.receive(size, timeout))
+        if not isinstance(answer, dict):
+            raise SandboxUnavailable("the fork server answers nonsense")
+        return answer
