@@ -1,0 +1,6 @@
+"""Where the fault may be: functions ranked by coverage and tracebacks of failing tests."""
+
+from diffufix.localize.suspects import suspects
+from diffufix.localize.types import Suspect
+
+__all__ = ["Suspect", "suspects"]

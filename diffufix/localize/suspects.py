@@ -1,0 +1,197 @@
+"""Which functions may hold the fault: `suspects`. Reads the project's sources, writes nothing.
+
+A line's suspiciousness is Ochiai's similarity of "the line is executed" and "the test fails":
+
+    ochiai(line) = ef / sqrt((ef + nf) * (ef + ep))
+
+with ef the failing and ep the passing tests that execute the line's statement, nf the failing
+tests that do not (Abreu, Zoeteweij, van Gemund: An evaluation of similarity coefficients for
+software fault localization, PRDC 2006). A function scores as its worst line, averaged with a
+score from the tracebacks: 1 for the deepest frame in the project's own code, 1/2 for the one
+above it, 1/3 and so on (Zou et al.: An empirical study of fault localization families and their
+combinations, TSE 2021, for the traceback family).
+"""
+
+from __future__ import annotations
+
+import fnmatch
+import math
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path, PurePosixPath
+
+from diffufix.localize.source import Function, Source, Span, read_source
+from diffufix.localize.types import Suspect
+from diffufix.testing.types import PASSED, RED, Frame, TestCase, TestRun
+
+_TEST_FILES = ("test_*.py", "*_test.py", "conftest.py")
+_TEST_FOLDERS = frozenset({"tests", "test"})
+
+Lines = Mapping[str, frozenset[int]]
+_Place = tuple[Function, Span]  # a statement and the function that holds it
+
+
+@dataclass
+class _Evidence:
+    """What speaks against one function."""
+
+    path: str
+    function: Function
+    ochiai: dict[int, float] = field(default_factory=dict)
+    counts: tuple[int, int] = (0, 0)  # failing, passing tests through its worst statement
+    traceback: float = 0.0
+    raised: str = ""  # what left the function, where
+
+    @property
+    def spectrum(self) -> float:
+        return max(self.ochiai.values(), default=0.0)
+
+    @property
+    def score(self) -> float:
+        return (self.spectrum + self.traceback) / 2
+
+    @property
+    def rank(self) -> tuple[float, float, int, str, int]:
+        size, first = self.function.size, self.function.first_line
+        return -self.score, -self.traceback, size, self.path, first
+
+
+def suspects(
+    run: TestRun, *, root: Path, failing: Sequence[str] | None = None, limit: int = 10
+) -> list[Suspect]:
+    """The project's functions, most suspicious first, at most `limit`.
+
+    `run` is a run with coverage; sources are read below `root`. `failing` names the tests (and
+    collection errors) to be explained, by default all that are red; other red tests say nothing.
+    Only functions that one of them executes, or in whose code it raised, are suspects: the list is
+    empty when no failing test reaches code of the project. Ties go to the deeper traceback frame,
+    then to the smaller function. A file that does not parse holds no suspects.
+    """
+    named = None if failing is None else frozenset(failing)
+    red = [case for case in (*run.cases, *run.collection_errors) if case.outcome in RED]
+    bad = [case for case in red if named is None or case.id in named]
+    good = [run.coverage.get(case.id, {}) for case in run.cases if case.outcome == PASSED]
+    is_test = _test_files(run)
+    frames = [[frame for frame in case.frames if not is_test(frame.path)] for case in bad]
+    reached = [_reached(run, case, own, is_test) for case, own in zip(bad, frames, strict=True)]
+    found: dict[tuple[str, Function], _Evidence] = {}
+    sources: dict[str, Source] = {}
+    for path in sorted({path for lines in reached for path in lines}):
+        source = read_source(root / path)
+        if source is None:
+            continue
+        sources[path] = source
+        raising = {frame.line for own in frames for frame in own if frame.path == path}
+        places = _places(source, {n for lines in reached for n in lines.get(path, ())}, raising)
+        failed = _count(places, (lines.get(path, ()) for lines in reached))
+        passed = _count(places, (lines.get(path, ()) for lines in good))
+        for (function, span), ef in failed.items():
+            ep = passed[function, span]
+            each = found.setdefault((path, function), _Evidence(path, function))
+            value = ochiai(ef, len(bad) - ef, ep)
+            if value > each.spectrum:
+                each.counts = (ef, ep)
+            each.ochiai.update(dict.fromkeys(range(span[0], span[1] + 1), value))
+    for case, own in zip(bad, frames, strict=True):
+        _follow(case, own, sources, found)
+    ranked = sorted(found.values(), key=lambda each: each.rank)[:limit]
+    return [_suspect(each, len(bad), len(good)) for each in ranked]
+
+
+def ochiai(ef: int, nf: int, ep: int) -> float:
+    """Failing tests that execute it, failing ones that do not, passing ones that do -> [0, 1]."""
+    return ef / math.sqrt((ef + nf) * (ef + ep)) if ef else 0.0
+
+
+def _reached(
+    run: TestRun, case: TestCase, frames: Iterable[Frame], is_test: Callable[[str], bool]
+) -> dict[str, frozenset[int]]:
+    """Lines of project files that a failing test executed, those of its traceback included."""
+    covered = run.coverage.get(case.id, {})
+    lines = {path: numbers for path, numbers in covered.items() if not is_test(path)}
+    for frame in frames:
+        lines[frame.path] = lines.get(frame.path, frozenset()) | {frame.line}
+    return lines
+
+
+def _places(source: Source, lines: Iterable[int], raising: set[int]) -> dict[int, _Place]:
+    """The statements behind executed lines, under each of their lines.
+
+    Of a module's own lines only those count that hold a lambda or raised: the others were executed
+    by an import, which says nothing about the test that came first.
+    """
+    places: dict[int, _Place] = {}
+    for line in lines:
+        function = source.owner(line)
+        if function is source.module and line not in raising and line not in source.lambdas:
+            continue
+        span = function.statements.get(line)
+        if span is None:  # the head of a handler, of a case, of the function itself
+            if line <= function.header_end and line not in raising:
+                continue
+            span = (line, line)
+        places.update(dict.fromkeys(range(span[0], span[1] + 1), (function, span)))
+    return places
+
+
+def _count(places: Mapping[int, _Place], tests: Iterable[Iterable[int]]) -> Counter[_Place]:
+    """How many of the tests execute each statement."""
+    return Counter(
+        place for lines in tests for place in {places[line] for line in lines if line in places}
+    )
+
+
+def _follow(
+    case: TestCase,
+    frames: Sequence[Frame],
+    sources: Mapping[str, Source],
+    found: Mapping[tuple[str, Function], _Evidence],
+) -> None:
+    """Score the functions of one traceback by their distance from where it was raised."""
+    seen: dict[tuple[str, Function], int] = {}
+    for frame in reversed(frames):
+        if frame.path in sources:
+            seen.setdefault((frame.path, sources[frame.path].owner(frame.line)), frame.line)
+    for distance, (key, line) in enumerate(seen.items(), start=1):
+        each = found.get(key)
+        if each is not None and 1 / distance > each.traceback:
+            each.traceback = 1 / distance
+            verb = "raised" if distance == 1 else "passed through"
+            each.raised = f"{case.message[:80]} {verb} at line {line}"
+
+
+def _test_files(run: TestRun) -> Callable[[str], bool]:
+    """Whether a path is a test file: by name, by folder, or because tests were collected in it."""
+    holding = {path for case in run.cases if (path := _file_of_test(case.id))}
+
+    def is_test(path: str) -> bool:
+        pure = PurePosixPath(path)
+        return (
+            path in holding
+            or not _TEST_FOLDERS.isdisjoint(pure.parts[:-1])
+            or any(fnmatch.fnmatchcase(pure.name, pattern) for pattern in _TEST_FILES)
+        )
+
+    return is_test
+
+
+def _file_of_test(id: str) -> str:
+    """The file of a test's id; "" for a doctest, whose file is the code that it tests."""
+    path, _, name = id.partition("::")
+    name = name.partition("[")[0]
+    return "" if "." in name or name == PurePosixPath(path).stem else path
+
+
+def _suspect(each: _Evidence, failing: int, passing: int) -> Suspect:
+    ef, ep = each.counts
+    runs = f"run by {ef} of {failing} failing and {ep} of {passing} passing tests"
+    return Suspect(
+        path=each.path,
+        qualname=each.function.qualname,
+        first_line=each.function.first_line,
+        last_line=each.function.last_line,
+        score=each.score,
+        lines=dict(sorted(each.ochiai.items())),
+        evidence="; ".join(part for part in (runs, each.raised) if part),
+    )
