@@ -18,8 +18,8 @@ from diffufix.errors import UsageError
 
 SANDBOXES = ("local", "docker", "e2b")
 ENV_PREFIX = "DIFFUFIX_"
-#: Variables that diffufix sets for its own child processes; never settings.
-PRIVATE_ENV_PREFIX = "DIFFUFIX_INTERNAL_"
+#: Variables that diffufix or its tests set for child processes; never settings.
+PRIVATE_ENV = ("DIFFUFIX_INTERNAL_", "DIFFUFIX_INSIDE", "DIFFUFIX_COLLECTOR", "DIFFUFIX_UPDATE_")
 #: Files that mark the folder pytest would take as its root, in its order of precedence.
 ROOT_MARKERS = ("pytest.ini", ".pytest.ini", "pyproject.toml", "tox.ini", "setup.cfg", "setup.py")
 
@@ -139,7 +139,7 @@ def read_environment(environ: Mapping[str, str]) -> dict[str, Any]:
     """Settings from `DIFFUFIX_*`; a variable that is set but empty counts as not set."""
     values = {}
     for variable, text in environ.items():
-        if not variable.startswith(ENV_PREFIX) or variable.startswith(PRIVATE_ENV_PREFIX):
+        if not variable.startswith(ENV_PREFIX) or variable.startswith(PRIVATE_ENV):
             continue
         if not text:
             continue

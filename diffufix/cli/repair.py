@@ -10,7 +10,7 @@ from typing import Annotated, Any
 import typer
 
 from diffufix.config import Settings, load_settings
-from diffufix.repair.types import RepairResult
+from diffufix.repair.types import RepairResult, Status
 from diffufix.report import jsondoc, terminal
 from diffufix.report.live import display
 
@@ -86,8 +86,11 @@ def repair(
 def _search(settings: Settings) -> RepairResult:
     from diffufix.repair import loop  # imports torch
 
-    with display(sys.stderr, settings.budget, settings.verbose) as listener:
-        return loop.repair(settings, listener)
+    try:
+        with display(sys.stderr, settings.budget, settings.verbose) as listener:
+            return loop.repair(settings, listener)
+    except KeyboardInterrupt:  # before or after the loop's own handling
+        return RepairResult(Status.INTERRUPTED)
 
 
 def _applied(settings: Settings, result: RepairResult) -> RepairResult:

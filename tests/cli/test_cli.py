@@ -1,0 +1,273 @@
+"""The command line from outside: help, errors, exit codes, what goes to stdout."""
+
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+
+import diffufix
+from diffufix.cli import main
+from diffufix.config import Settings
+from diffufix.errors import ProjectError
+from diffufix.repair import events
+from diffufix.repair.patch import make_patch
+from diffufix.repair.types import RepairResult, Status
+from diffufix.store import Store
+from diffufix.verify.types import State, Verdict
+
+BROKEN, MENDED = "def one():\n    return 2\n", "def one():\n    return 1\n"
+
+
+@pytest.fixture
+def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    (tmp_path / "pyproject.toml").touch()
+    (tmp_path / "m.py").write_text(BROKEN)
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def repaired(settings: Settings, listener: events.Listener) -> RepairResult:
+    """A search that finds the patch at once; what the command line does with it is real."""
+    listener(events.Stage("searching"))
+    with Store.open(settings.root) as store:
+        run = store.begin_run(settings)
+        candidate = store.add_candidate(run, None, "k")
+        store.add_verdict(candidate, Verdict(State.PASS))
+        result = RepairResult(
+            Status.REPAIRED,
+            patch=make_patch({"m.py": BROKEN}, {"m.py": MENDED}),
+            turned_green=("test_m.py::test_one",),
+            tests=3,
+            tried=1,
+            generated=1,
+            seconds=1.25,
+            states={"pass": 1},
+            model="mini",
+            model_hash="0123456789",
+            run_id=run,
+        )
+        store.finish_run(run, result.status, result.document())
+    return result
+
+
+@pytest.fixture
+def search(monkeypatch: pytest.MonkeyPatch):
+    """Let `repair` end in a given way; returns the settings it was called with."""
+    calls: list[Settings] = []
+
+    def use(outcome) -> list[Settings]:
+        def repair(settings: Settings, listener: events.Listener) -> RepairResult:
+            calls.append(settings)
+            if isinstance(outcome, BaseException):
+                raise outcome
+            return outcome(settings, listener) if callable(outcome) else outcome
+
+        module = ModuleType("diffufix.repair.loop")
+        module.repair = repair  # type: ignore[attr-defined]
+        monkeypatch.setitem(sys.modules, "diffufix.repair.loop", module)
+        monkeypatch.setattr(diffufix.repair, "loop", module, raising=False)
+        return calls
+
+    return use
+
+
+@pytest.mark.parametrize(
+    "args",
+    [["--help"], ["repair", "--help"], ["--version"], ["repair", "--budget", "x"], ["nonsense"]],
+    ids=" ".join,
+)
+def test_help_and_wrong_arguments_import_nothing_heavy(args: list[str]) -> None:
+    code = (
+        "import sys, time; started = time.process_time()\n"
+        "from diffufix.cli import main\n"
+        f"main({args!r})\n"
+        "heavy = {'torch', 'transformers', 'docker', 'e2b', 'git', 'numpy'} & set(sys.modules)\n"
+        "print('\\nheavy:', heavy or 'nothing', time.process_time() - started)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    said = done.stdout.splitlines()[-1].split()
+    assert said[:2] == ["heavy:", "nothing"]
+    assert float(said[2]) < 0.5  # seconds of the processor
+
+
+def test_version_and_python_m(diffufix_cli) -> None:
+    done = diffufix_cli("--version")
+    assert (done.returncode, done.stdout) == (0, f"diffufix {diffufix.__version__}\n")
+
+
+def test_wrong_arguments(diffufix_cli) -> None:
+    done = diffufix_cli("repair", "--budget", "soon")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr.splitlines()[0].startswith("error: Invalid value for '--budget'")
+    assert done.stderr.splitlines()[1] == "hint: `diffufix repair --help` shows how."
+
+
+def test_errors_are_a_document_with_json(diffufix_cli) -> None:
+    done = diffufix_cli("repair", "--json", "--sandbox", "lokal")
+    document = json.loads(done.stdout)
+    assert (done.returncode, done.stderr) == (2, "")
+    assert (document["schema_version"], document["status"], document["exit_code"]) == (
+        1,
+        "error",
+        2,
+    )
+    assert "`local`" in document["hint"]
+
+
+def test_pytest_arguments_arrive_as_they_are(project: Path, search) -> None:
+    calls = search(repaired)
+    args = ["tests/test_x.py::test_y[a b]", "-k", "a and not b", "-xvs", "--tb=short", "-p", "no:x"]
+    assert main(["repair", "--budget", "5", *args, "--seed", "3", "--", "--json"]) == 0
+    (settings,) = calls
+    assert list(settings.pytest_args) == [*args, "--json"]
+    assert (settings.budget, settings.seed, settings.json) == (5.0, 3, False)
+
+
+def test_repair_leaves_the_tree_alone(project: Path, search, capsys) -> None:
+    search(repaired)
+    assert main(["repair"]) == 0
+    out, err = capsys.readouterr()
+    assert (project / "m.py").read_text() == BROKEN
+    assert err == "searching ...\n"
+    assert out == (
+        "--- a/m.py\n+++ b/m.py\n@@ -1,2 +1,2 @@\n def one():\n-    return 2\n+    return 1\n\n"
+        "Repaired: 1 failing test now passes, and nothing else broke (2 others pass as before).\n"
+        "  test_m.py::test_one\n"
+        "Tried 1 candidate of 1 sample in 1.2 s (1 pass). Model mini 01234567, run 1.\n"
+        "No other patch was found that passes these tests.\n"
+        "Your files are unchanged; `diffufix repair --apply` writes the patch.\n"
+    )
+
+
+def test_git_takes_the_whole_output(project: Path, search, capsys) -> None:
+    search(repaired)
+    main(["repair"])
+    out = capsys.readouterr().out
+    subprocess.run(["git", "apply", "-"], cwd=project, input=out, text=True, check=True)
+    assert (project / "m.py").read_text() == MENDED
+
+
+def test_apply_and_undo(project: Path, search, capsys) -> None:
+    search(repaired)
+    assert main(["repair", "--apply"]) == 0
+    assert (project / "m.py").read_text() == MENDED
+    assert "`diffufix undo` takes it back" in capsys.readouterr().out
+    assert main(["undo"]) == 0
+    assert (project / "m.py").read_text() == BROKEN
+    assert capsys.readouterr().out == "restored m.py\n"
+    assert main(["undo"]) == 2
+
+
+def test_refused_apply_still_shows_the_patch(project: Path, search, capsys) -> None:
+    (project / "m.py").write_text("# changed meanwhile\n")
+    search(repaired)
+    assert main(["repair", "--apply"]) == 2
+    out, err = capsys.readouterr()
+    assert "+    return 1" in out
+    assert "error: m.py changed while the repair was running.\nhint: " in err
+
+
+def test_json_is_one_document(project: Path, search, capsys) -> None:
+    search(repaired)
+    assert main(["repair", "--json", "--apply"]) == 0
+    document = json.loads(capsys.readouterr().out)
+    assert document["schema_version"] == 1
+    assert document["status"] == "repaired"
+    assert document["applied"] is True
+    assert document["patch"]["files"] == ["m.py"]
+    assert document["patch"]["diff"].startswith("--- a/m.py")
+    assert document["model"] == {"name": "mini", "hash": "0123456789"}
+
+
+@pytest.mark.parametrize(
+    ("outcome", "code", "says"),
+    [
+        (RepairResult(Status.NOTHING_FAILING, tests=5), 0, "Nothing to repair: 5 tests"),
+        (RepairResult(Status.NOT_REPAIRED, hint="More --budget."), 1, "hint: More --budget."),
+        (RepairResult(Status.INTERRUPTED), 130, "Interrupted"),
+        (KeyboardInterrupt(), 130, "Interrupted; your files are unchanged."),
+        (ProjectError("No tests.", "Write one."), 2, "error: No tests.\nhint: Write one."),
+    ],
+    ids=["nothing failing", "not repaired", "interrupted", "ctrl-c", "project error"],
+)
+def test_exit_codes(project: Path, search, capsys, outcome, code: int, says: str) -> None:
+    search(outcome)
+    assert main(["repair"]) == code
+    assert says in "".join(capsys.readouterr())
+
+
+def test_a_crash_is_short_and_keeps_its_traceback(project: Path, search, capsys) -> None:
+    search(RuntimeError("what no one foresaw"))
+    assert main(["repair"]) == 2
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert err.splitlines()[0] == "error: diffufix failed: RuntimeError: what no one foresaw"
+    assert "Traceback" not in err
+    assert "Traceback" in (project / ".diffufix/crash.log").read_text()
+    assert main(["repair", "--verbose"]) == 2
+    assert "Traceback" in capsys.readouterr().err
+
+
+def test_runs_list_show_and_clean(project: Path, search, capsys) -> None:
+    assert main(["runs", "list"]) == 2
+    assert "There is no log" in capsys.readouterr().err
+    search(repaired)
+    main(["repair"])
+    capsys.readouterr()
+    assert main(["runs", "list"]) == 0
+    assert capsys.readouterr().out.splitlines()[1].split()[3] == "repaired"
+    assert main(["runs", "show", "1", "--candidates"]) == 0
+    out = capsys.readouterr().out
+    assert "candidates: 1 pass" in out
+    assert "+    return 1" in out
+    assert main(["runs", "show", "1", "--diff"]) == 0
+    assert capsys.readouterr().out.startswith("--- a/m.py")
+    assert main(["runs", "show", "1", "--json", "--candidates"]) == 0
+    assert json.loads(capsys.readouterr().out)["runs"][0]["candidates"][0]["state"] == "pass"
+    assert main(["runs", "show", "9"]) == 2
+    assert main(["clean", "--yes"]) == 0
+    assert not (project / ".diffufix").exists()
+
+
+def test_clean_asks_first_and_removes_only_its_own(project: Path, diffufix_cli) -> None:
+    Store.open(project).close()
+    done = diffufix_cli("clean", cwd=project)
+    assert done.returncode == 2
+    assert "--yes" in done.stderr
+    (project / ".diffufix/CACHEDIR.TAG").unlink()
+    assert main(["clean", "--yes"]) == 2
+    assert (project / ".diffufix").is_dir()
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=lambda n: n.name)
+def test_signals_unwind_and_answer_130(project: Path, number: signal.Signals) -> None:
+    code = (
+        "import sys, time, types\n"
+        "loop = types.ModuleType('diffufix.repair.loop')\n"
+        "def repair(settings, listener):\n"
+        "    try:\n"
+        "        print('ready', flush=True); time.sleep(60)\n"
+        "    finally:\n"
+        "        print('cleaned', flush=True)\n"
+        "loop.repair = repair\n"
+        "import diffufix.repair; diffufix.repair.loop = sys.modules[loop.__name__] = loop\n"
+        "from diffufix.cli import main\n"
+        "sys.exit(main(['repair']))\n"
+    )
+    with subprocess.Popen(
+        [sys.executable, "-c", code], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "ready\n"
+        time.sleep(0.1)
+        process.send_signal(number)
+        out, err = process.communicate(timeout=30)
+    assert (process.returncode, err) == (130, "")
+    assert out == "cleaned\nInterrupted; your files are unchanged.\n"

@@ -1,0 +1,76 @@
+"""Markers that need something of the machine, and what several rooms' tests share."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+
+# Children of the tests find this checkout, installed or not; nothing of the user's leaks in.
+os.environ["PYTHONPATH"] = os.pathsep.join(
+    [str(ROOT), *filter(None, [os.environ.get("PYTHONPATH", "")])]
+)
+for _variable in [name for name in os.environ if name.startswith("DIFFUFIX_")]:
+    if not _variable.startswith("DIFFUFIX_UPDATE_"):
+        del os.environ[_variable]
+
+
+def _no_gpu() -> str:
+    import torch
+
+    return "" if torch.cuda.is_available() else "no CUDA device"
+
+
+def _no_docker() -> str:
+    try:
+        done = subprocess.run(["docker", "info"], capture_output=True, timeout=20)
+    except (OSError, subprocess.TimeoutExpired) as error:
+        return f"no container engine: {error}"
+    return "" if done.returncode == 0 else "the container engine does not answer"
+
+
+def _no_e2b() -> str:
+    return "" if os.environ.get("E2B_API_KEY") else "E2B_API_KEY is not set"
+
+
+_NEEDS = {"gpu": _no_gpu, "docker": _no_docker, "e2b": _no_e2b}
+_reasons: dict[str, str] = {}
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    for marker, missing in _NEEDS.items():
+        if item.get_closest_marker(marker) is None:
+            continue
+        if marker not in _reasons:
+            _reasons[marker] = missing()
+        if _reasons[marker]:
+            pytest.skip(f"{marker}: {_reasons[marker]}")
+
+
+@pytest.fixture(scope="session")
+def repository() -> Path:
+    """The root of this checkout."""
+    return ROOT
+
+
+@pytest.fixture
+def diffufix_cli(tmp_path: Path):
+    """Run `diffufix ARGS` in a folder (default: an empty one) as a process of its own."""
+
+    def run(*args: str, cwd: Path = tmp_path, **env: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [sys.executable, "-m", "diffufix", *args],
+            cwd=cwd,
+            env={**os.environ, **env},
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=300,
+        )
+
+    return run
