@@ -210,7 +210,7 @@ def _advance(rows: list[Row], denoiser: Denoiser, rule: Rule, step: int) -> None
         alg=rule.alg,
         generator=rule.generator,
     )
-    logps_N = logits_NV.log_softmax(-1).gather(-1, ids_N[:, None])[:, 0]
+    logps_N = logits_NV.gather(-1, ids_N[:, None])[:, 0] - logits_NV.logsumexp(-1)
     device = confidence_N.device
     if rule.alg == "origin":
         confidence_N = uniform(len(ids_N), device, rule.generator)

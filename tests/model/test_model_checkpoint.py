@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import json
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
+import diffufix
 from diffufix.errors import CheckpointError, PrerequisiteError
-from diffufix.model import Transformer, load_model
+from diffufix.model import Transformer, default_model, load_model
 from diffufix.model.family import Family, recognise
 from diffufix.model.weights import INDEX, SCALE, pack_int8, write_tensors
 from tests.support.checkpoints import make_dream_checkpoint
@@ -225,6 +228,45 @@ def test_what_is_not_here(tmp_path, monkeypatch):
         load_model("no such folder/at/all")
     with pytest.raises(PrerequisiteError, match="dtype"):
         load_model(tmp_path, dtype="int8")
+
+
+def test_the_cache_of_the_hub_is_used(original, tmp_path, monkeypatch):
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path))
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
+    repository = tmp_path / "models--apple--DiffuCoder-7B-Base"
+    snapshot = repository / "snapshots" / ("0" * 40)
+    shutil.copytree(original, snapshot)
+    (repository / "refs").mkdir()
+    (repository / "refs" / "main").write_text("0" * 40)
+    said: list[str] = []
+    model = load_model("apple/DiffuCoder-7B-Base", device="cpu", notify=said.append)
+    assert (said, model.path, model.family.chat) == ([], snapshot, "none")
+    next(snapshot.glob("model-00001*")).unlink()  # a download that was cut off
+    with pytest.raises(CheckpointError, match="lacks 1 of 2 weight files"):
+        load_model("apple/DiffuCoder-7B-Base", device="cpu", notify=said.append)
+
+
+def test_half_precision(original):
+    exact, half = (load_model(original, device="cpu", dtype=d) for d in ("float32", "bfloat16"))
+    logits = half(ids_for(half))
+    assert logits.dtype == torch.bfloat16
+    expected = exact(ids_for(exact))
+    assert (logits.float() - expected).abs().mean() < 0.05 * expected.abs().mean()
+
+
+def test_default_model_follows_the_machine(monkeypatch):
+    for there, name in ((False, "mini"), (True, "apple/DiffuCoder-7B-cpGRPO")):
+        monkeypatch.setattr(torch.cuda, "is_available", lambda there=there: there)
+        assert default_model() == name
+
+
+def test_importing_the_package_is_light():
+    code = (
+        "import sys, diffufix.model, diffufix.model.tokenizer, diffufix.model.family; "
+        "assert not {'torch', 'transformers'} & set(sys.modules)"
+    )
+    root = Path(diffufix.__file__).parent.parent
+    subprocess.run([sys.executable, "-c", code], check=True, cwd=root)
 
 
 def test_a_declared_family_decides_alone():
