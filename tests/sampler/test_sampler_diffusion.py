@@ -68,6 +68,24 @@ def test_schedule(model, alg, steps, new, temperature, alg_temp):
     assert result.sequences.shape == (1, 4 + new)
 
 
+def test_origin_reveals_each_mask_with_its_chance(model):
+    """1 - s/t on the way from t to s; with equal steps from 1 that leaves a share of t."""
+    result = diffusion_generate(
+        model,
+        PROMPT,
+        max_new_tokens=100,
+        steps=5,
+        alg="origin",
+        num_return_sequences=20,
+        output_history=True,
+        generator=seeded(),
+    )
+    assert result.history is not None
+    left = [(canvas == model.family.mask).float().mean() * 104 / 100 for canvas in result.history]
+    for share, expected in zip(left, [0.8, 0.6, 0.4, 0.2, 0.0], strict=True):
+        assert share == pytest.approx(expected, abs=0.04)
+
+
 @pytest.mark.parametrize("alg", ALGORITHMS)
 def test_left_padding_changes_nothing(model, alg):
     options = {"max_new_tokens": 6, "steps": 6, "alg": alg}
