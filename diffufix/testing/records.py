@@ -21,12 +21,11 @@ Event = dict[str, Any]
 class _Growing:
     """A test case whose reports are still coming in."""
 
-    outcome: str = PASSED
+    outcome: str = ""  # not known before the call, unless the setup decided it
     seconds: float = 0.0
     message: str = ""
     report: str = ""
     frames: tuple[Frame, ...] = ()
-    called: bool = False
 
 
 @dataclass
@@ -58,11 +57,13 @@ class Records:
         return tuple(
             TestCase(id, case.outcome, case.seconds, case.message, case.report, case.frames)
             for id, case in self._cases.items()
+            if case.outcome
         )
 
     def unfinished(self) -> tuple[str, ...]:
-        """Collected tests of which no report came."""
-        return tuple(id for id in self.collected or () if id not in self._cases)
+        """Collected tests whose outcome never came."""
+        known = {id for id, case in self._cases.items() if case.outcome}
+        return tuple(id for id in self.collected or () if id not in known)
 
     def _on_begin(self, event: Event) -> None:
         self.versions = {"python": event["python"], "pytest": event["pytest"]}

@@ -1,0 +1,451 @@
+"""`run_tests` on real small projects, run for real."""
+
+from __future__ import annotations
+
+import os
+import sys
+import textwrap
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from diffufix.errors import PrerequisiteError, ProjectError, UsageError
+from diffufix.testing import TestRun, copy_project, flaky, run_tests
+
+PYTHON = Path(sys.executable)
+Make = Callable[..., Path]
+
+COLLECTORS = [
+    "coverage",
+    pytest.param(
+        "monitoring",
+        marks=pytest.mark.skipif(
+            sys.version_info < (3, 12), reason="sys.monitoring came with Python 3.12"
+        ),
+    ),
+    "settrace",
+]
+
+
+@pytest.fixture
+def make(tmp_path: Path) -> Make:
+    """Write a project: make({path: text}) -> its root."""
+
+    def write(files: dict[str, str]) -> Path:
+        root = tmp_path / "project"
+        for path, text in files.items():
+            (root / path).parent.mkdir(parents=True, exist_ok=True)
+            (root / path).write_text(textwrap.dedent(text), encoding="utf-8")
+        return root
+
+    return write
+
+
+def outcomes(run: TestRun) -> dict[str, str]:
+    return {case.id.partition("::")[2]: case.outcome for case in run.cases}
+
+
+def files_below(root: Path) -> list[str]:
+    return sorted(str(path.relative_to(root)) for path in root.rglob("*"))
+
+
+CODE = """\
+RATE = 3
+
+def price(n):
+    if n > 10:
+        return n * RATE
+    return n - 1
+
+class Cart:
+    def __init__(self):
+        self.total = 0
+
+    def add(self, n):
+        def inner(k):
+            return k + price(n)
+        self.total += inner(n)
+        return self
+"""
+
+
+def test_every_kind_of_outcome(make: Make) -> None:
+    root = make(
+        {
+            "tests/test_kinds.py": """
+            import unittest
+            import pytest
+
+            @pytest.fixture
+            def broken():
+                raise OSError("no disk")
+
+            @pytest.fixture
+            def late():
+                yield
+                raise ValueError("too late")
+
+            def test_good(): pass
+            def test_bad(): assert 1 == 2
+            def test_setup(broken): pass
+            def test_teardown(late): pass
+            def test_both(late): raise KeyError("first")
+            def test_skip(): pytest.skip("not here")
+            @pytest.mark.xfail
+            def test_xfail(): assert False
+            @pytest.mark.xfail
+            def test_xpass(): pass
+            @pytest.mark.xfail(strict=True)
+            def test_strict(): pass
+
+            class TestPlain:
+                def test_method(self): pass
+
+            class TestUnit(unittest.TestCase):
+                def test_equal(self): self.assertEqual(1, 2)
+                def test_sub(self):
+                    for n in range(3):
+                        with self.subTest(n=n):
+                            self.assertEqual(n, 0)
+            """
+        }
+    )
+    before = files_below(root)
+    run = run_tests(root, ["-q"], python=PYTHON)
+    assert outcomes(run) == {
+        "test_good": "passed",
+        "test_bad": "failed",
+        "test_setup": "error",
+        "test_teardown": "error",
+        "test_both": "failed",
+        "test_skip": "skipped",
+        "test_xfail": "xfailed",
+        "test_xpass": "xpassed",
+        "test_strict": "failed",
+        "TestPlain::test_method": "passed",
+        "TestUnit::test_equal": "failed",
+        "TestUnit::test_sub": "failed",
+    }
+    cases = {case.id.partition("::")[2]: case for case in run.cases}
+    assert cases["test_bad"].message == "AssertionError: assert 1 == 2"
+    assert "def test_bad" in cases["test_bad"].report
+    assert cases["test_setup"].message == "OSError: no disk"
+    assert cases["test_teardown"].message == "ValueError: too late"
+    assert cases["test_both"].message == "KeyError: 'first'"
+    assert "not here" in cases["test_skip"].message
+    assert [(frame.path, frame.function) for frame in cases["test_bad"].frames] == [
+        ("tests/test_kinds.py", "test_bad")
+    ]
+    assert cases["TestUnit::test_equal"].frames[-1].function == "test_equal"
+    assert run.exit_code == 1
+    assert 0 < run.start_seconds < run.seconds
+    assert run.coverage == {}
+    assert "12 items" in run.output or "failed" in run.output
+    assert files_below(root) == before, "the run left litter"
+
+
+def test_parametrised_ids_with_odd_characters(make: Make) -> None:
+    root = make(
+        {
+            "test_odd.py": """
+            import pytest
+            @pytest.mark.parametrize("x", ["a b", "é::[", "\\n", "-x", "", "\\ud800", "a/b", "'"])
+            def test_odd(x): assert x == "a b"
+            """
+        }
+    )
+    run = run_tests(root, [], python=PYTHON)
+    ids = [case.id for case in run.cases]
+    assert len(ids) == 8
+    assert [case.outcome for case in run.cases] == ["passed"] + ["failed"] * 7
+    again = run_tests(root, [], python=PYTHON, ids=list(reversed(ids[3:])))
+    assert [case.id for case in again.cases] == list(reversed(ids[3:]))
+
+
+@pytest.mark.parametrize("collector", COLLECTORS)
+def test_lines_of_each_test(make: Make, collector: str) -> None:
+    root = make(
+        {
+            "src/shop/__init__.py": CODE,
+            "src/shop/late.py": "def noop():\n    pass\nNAME = noop()\n",
+            "tests/test_shop.py": """
+            import threading
+            import pytest
+            from shop import Cart, price
+
+            @pytest.fixture(scope="module")
+            def big(): return price(20)
+
+            def test_first(big): assert big == 60
+            def test_second(big): assert big == 61
+            def test_small(): assert price(1) == 0
+            def test_method(): assert Cart().add(1).total == 1
+            def test_thread():
+                thread = threading.Thread(target=price, args=(1,))
+                thread.start()
+                thread.join()
+            def test_lazy():
+                import shop.late
+            def test_tracer_taken_away():
+                import sys
+                sys.settrace(None)
+            def test_after_that(): price(1)
+            """,
+        }
+    )
+    run = run_tests(
+        root, [], python=PYTHON, coverage=True, env={"DIFFUFIX_COLLECTOR": collector}
+    )
+    lines = {
+        id.partition("::")[2]: sorted(files.get("src/shop/__init__.py", ()))
+        for id, files in run.coverage.items()
+    }
+    assert lines["test_first"] == lines["test_second"] == [4, 5]
+    assert lines["test_small"] == lines["test_thread"] == [4, 6]
+    assert lines["test_method"] == [4, 6, 10, 13, 14, 15, 16]
+    if collector != "coverage":  # it counts what an import executes
+        assert run.coverage["tests/test_shop.py::test_lazy"].get("src/shop/late.py") == {2}
+        assert lines["test_after_that"] == [4, 6]
+    assert run.coverage["tests/test_shop.py::test_small"]["tests/test_shop.py"]
+
+
+def test_the_copy_wins_over_an_editable_install(make: Make, tmp_path: Path) -> None:
+    root = make(
+        {
+            "lib/shop.py": "def where(): return __file__\n",
+            "src/inner.py": "def where(): return __file__\n",
+            "test_where.py": """
+            import os, subprocess, sys
+            import inner, shop
+            here = os.path.dirname(os.path.abspath(__file__))
+            def test_path(): assert shop.where() == os.path.join(here, "lib", "shop.py")
+            def test_src(): assert inner.where() == os.path.join(here, "src", "inner.py")
+            def test_child():
+                code = "import inner; print(inner.where())"
+                out = subprocess.check_output([sys.executable, "-c", code], text=True)
+                assert out.strip() == inner.where()
+            def test_own_copy(): assert "scratch" in here
+            """,
+        }
+    )
+    tree = copy_project(root, tmp_path / "scratch")
+    env = {"PYTHONPATH": os.pathsep.join([str(root / "lib"), str(root / "src")])}
+    run = run_tests(root, [str(root / "test_where.py")], python=PYTHON, tree=tree, env=env)
+    assert set(outcomes(run).values()) == {"passed"}, run.output
+    assert run.root == root
+    assert run.args == (str(root / "test_where.py"),)
+
+
+def test_the_projects_options_do_not_get_in_the_way(make: Make) -> None:
+    root = make(
+        {
+            "pytest.ini": "[pytest]\naddopts = -x --pdb --ff --strict-markers\n"
+            "filterwarnings = error\n",
+            "test_two.py": """
+            def test_one(): assert 0
+            def test_two(): assert 0
+            def test_three(tmp_path): (tmp_path / "x").write_text("x")
+            """,
+        }
+    )
+    before = files_below(root)
+    run = run_tests(root, ["--maxfail=1", "-k", "test_"], python=PYTHON, coverage=True)
+    assert list(outcomes(run).values()) == ["failed", "failed", "passed"]
+    assert files_below(root) == before
+
+
+def test_collection_errors_tell_where(make: Make) -> None:
+    root = make(
+        {
+            "shop/__init__.py": "",
+            "shop/rates.py": "def rate(n):\n    return 1 / n\n\nBASE = rate(0)\n",
+            "shop/torn.py": "def f(:\n",
+            "tests/test_rates.py": "from shop import rates\ndef test_it(): pass\n",
+            "tests/test_torn.py": "from shop import torn\n",
+            "tests/test_gone.py": "import no_such_module\n",
+            "tests/test_good.py": "def test_good(): pass\n",
+        }
+    )
+    run = run_tests(root, [], python=PYTHON)
+    assert outcomes(run) == {"test_good": "passed"}
+    errors = {case.id: case for case in run.collection_errors}
+    assert set(errors) == {f"tests/test_{name}.py" for name in ("rates", "torn", "gone")}
+    frames = errors["tests/test_rates.py"].frames
+    assert [(frame.path, frame.line, frame.function) for frame in frames] == [
+        ("tests/test_rates.py", 1, "<module>"),
+        ("shop/rates.py", 4, "<module>"),
+        ("shop/rates.py", 2, "rate"),
+    ]
+    assert errors["tests/test_rates.py"].message == "ZeroDivisionError: division by zero"
+    assert errors["tests/test_torn.py"].message.startswith("SyntaxError")
+    assert errors["tests/test_torn.py"].frames[-1].path == "shop/torn.py"
+    assert errors["tests/test_gone.py"].message.startswith("ModuleNotFoundError")
+
+
+def test_a_conftest_that_does_not_import_is_a_collection_error(make: Make) -> None:
+    root = make(
+        {
+            "shop.py": "RATE = 1 / 0\n",
+            "conftest.py": "import shop\n",
+            "test_shop.py": "def test_it(): pass\n",
+        }
+    )
+    run = run_tests(root, [], python=PYTHON)
+    assert run.cases == ()
+    (error,) = run.collection_errors
+    assert (error.id, error.message) == ("conftest.py", "ZeroDivisionError: division by zero")
+    assert [(frame.path, frame.line) for frame in error.frames] == [
+        ("conftest.py", 1),
+        ("shop.py", 1),
+    ]
+
+
+def test_no_tests_is_a_run_without_cases(make: Make) -> None:
+    run = run_tests(make({"shop.py": CODE}), [], python=PYTHON)
+    assert (run.cases, run.exit_code, run.collection_errors) == ((), 5, ())
+
+
+@pytest.mark.parametrize("args", [["--no-such-option"], ["no_such_file.py"], ["test_a.py::nope"]])
+def test_arguments_that_pytest_rejects(make: Make, args: list[str]) -> None:
+    root = make({"test_a.py": "def test_a(): pass\n"})
+    with pytest.raises(UsageError, match="no.?such|nope"):
+        run_tests(root, args, python=PYTHON)
+
+
+@pytest.mark.parametrize(
+    ("body", "how"),
+    [("os._exit(0)", "exit code 0"), ("os.kill(os.getpid(), 11)", "SIGSEGV")],
+)
+def test_a_crash_names_the_test(make: Make, body: str, how: str) -> None:
+    root = make(
+        {"test_a.py": f"import os\ndef test_a(): pass\ndef test_b():\n    {body}\n"},
+    )
+    with pytest.raises(ProjectError, match=r"test_a.py::test_b") as caught:
+        run_tests(root, [], python=PYTHON)
+    assert how in caught.value.message
+    assert "--deselect" in caught.value.hint
+
+
+@pytest.mark.parametrize("body", ["raise KeyboardInterrupt", "pytest.exit('enough')"])
+def test_a_run_cut_short_is_an_error(make: Make, body: str) -> None:
+    text = f"import pytest\ndef test_a():\n    {body}\ndef test_b(): pass\n"
+    with pytest.raises(ProjectError, match=r"stopped in test_a.py::test_a, 2 tests"):
+        run_tests(make({"test_a.py": text}), [], python=PYTHON)
+
+
+HANG = """
+import os, subprocess, sys, time
+
+def spin():
+    while True:
+        try:
+            sum(range(100))
+        except Exception:
+            pass
+
+def test_good(): pass
+
+def test_hang():
+    child = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"])
+    open(os.environ["NOTES"], "w").write(str(child.pid))
+    spin()
+
+def test_after(): pass
+"""
+
+
+def alive(pid: int) -> bool:
+    try:
+        with open(f"/proc/{pid}/stat") as file:
+            return file.read().rpartition(")")[2].split()[0] != "Z"
+    except OSError:
+        return False
+
+
+def test_a_hang_names_the_test_and_leaves_no_process(make: Make, tmp_path: Path) -> None:
+    root = make({"test_a.py": HANG})
+    env = {"NOTES": str(tmp_path / "pid")}
+    with pytest.raises(ProjectError, match=r"test_a.py::test_hang"):
+        run_tests(root, [], python=PYTHON, timeout=3, env=env)
+    pid = int((tmp_path / "pid").read_text())
+    deadline = time.monotonic() + 10
+    while alive(pid) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert not alive(pid)
+
+
+def test_a_test_that_hangs_can_be_a_failing_test(make: Make, tmp_path: Path) -> None:
+    root = make({"test_a.py": HANG})
+    run = run_tests(
+        root, [], python=PYTHON, test_timeout=1, env={"NOTES": str(tmp_path / "pid")}, coverage=True
+    )
+    assert list(outcomes(run).values()) == ["passed", "failed", "passed"]
+    hung = run.red[0]
+    assert hung.message == "Timeout: still running after 1 s"
+    assert [frame.function for frame in hung.frames] == ["test_hang", "spin"]
+    assert {5, 6, 7} <= run.coverage[hung.id]["test_a.py"]
+
+
+def test_a_thread_that_never_ends_does_not_hold_up_the_run(make: Make) -> None:
+    root = make(
+        {
+            "test_a.py": """
+            import threading, time
+            def test_a():
+                threading.Thread(target=time.sleep, args=(600,)).start()
+            """
+        }
+    )
+    run = run_tests(root, [], python=PYTHON, timeout=60)
+    assert outcomes(run) == {"test_a": "passed"}
+    assert run.seconds < 50
+
+
+def test_a_fork_that_comes_back_to_pytest_says_nothing(make: Make) -> None:
+    root = make(
+        {
+            "test_a.py": """
+            import os
+            def test_fork():
+                pid = os.fork()
+                assert pid == 0 or os.waitpid(pid, 0)
+            """
+        }
+    )
+    run = run_tests(root, ["-W", "ignore"], python=PYTHON, coverage=True)
+    assert outcomes(run) == {"test_fork": "passed"}
+
+
+def test_an_interpreter_that_cannot_do_it(make: Make, tmp_path: Path) -> None:
+    root = make({"test_a.py": "def test_a(): pass\n"})
+    with pytest.raises(PrerequisiteError, match="cannot be run"):
+        run_tests(root, [], python=tmp_path / "python")
+    bare = tmp_path / "bare"
+    bare.write_text(f'#!/bin/sh\nexec "{os.path.realpath(PYTHON)}" -S -E "$@"\n')
+    bare.chmod(0o755)
+    with pytest.raises(PrerequisiteError, match="no pytest") as caught:
+        run_tests(root, [], python=bare)
+    assert "-m pip install pytest" in caught.value.hint
+
+
+def test_flaky(make: Make, tmp_path: Path) -> None:
+    root = make(
+        {
+            "test_a.py": """
+            import os
+            def test_steady(): assert 0
+            def test_unsteady():
+                path = os.environ["NOTES"]
+                seen = os.path.exists(path)
+                open(path, "w").close()
+                assert seen
+            """
+        }
+    )
+    env = {"NOTES": str(tmp_path / "seen")}
+    first = run_tests(root, [], python=PYTHON, env=env)
+    second = run_tests(root, [], python=PYTHON, env=env)
+    assert flaky(first, second) == ("test_a.py::test_unsteady",)
+    assert flaky(second, second) == ()
