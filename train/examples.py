@@ -1,0 +1,374 @@
+"""Training examples of `mini`: functions with bugs or gaps, and holes asked about beside them.
+
+Three kinds, all drawn from (seed, step), so that any step can be made again:
+- repair: one or two bugs are put into a function, which is shown as it then is; holes of every
+  kind are asked about, those that cover a bug with the repaired text as target, the others with
+  what stands there. The model so learns both how to mend and where nothing is wrong: the
+  likelihood of a changed fill can be compared between holes.
+- gap: spans are cut out and asked for without their original (infilling).
+- plain: a masked diffusion example of the whole function, t ~ U(0.1, 0.7).
+
+A hole starts with its original length plus SLACK masks. Masks left over are labelled `delete`,
+and where more tokens are needed than masks, the last mask of a run is labelled `expand`.
+"""
+
+from __future__ import annotations
+
+import ast
+import gzip
+import json
+import random
+import warnings
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from diffufix.masking.holes import holes
+from diffufix.masking.spans import FunctionNode, Text, docstring_of, functions
+from diffufix.masking.types import Hole, Kind
+from diffufix.model.family import Family
+from diffufix.model.tokenizer import Tokenizer
+from diffufix.repair.window import MAX_WINDOW, Window, window
+from diffufix.sampler.layout import SLACK, context_ids, segment
+from diffufix.train.corrupt import Corruptor, Edit
+
+IGNORE = -100
+MAX_FILL = 40  # tokens of one hole
+_INDENTED = "if 1:\n"  # makes a method parse where it stands
+
+
+@dataclass
+class Row:
+    """One packed sequence: a context (segment 0) and holes (segments 1, 2, …)."""
+
+    ids: list[int]
+    positions: list[int]
+    segments: list[int]
+    labels: list[int]
+    weights: list[float]
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Tensors [B, T] with several rows packed into each sequence.
+
+    `rows` numbers them (-1 at padding), `segments` their context (0) and holes; `labels` is
+    IGNORE where nothing is asked.
+    """
+
+    ids: Tensor
+    positions: Tensor
+    rows: Tensor
+    segments: Tensor
+    labels: Tensor
+    weights: Tensor
+
+    def attention(self) -> Tensor:
+        """[B, 1, T, T]: within a row, everything sees the context, and a hole itself."""
+        query, key = self.segments[:, :, None], self.segments[:, None, :]
+        together = self.rows[:, :, None] == self.rows[:, None, :]
+        return (together & ((key == 0) | (query == key)))[:, None]
+
+
+def load_corpus(path: Path, held_out: bool = False, share: int = 50) -> list[str]:
+    """Functions of a corpus file; one package path in `share` is held out, by a hash of its name."""
+    found = []
+    with gzip.open(path, "rt", encoding="utf-8") as file:
+        for line in file:
+            row = json.loads(line)
+            hashed = sum(ord(c) * (i + 1) for i, c in enumerate(row["package"] + "/" + row["path"]))
+            if (hashed % share == 0) == held_out:
+                found += [row["source"]] * (1 if held_out else _emphasis(row["source"]))
+    return found
+
+
+def _emphasis(source: str) -> int:
+    """How often a function is drawn: those that compute something teach more than plumbing."""
+    loops = source.count("for ") + source.count("while ")
+    return 3 if loops and source.count("self.") <= 2 and len(source) < 2500 else 1
+
+
+class ExampleMaker:
+    """Draws rows from functions. Pure: the same random state gives the same row."""
+
+    def __init__(self, tokenizer: Tokenizer, family: Family, length: int = 512) -> None:
+        self.tokenizer, self.family, self.length = tokenizer, family, length
+
+    # -- the three kinds ---------------------------------------------------------------------------
+
+    def plain(self, source: str, rng: random.Random) -> Row | None:
+        parsed = parse(source, rng)
+        if parsed is None:
+            return None
+        ids = context_ids(self.family, window(*parsed, self.tokenizer).ids)
+        ratio = rng.uniform(0.1, 0.7)
+        labels = [i if 0 < p < len(ids) - 1 and rng.random() < ratio else IGNORE for p, i in enumerate(ids)]
+        shown = [self.family.mask if label != IGNORE else i for i, label in zip(ids, labels, strict=True)]
+        n = len(ids)
+        return Row(shown, list(range(n)), [0] * n, labels, [0.5] * n)
+
+    def gap(self, source: str, rng: random.Random) -> Row | None:
+        parsed = parse(source, rng)
+        if parsed is None:
+            return None
+        text, node = parsed
+        view = window(text, node, self.tokenizer, _focus(text, node, rng))
+        spans = self._spans(text, node, view)
+        rng.shuffle(spans)
+        chosen: list[tuple[int, int]] = []
+        room = max(6, len(view.ids) // 4)
+        for start, end in spans:
+            if start < end and end - start <= min(room, MAX_FILL):
+                if all(end < a or b < start for a, b in chosen):
+                    chosen.append((start, end))
+                    room -= end - start
+            if len(chosen) >= 8 or room < 2:
+                break
+        if not chosen:
+            return None
+        assert self.family.gap is not None
+        ids, asked, at = [], [], 0
+        for start, end in sorted(chosen):
+            ids += view.ids[at:start]
+            asked.append((len(ids) + 1, list(view.ids[start:end])))
+            ids.append(self.family.gap)
+            at = end
+        ids += view.ids[at:]
+        row = self._context(ids)
+        for position, target in asked:
+            masks = max(1, len(target) + rng.randint(-2, 4))
+            self._ask(row, [], position, position + 1, target, masks, 1.0, rng)
+        return row
+
+    def repair(self, source: str, rng: random.Random, fixes: int = 7, intact: int = 7) -> Row | None:
+        parsed = parse(source, rng)
+        if parsed is None:
+            return None
+        text, node = parsed
+        edits = _draw(text, node, rng)
+        if not edits:
+            return None
+        broken, places = apply(text, edits)
+        reparsed = _function(broken, node.name)
+        if reparsed is None:
+            return None
+        pick = rng.choice(places)
+        view = window(broken, reparsed, self.tokenizer, (pick[0], pick[1]))
+        changed, same = [], []
+        for start, end in self._spans(broken, reparsed, view):
+            target = self._target(text, view, start, end, places)
+            if target is None or len(target) > MAX_FILL or end - start > MAX_FILL:
+                continue
+            (changed if target != list(view.ids[start:end]) else same).append((start, end, target))
+        if not changed:
+            return None
+        # fine holes first: a bug has few of them among the many that cover it
+        changed.sort(key=lambda item: item[1] - item[0] + rng.uniform(0, 12))
+        rng.shuffle(same)
+        row = self._context(list(view.ids))
+        asked = changed[:fixes] + same[:intact]
+        rng.shuffle(asked)
+        for start, end, target in asked:
+            original = list(view.ids[start:end])
+            masks = len(original) + SLACK if rng.random() < 0.8 else max(1, len(target) + rng.randint(-2, 3))
+            self._ask(row, original, start + 1, end + 1, target, masks, 1.0, rng)
+        return row
+
+    # -- parts -------------------------------------------------------------------------------------
+
+    def _spans(self, text: str, node: FunctionNode, view: Window) -> list[tuple[int, int]]:
+        found: dict[tuple[int, int], Hole] = {}
+        for hole in holes(text, node):
+            located = view.locate(hole.start, hole.end)
+            if located is not None and (located[1] > located[0] or hole.kind is Kind.INSERTION):
+                found.setdefault(located, hole)
+        return sorted(found)
+
+    def _target(
+        self, text: str, view: Window, start: int, end: int, places: Sequence[tuple[int, int, int, int]]
+    ) -> list[int] | None:
+        if start < end:
+            a, b = view.spans[start][0], view.spans[end - 1][1]
+        else:
+            a = b = view.spans[start - 1][1] if start else view.spans[0][0]
+        left, right = _to_original(a, places, False), _to_original(b, places, True)
+        if left is None or right is None or left > right:
+            return None
+        return self.tokenizer.encode(text[left:right])
+
+    def _context(self, ids: list[int]) -> Row:
+        shown = context_ids(self.family, ids)
+        n = len(shown)
+        return Row(shown, list(range(n)), [0] * n, [IGNORE] * n, [0.0] * n)
+
+    def _ask(
+        self, row: Row, original: list[int], start: int, end: int, target: list[int], masks: int,
+        weight: float, rng: random.Random,
+    ) -> None:  # fmt: skip
+        fill, labels = noise(target, masks, self.family, rng)
+        ids, positions, first = segment(self.family, original, start, end, fill)
+        if len(row.ids) + len(ids) > self.length:
+            return
+        asked = sum(label != IGNORE for label in labels)
+        weight /= max(asked, 1) ** 0.5
+        index = row.segments[-1] + 1
+        row.ids += ids
+        row.positions += positions
+        row.segments += [index] * len(ids)
+        row.labels += [IGNORE] * first + labels + [IGNORE] * (len(ids) - first - len(labels))
+        row.weights += [weight] * len(ids)
+
+
+def noise(
+    target: Sequence[int], masks: int, family: Family, rng: random.Random
+) -> tuple[list[int], list[int]]:
+    """A partly denoised hole and its labels. `masks` is the length if nothing is revealed yet."""
+    assert family.expand is not None and family.delete is not None
+    if rng.random() < 0.6 or len(target) < 2:
+        runs: list[list[int]] = [list(target)]
+        spare = masks - len(target)
+        shown = [False]
+    else:
+        hidden = rng.randint(1, len(target) - 1)
+        where = set(rng.sample(range(len(target)), hidden))
+        runs, shown = [], []
+        for i, token in enumerate(target):
+            revealed = i not in where
+            if not runs or shown[-1] != revealed:
+                runs.append([])
+                shown.append(revealed)
+            runs[-1].append(token)
+        spare = rng.choice([0, 0, 1, 2, -1, -2])
+    fill, labels = [], []
+    for index, (run, revealed) in enumerate(zip(runs, shown, strict=True)):
+        if revealed:
+            fill += run
+            labels += [IGNORE] * len(run)
+            continue
+        extra = spare if index == len(runs) - 1 or rng.random() < 0.3 else 0
+        if extra >= 0:
+            wanted = [*run, *[family.delete] * extra]
+        else:
+            kept = max(1, len(run) + extra)
+            wanted = run if kept >= len(run) else [*run[: kept - 1], family.expand]
+        fill += [family.mask] * len(wanted)
+        labels += wanted
+    return fill, labels
+
+
+def parse(source: str, rng: random.Random) -> tuple[str, FunctionNode] | None:
+    """The text to work on and its function; the docstring goes in half of the cases."""
+    text = _INDENTED + source + "\n" if source[:1].isspace() else source + "\n"
+    node = _function(text)
+    if node is None:
+        return None
+    docstring = docstring_of(node)
+    if docstring is not None and len(node.body) > 1 and rng.random() < 0.6:
+        lines = Text(text)
+        start, end = lines.span(docstring)
+        start = text.rfind(":", 0, start) + 1
+        return parse_again(text[:start] + text[end:])
+    return text, node
+
+
+def parse_again(text: str) -> tuple[str, FunctionNode] | None:
+    node = _function(text)
+    return None if node is None else (text, node)
+
+
+def _function(text: str, name: str | None = None) -> FunctionNode | None:
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            found = functions(ast.parse(text))
+    except (SyntaxError, ValueError, RecursionError):
+        return None
+    return found[0][1] if found and (name is None or found[0][1].name == name) else None
+
+
+def _focus(text: str, node: FunctionNode, rng: random.Random) -> tuple[int, int]:
+    return Text(text).span(rng.choice(node.body))
+
+
+def _draw(text: str, node: FunctionNode, rng: random.Random) -> list[Edit]:
+    corruptor = Corruptor(text, node)
+    edits: list[Edit] = []
+    wanted = rng.choice([1, 1, 1, 2])
+    for _ in range(8):
+        edit = corruptor.draw(rng)
+        if edit and all(edit.end < e.start or e.end < edit.start for e in edits):
+            edits.append(edit)
+        if len(edits) == wanted:
+            break
+    return sorted(edits, key=lambda e: e.start)
+
+
+def apply(text: str, edits: Sequence[Edit]) -> tuple[str, list[tuple[int, int, int, int]]]:
+    """The broken text, and (start, end) of every edit in it with its (start, end) in the original."""
+    out, places, at = "", [], 0
+    for edit in edits:
+        out += text[at : edit.start]
+        places.append((len(out), len(out) + len(edit.text), edit.start, edit.end))
+        out += edit.text
+        at = edit.end
+    return out + text[at:], places
+
+
+def _to_original(offset: int, places: Sequence[tuple[int, int, int, int]], right: bool) -> int | None:
+    """Where a boundary of a hole in the broken text lies in the original; None inside an edit."""
+    shift = 0
+    for start, end, first, last in places:
+        if start < offset < end:
+            return None
+        if offset < start or (offset == start and (not right or start < end)):
+            break
+        shift = last - end
+    return offset + shift
+
+
+def collate(rows: Sequence[Row], pad: int, length: int) -> Batch:
+    """Rows packed, longest first, into as few sequences of at most `length` as fit."""
+    bins: list[list[Row]] = []
+    for row in sorted(rows, key=lambda row: -len(row.ids)):
+        for packed in bins:
+            if sum(len(r.ids) for r in packed) + len(row.ids) <= length:
+                packed.append(row)
+                break
+        else:
+            bins.append([row])
+    longest = max(sum(len(r.ids) for r in packed) for packed in bins)
+
+    def tensor(name: str, fill: float, dtype: torch.dtype) -> Tensor:
+        flat = [[value for row in packed for value in getattr(row, name)] for packed in bins]
+        return torch.tensor([line + [fill] * (longest - len(line)) for line in flat], dtype=dtype)
+
+    numbers = [[i for i, row in enumerate(packed) for _ in row.ids] for packed in bins]
+    return Batch(
+        tensor("ids", pad, torch.long),
+        tensor("positions", 0, torch.long),
+        torch.tensor([line + [-1] * (longest - len(line)) for line in numbers]),
+        tensor("segments", 0, torch.long),
+        tensor("labels", IGNORE, torch.long),
+        tensor("weights", 0.0, torch.float32),
+    )
+
+
+def make_batch(
+    maker: ExampleMaker, corpus: Sequence[str], size: int, mixture: dict[str, float], seed: int, step: int
+) -> Batch:
+    """The batch of one step: `size` rows of one kind, drawn by the mixture's weights."""
+    rng = random.Random(f"{seed}/{step}")
+    kind = rng.choices(list(mixture), list(mixture.values()))[0]
+    rows: list[Row] = []
+    while len(rows) < size:
+        row = getattr(maker, kind)(rng.choice(corpus), rng)
+        if row is not None and len(row.ids) <= maker.length:
+            rows.append(row)
+    assert maker.family.pad is not None
+    return collate(rows, maker.family.pad, maker.length)
+
+
+__all__ = ["MAX_WINDOW", "Batch", "ExampleMaker", "collate", "load_corpus", "make_batch", "noise"]
