@@ -8,8 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import queue
-import random
-import secrets
 import threading
 import time
 from collections import Counter
@@ -25,10 +23,8 @@ from diffufix.verify.judge import judge
 from diffufix.verify.route import Original
 from diffufix.verify.static import forbidden, suspicion
 from diffufix.verify.types import Candidate, State, Verdict
-from diffufix.verify.worker import Setup, Worker, inherited_environment
+from diffufix.verify.worker import Setup, Worker, make_request
 
-#: Per child; memory is on top of what the server has mapped.
-LIMITS = {"memory": 2 * 2**30, "file_size": 64 * 2**20, "cpu": 300}
 DEPTH = 4  # candidates queued per worker
 START = 1.0  # seconds to put a candidate's code in place
 
@@ -75,8 +71,7 @@ class Screen:
         deadlines: Deadlines | None = None,
         depth: int = DEPTH,
     ) -> None:
-        env = inherited_environment() if env is None else env
-        setup = Setup(str(python), tuple(args), Path(root), env, {**LIMITS, **(limits or {})})
+        setup = Setup.of(python, args, root, env, limits)
         self._workers = [Worker(factory, setup) for _ in range(max(1, workers))]
         self._failing = frozenset(failing)
         self._expected = dict(expected)
@@ -210,8 +205,7 @@ class Screen:
             try:
                 request = self._request(worker, job)
                 required = request["required"]
-                allowance = 120 + 10 * sum(request["setup"] + request["call"])
-                report = worker.ask(request, allowance)
+                report = worker.ask(request)
             except (UnicodeEncodeError, SyntaxError) as error:
                 return Verdict(State.ERROR, detail=str(error))
             except SandboxUnavailable as error:
@@ -256,20 +250,13 @@ class Screen:
         required = [
             "passed" if test in self._failing else self._expected[test] for test in job.tests
         ]
-        last = len(job.tests)
-        repaired = sum(test in self._failing for test in job.tests)
-        place = random.SystemRandom().choice((repaired, last))
-        return {
-            "files": files,
-            "swaps": swaps,
-            "way": job.way,
-            "narrow": True,
-            "tests": list(job.tests),
-            "required": required,
-            "stop": job.stop,
-            "start": START,
-            "setup": self._deadlines.setup(job.tests),
-            "call": [self._deadlines.call(test) for test in job.tests],
-            "nonce": secrets.token_hex(16),
-            "sentinel": {"name": f"test_{secrets.token_hex(4)}", "place": place},
-        }
+        return make_request(
+            job.tests,
+            required,
+            self._deadlines,
+            files=files,
+            swaps=swaps,
+            way=job.way,
+            stop=job.stop,
+            start=START,
+        )

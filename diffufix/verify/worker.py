@@ -7,9 +7,10 @@ from __future__ import annotations
 
 import json
 import os
+import secrets
 import struct
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
 from typing import Any
@@ -17,8 +18,11 @@ from typing import Any
 from diffufix.errors import ProjectError, SandboxUnavailable
 from diffufix.sandbox import Process, Sandbox
 from diffufix.testing.environment import moved, moved_args
+from diffufix.verify.deadlines import Deadlines
 from diffufix.verify.inside.launch import LAUNCH
 
+#: Per child; memory is on top of what the server has mapped.
+LIMITS = {"memory": 2 * 2**30, "file_size": 64 * 2**20, "cpu": 300}
 START_TIMEOUT = 600.0  # seconds for a suite to be imported and collected
 INHERITED = (
     *("PYTHONPATH", "PYTEST_ADDOPTS", "PYTEST_PLUGINS", "PYTEST_DISABLE_PLUGIN_AUTOLOAD"),
@@ -34,8 +38,21 @@ class Setup:
     python: str
     args: Sequence[str]
     root: Path
-    env: Mapping[str, str] = field(default_factory=dict)
-    limits: Mapping[str, int] = field(default_factory=dict)
+    env: Mapping[str, str]
+    limits: Mapping[str, int]
+
+    @classmethod
+    def of(
+        cls,
+        python: str | Path,
+        args: Sequence[str],
+        root: Path,
+        env: Mapping[str, str] | None,
+        limits: Mapping[str, int] | None,
+    ) -> Setup:
+        """With the defaults: our own pytest and path variables, `LIMITS`."""
+        env = inherited_environment() if env is None else env
+        return cls(str(python), tuple(args), Path(root), env, {**LIMITS, **(limits or {})})
 
 
 def inherited_environment() -> dict[str, str]:
@@ -48,6 +65,44 @@ def inside_files() -> dict[str, bytes]:
     folder = resources.files("diffufix.verify.inside")
     return {
         entry.name: entry.read_bytes() for entry in folder.iterdir() if entry.name.endswith(".py")
+    }
+
+
+def make_request(
+    tests: Sequence[str],
+    required: Sequence[str],
+    deadlines: Deadlines,
+    *,
+    files: Mapping[str, str],
+    swaps: Mapping[str, Sequence[tuple[str, int]]] | None,
+    way: str | None = None,
+    stop: bool = True,
+    start: float = 1.0,
+    exact: Sequence[str] | None = None,
+    env: Mapping[str, str] | None = None,
+) -> dict[str, Any]:
+    """One question to a fork server: do `tests`, run in order, end as `required`?
+
+    `files` are bytes as latin-1 text. `stop` ends the run at the first unwanted outcome; `start`
+    is the seconds to put the code in place. `exact` are the ids that must be collected, no more
+    and no fewer; `env` is added in a cold run.
+    """
+    place = secrets.choice((1, len(tests)))  # after the test that most candidates fail, or last
+    return {
+        "files": dict(files),
+        "swaps": swaps,
+        "way": way,
+        "narrow": exact is None,
+        "exact": exact and list(exact),
+        "env": dict(env or {}),
+        "tests": list(tests),
+        "required": list(required),
+        "stop": stop,
+        "start": start,
+        "setup": deadlines.setup(tests),
+        "call": [deadlines.call(test) for test in tests],
+        "nonce": secrets.token_hex(16),
+        "sentinel": {"name": f"test_{secrets.token_hex(4)}", "place": place},
     }
 
 
@@ -113,8 +168,10 @@ class Worker:
             env["VIRTUAL_ENV"] = str(home.parent)
         return env
 
-    def ask(self, request: Mapping[str, Any], timeout: float) -> dict[str, Any]:
+    def ask(self, request: Mapping[str, Any]) -> dict[str, Any]:
         """The server's report. Raises: SandboxUnavailable when it is gone or silent."""
+        # The server keeps the deadlines; this one is for a server that does not.
+        timeout = 120 + 20 * request["start"] + 10 * sum(request["setup"] + request["call"])
         self._send(request)
         try:
             return self._receive(timeout)

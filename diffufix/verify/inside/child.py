@@ -188,6 +188,9 @@ def _run_tests(session, request, emit, problem):
     if missing:
         emit("error", reason=problem or "not collected: " + missing[0])
         os._exit(4)
+    if request.get("exact") is not None and set(request["exact"]) != set(known):
+        emit("error", reason=problem or "other tests are collected than before")
+        os._exit(4)
     order = list(enumerate(known[name] for name in request["tests"]))
     if request.get("sentinel"):
         item = sentinel_item(session, request["sentinel"]["name"])

@@ -20,6 +20,7 @@ import subprocess
 import sys
 import threading
 import time
+import warnings
 
 import pytest
 
@@ -274,7 +275,11 @@ class Server:
         """In a new child: a file that does not compile needs no collection to be told."""
         for name in files:
             try:
-                with open(os.path.join(self.tree.root, name), "rb") as file:
+                with (
+                    open(os.path.join(self.tree.root, name), "rb") as file,
+                    warnings.catch_warnings(),
+                ):
+                    warnings.simplefilter("ignore")
                     compile(file.read(), name, "exec", dont_inherit=True)
             except Exception as error:
                 self.emit("error", reason=f"{type(error).__name__}: {error}")
@@ -292,6 +297,7 @@ class Server:
         process = subprocess.Popen(
             [sys.executable, "-c", LAUNCH, self.private, path],
             pass_fds=(writer,),
+            env={**os.environ, **request["env"]},
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,

@@ -10,6 +10,7 @@ import gc
 import os
 import sys
 import types
+import warnings
 
 
 class Calls:
@@ -111,8 +112,11 @@ def exchange(found):
     modules = {}
     for path, (_, line, name), functions in found:
         if path not in modules:
-            with open(path, "rb") as file:
+            with open(path, "rb") as file, warnings.catch_warnings(record=True) as told:
+                warnings.simplefilter("always")
                 modules[path] = compile(file.read(), path, "exec", dont_inherit=True)
+            if told:  # an error where the project's settings make errors of warnings
+                return "the compiler warns"
         new = [c for c in _nested(modules[path]) if (c.co_name, c.co_firstlineno) == (name, line)]
         old = functions[0].__code__
         if len(new) != 1 or new[0].co_freevars != old.co_freevars:
