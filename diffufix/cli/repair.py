@@ -84,10 +84,10 @@ def repair(
 
 
 def _search(settings: Settings) -> RepairResult:
-    from diffufix.repair import loop  # imports torch
-
     try:
         with display(sys.stderr, settings.budget, settings.verbose) as listener:
+            from diffufix.repair import loop  # imports torch: seconds on a cold disk
+
             return loop.repair(settings, listener)
     except KeyboardInterrupt:  # before or after the loop's own handling
         return RepairResult(Status.INTERRUPTED)

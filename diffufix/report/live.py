@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Protocol, TextIO
 
 from diffufix.repair import events
 from diffufix.repair.events import Event
+from diffufix.report.terminal import counted
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -41,7 +42,9 @@ def milestone(event: Event) -> list[str]:
         case events.Stage(text):
             return [f"{text} ..."]
         case events.TestsRan(run):
-            head = f"{len(run.cases)} tests in {run.seconds:.1f} s, {len(run.red)} failing"
+            head = (
+                f"{counted(len(run.cases), 'test')} in {run.seconds:.1f} s, {len(run.red)} failing"
+            )
             red = [f"  {case.id}  {case.message}".rstrip() for case in run.red[:10]]
             more = [f"  ... and {len(run.red) - 10} more"] if len(run.red) > 10 else []
             return [head, *red, *more]
@@ -51,7 +54,7 @@ def milestone(event: Event) -> list[str]:
                 + (f"  ({s.evidence})" if s.evidence else "")
                 for s in suspects[:SUSPECTS_SHOWN]
             ]
-            return [f"{len(suspects)} suspects, most suspicious first:", *shown]
+            return [f"{counted(len(suspects), 'suspect')}, most suspicious first:", *shown]
         case events.ModelLoaded(name, parameters, seconds):
             return [f"model {name}, {parameters / 1e6:,.1f} M parameters, {seconds:.1f} s to load"]
         case events.Found(summary):
