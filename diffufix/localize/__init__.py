@@ -1,6 +1,7 @@
 """Where the fault may be: functions ranked by coverage and tracebacks of failing tests."""
 
+from diffufix.localize.groups import groups
 from diffufix.localize.suspects import suspects
 from diffufix.localize.types import Suspect
 
-__all__ = ["Suspect", "suspects"]
+__all__ = ["Suspect", "groups", "suspects"]

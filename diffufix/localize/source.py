@@ -6,6 +6,7 @@ import ast
 import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from functools import lru_cache
 from pathlib import Path
 
 MODULE = "<module>"
@@ -52,10 +53,18 @@ class Source:
 def read_source(path: Path) -> Source | None:
     """Parse a file (its encoding as Python reads it); None when it is missing or does not parse."""
     try:
+        return _parse(path.read_bytes())
+    except OSError:
+        return None
+
+
+@lru_cache(maxsize=256)
+def _parse(text: bytes) -> Source | None:
+    try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # the project's invalid escapes are not our news
-            tree = ast.parse(path.read_bytes())
-    except (OSError, SyntaxError, ValueError, RecursionError):
+            tree = ast.parse(text)
+    except (SyntaxError, ValueError, RecursionError):
         return None
     functions = tuple(
         Function(

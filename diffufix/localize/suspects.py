@@ -7,9 +7,11 @@ A line's suspiciousness is Ochiai's similarity of "the line is executed" and "th
 with ef the failing and ep the passing tests that execute the line's statement, nf the failing
 tests that do not (Abreu, Zoeteweij, van Gemund: An evaluation of similarity coefficients for
 software fault localization, PRDC 2006). A function scores as its worst line, averaged with a
-score from the tracebacks: 1 for the deepest frame in the project's own code, 1/2 for the one
-above it, 1/3 and so on (Zou et al.: An empirical study of fault localization families and their
-combinations, TSE 2021, for the traceback family).
+score from the tracebacks: in each, 1 for the deepest function of the project's own code, 1/2 for
+the one above it, 1/3 and so on (Zou et al.: An empirical study of fault localization families and
+their combinations, TSE 2021), and over all failing tests the same coefficient as above:
+
+    traceback(function) = sum of its scores / sqrt((ef + nf) * tracebacks that it is in)
 """
 
 from __future__ import annotations
@@ -40,12 +42,17 @@ class _Evidence:
     function: Function
     ochiai: dict[int, float] = field(default_factory=dict)
     counts: tuple[int, int] = (0, 0)  # failing, passing tests through its worst statement
-    traceback: float = 0.0
+    depths: list[float] = field(default_factory=list)  # its score in each traceback it is in
+    failing: int = 1  # tests to be explained
     raised: str = ""  # what left the function, where
 
     @property
     def spectrum(self) -> float:
         return max(self.ochiai.values(), default=0.0)
+
+    @property
+    def traceback(self) -> float:
+        return sum(self.depths) / math.sqrt(self.failing * len(self.depths)) if self.depths else 0
 
     @property
     def score(self) -> float:
@@ -88,7 +95,7 @@ def suspects(
         passed = _count(places, (lines.get(path, ()) for lines in good))
         for (function, span), ef in failed.items():
             ep = passed[function, span]
-            each = found.setdefault((path, function), _Evidence(path, function))
+            each = found.setdefault((path, function), _Evidence(path, function, failing=len(bad)))
             value = ochiai(ef, len(bad) - ef, ep)
             if value > each.spectrum:
                 each.counts = (ef, ep)
@@ -155,10 +162,11 @@ def _follow(
             seen.setdefault((frame.path, sources[frame.path].owner(frame.line)), frame.line)
     for distance, (key, line) in enumerate(seen.items(), start=1):
         each = found.get(key)
-        if each is not None and 1 / distance > each.traceback:
-            each.traceback = 1 / distance
-            verb = "raised" if distance == 1 else "passed through"
-            each.raised = f"{case.message[:80]} {verb} at line {line}"
+        if each is not None:
+            each.depths.append(1 / distance)
+            if 1 / distance >= max(each.depths):
+                verb = "raised" if distance == 1 else "passed through"
+                each.raised = f"{case.message[:80]} {verb} at line {line}"
 
 
 def _test_files(run: TestRun) -> Callable[[str], bool]:

@@ -55,6 +55,8 @@ def run_tests(
     """
     root = Path(os.path.abspath(root))
     tree = (tree or root).resolve()
+    if not tree.is_dir():
+        raise ProjectError(f"There is no folder {tree}.", "Run diffufix in the project's folder.")
     collector = {**os.environ, **(env or {})}.get("DIFFUFIX_COLLECTOR", "auto")
     records = Records(tidy=lambda text: text.replace(str(tree), str(root)))
     with _scratch() as scratch:

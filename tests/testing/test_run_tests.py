@@ -195,9 +195,7 @@ def test_lines_of_each_test(make: Make, collector: str) -> None:
             """,
         }
     )
-    run = run_tests(
-        root, [], python=PYTHON, coverage=True, env={"DIFFUFIX_COLLECTOR": collector}
-    )
+    run = run_tests(root, [], python=PYTHON, coverage=True, env={"DIFFUFIX_COLLECTOR": collector})
     lines = {
         id.partition("::")[2]: sorted(files.get("src/shop/__init__.py", ()))
         for id, files in run.coverage.items()
@@ -310,7 +308,7 @@ def test_no_tests_is_a_run_without_cases(make: Make) -> None:
 @pytest.mark.parametrize("args", [["--no-such-option"], ["no_such_file.py"], ["test_a.py::nope"]])
 def test_arguments_that_pytest_rejects(make: Make, args: list[str]) -> None:
     root = make({"test_a.py": "def test_a(): pass\n"})
-    with pytest.raises(UsageError, match="no.?such|nope"):
+    with pytest.raises(UsageError, match=r"no.?such|nope"):
         run_tests(root, args, python=PYTHON)
 
 
