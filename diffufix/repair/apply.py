@@ -54,7 +54,12 @@ def apply(patch: Patch, root: Path, run_id: int | str, force: bool = False) -> t
         ) from error
     try:
         _replace_all(writes)
-    except BaseException:
+    except BaseException as error:
+        if not _untouched(writes):
+            raise ApplyError(
+                "The patch was written in part and could not be taken back.",
+                "Once the disk can be written again, `diffufix undo` restores the originals.",
+            ) from error
         shutil.rmtree(journal, ignore_errors=True)
         raise
     return tuple(write.name for write in writes)
@@ -137,15 +142,26 @@ def _save_originals(writes: list[_Write], root: Path, run_id: str) -> Path:
     home.mkdir(parents=True, exist_ok=True)
     journal = next(path for path in _free_names(home, run_id) if not path.exists())
     building = Path(tempfile.mkdtemp(prefix=".new-", dir=home))
-    files = []
-    for index, write in enumerate(writes):
-        names = {"original": f"{index}.original", "patched": f"{index}.patched"}
-        _write_durably(building / names["original"], write.before)
-        _write_durably(building / names["patched"], write.after)
-        files.append({"path": write.name, **names})
-    _write_durably(building / "manifest.json", json.dumps({"files": files}, indent=1).encode())
-    os.rename(building, journal)
+    try:
+        files = []
+        for index, write in enumerate(writes):
+            names = {"original": f"{index}.original", "patched": f"{index}.patched"}
+            _write_durably(building / names["original"], write.before)
+            _write_durably(building / names["patched"], write.after)
+            files.append({"path": write.name, **names})
+        _write_durably(building / "manifest.json", json.dumps({"files": files}).encode())
+        os.rename(building, journal)
+    except BaseException:
+        shutil.rmtree(building, ignore_errors=True)
+        raise
     return journal
+
+
+def _untouched(writes: list[_Write]) -> bool:
+    try:
+        return all(write.path.read_bytes() == write.before for write in writes)
+    except OSError:
+        return False
 
 
 def _free_names(home: Path, run_id: str) -> Iterator[Path]:
@@ -180,7 +196,8 @@ def _replace_all(writes: list[_Write]) -> None:
     except BaseException as error:
         for write in done:
             with contextlib.suppress(OSError):
-                os.replace(_temporary_beside(write.path, write.before), write.path)
+                ready.append((write, _temporary_beside(write.path, write.before)))
+                os.replace(ready[-1][1], write.path)
         if isinstance(error, OSError):
             name = error.filename or "a file of the patch"
             raise ApplyError(

@@ -146,9 +146,10 @@ class LiveDisplay:
             case events.Progress():
                 self._progress = event
             case events.Found() | events.Confirming():
-                self._step = None
+                self._hole = self._step = None
         for line in milestone(event):
-            self.console.print(line, markup=False, style=_LINE_STYLES.get(type(event), ""))
+            style = _LINE_STYLES.get(type(event), "")
+            self.console.print(line, markup=False, style=style, no_wrap=True, overflow="ellipsis")
 
     def picture(self, elapsed: float | None = None) -> RenderableType:
         """What is shown below the milestones; `elapsed` in seconds, for tests."""

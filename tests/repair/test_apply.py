@@ -141,6 +141,27 @@ def test_paths_out_of_the_project_are_refused(project: Path, tmp_path_factory, n
     assert outside.read_text() == "w = 1\n"
 
 
+def test_failed_roll_back_says_so_and_undo_helps(project: Path, monkeypatch) -> None:
+    before = {name: (project / name).read_bytes() for name in ("pkg/a.py", "b.py")}
+    patch = patch_of(project, {"pkg/a.py": ("y = 2", "y = 3"), "b.py": ("w = 1", "w = 2")})
+    replace, calls = os.replace, []
+
+    def dying_disk(source, target):
+        calls.append(target)
+        if len(calls) > 1:
+            raise OSError(5, "Input/output error", str(target))
+        replace(source, target)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(module.os, "replace", dying_disk)
+        with pytest.raises(ApplyError, match="in part") as caught:
+            apply(patch, project, 1)
+    assert "diffufix undo" in caught.value.hint
+    undo(project)
+    assert {name: (project / name).read_bytes() for name in before} == before
+    assert leftovers(project) == []
+
+
 def test_failure_half_way_rolls_back(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     before = {name: (project / name).read_bytes() for name in ("pkg/a.py", "b.py")}
     patch = patch_of(project, {"pkg/a.py": ("y = 2", "y = 3"), "b.py": ("w = 1", "w = 2")})
