@@ -1,0 +1,1 @@
+"""A small book of accounts."""
