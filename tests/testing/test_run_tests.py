@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import sys
 import textwrap
 import time
@@ -362,16 +363,47 @@ def alive(pid: int) -> bool:
         return False
 
 
+def await_death(pid: int) -> None:
+    deadline = time.monotonic() + 10
+    while alive(pid) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert not alive(pid)
+
+
 def test_a_hang_names_the_test_and_leaves_no_process(make: Make, tmp_path: Path) -> None:
     root = make({"test_a.py": HANG})
     env = {"NOTES": str(tmp_path / "pid")}
     with pytest.raises(ProjectError, match=r"test_a.py::test_hang"):
         run_tests(root, [], python=PYTHON, timeout=3, env=env)
-    pid = int((tmp_path / "pid").read_text())
-    deadline = time.monotonic() + 10
-    while alive(pid) and time.monotonic() < deadline:
-        time.sleep(0.05)
-    assert not alive(pid)
+    await_death(int((tmp_path / "pid").read_text()))
+
+
+def test_ctrl_c_leaves_no_process(make: Make, tmp_path: Path) -> None:
+    root = make({"test_a.py": HANG})
+    notes = tmp_path / "pid"
+
+    def interrupt(*_: object) -> None:
+        if notes.exists() and notes.read_text():
+            signal.setitimer(signal.ITIMER_REAL, 0)
+            raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGALRM, interrupt)
+    signal.setitimer(signal.ITIMER_REAL, 0.1, 0.1)
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            run_tests(root, [], python=PYTHON, timeout=60, env={"NOTES": str(notes)})
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
+    await_death(int(notes.read_text()))
+
+
+def test_doctests(make: Make) -> None:
+    root = make({"shop.py": "def f():\n    '''\n    >>> f()\n    2\n    '''\n    return 1\n"})
+    run = run_tests(root, ["--doctest-modules"], python=PYTHON, coverage=True)
+    (case,) = run.cases
+    assert (case.id, case.outcome) == ("shop.py::shop.f", "failed")
+    assert 6 in run.coverage[case.id]["shop.py"]
 
 
 def test_a_test_that_hangs_can_be_a_failing_test(make: Make, tmp_path: Path) -> None:

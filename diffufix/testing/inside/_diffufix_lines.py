@@ -60,12 +60,12 @@ class FileNames:
 def make_collector(
     kind: str, tree: str, file_name: FileNames
 ) -> CoverageCollector | _OwnCollector | None:
-    """`kind`: "" for none, "auto", or one of "coverage", "monitoring", "settrace"."""
+    """`kind`: "" for none, else the first to try: "auto", "coverage", "monitoring", "settrace"."""
     if not kind:
         return None
-    if kind == "coverage" or (kind == "auto" and has_coverage(tree)):
+    if kind in ("auto", "coverage") and has_coverage(tree):
         return CoverageCollector(tree, file_name)
-    if kind == "monitoring" or (kind == "auto" and MONITORING is not None):
+    if kind != "settrace" and MONITORING is not None:
         return MonitoringCollector(file_name)
     return TraceCollector(file_name)
 

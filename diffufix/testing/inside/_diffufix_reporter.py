@@ -263,10 +263,13 @@ class Reporter:
         seen: set[int] = set()
         while error is not None and id(error) not in seen:
             seen.add(id(error))
+            before = None
             for frame, line in traceback.walk_tb(error.__traceback__):
                 path = self.file_name(frame.f_code.co_filename)
-                if path is not None:
+                # A handler that does not match adds its frame again, on Python before 3.11.
+                if path is not None and frame is not before:
                     found.append([path, line, frame.f_code.co_name])
+                before = frame
             if isinstance(error, SyntaxError) and error.filename and error.lineno:
                 path = self.file_name(str(error.filename))
                 if path is not None:
