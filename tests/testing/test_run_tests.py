@@ -415,7 +415,7 @@ def test_a_test_that_hangs_can_be_a_failing_test(make: Make, tmp_path: Path) -> 
     hung = run.red[0]
     assert hung.message == "Timeout: still running after 1 s"
     assert [frame.function for frame in hung.frames] == ["test_hang", "spin"]
-    assert {5, 6, 7} <= run.coverage[hung.id]["test_a.py"]
+    assert 7 in run.coverage[hung.id]["test_a.py"]
 
 
 def test_a_thread_that_never_ends_does_not_hold_up_the_run(make: Make) -> None:
