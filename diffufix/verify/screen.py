@@ -26,7 +26,7 @@ from diffufix.verify.types import Candidate, State, Verdict
 from diffufix.verify.worker import Setup, Worker, make_request
 
 DEPTH = 4  # candidates queued per worker
-START = 1.0  # seconds to put a candidate's code in place
+START = 0.5  # seconds to put a candidate's code in place
 
 
 @dataclass(frozen=True)

@@ -90,6 +90,7 @@ def make_request(
     place = secrets.choice((1, len(tests)))  # after the test that most candidates fail, or last
     return {
         "files": dict(files),
+        "edited": list(files),
         "swaps": swaps,
         "way": way,
         "narrow": exact is None,
