@@ -77,8 +77,7 @@ class Original:
         tail = _common(self.lines[head:][::-1], new[head:][::-1])
         first, last = head + 1, len(self.lines) - tail  # changed lines; last < first: inserted
         for start, end, node in self.functions:
-            if start < first and last <= end and first <= end + 1:
-                # A whole line of the function before and after keeps what surrounds it in place.
+            if start <= first and last <= end and first <= end + 1:
                 segment = "".join(new[start - 1 : end + len(new) - len(self.lines)])
                 before = "".join(self.lines[start - 1 : end])
                 if _same_but_body(before, segment, node.name):
