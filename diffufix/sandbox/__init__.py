@@ -26,7 +26,7 @@ def make_sandbox(
     kind: str | None,
     tree: Path,
     *,
-    python: str | None = None,
+    python: str | Path | None = None,
     readable: Sequence[Path] = (),
     limits: Limits | None = None,
 ) -> Sandbox:

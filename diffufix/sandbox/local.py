@@ -184,13 +184,13 @@ class LocalSandbox:
         self,
         tree: Path,
         *,
-        python: str | None = None,
+        python: str | Path | None = None,
         readable: Sequence[Path] = (),
         limits: Limits | None = None,
         bubblewrap: bool | None = None,
     ) -> None:
         self._tree = Path(tree).resolve()
-        self._python = python
+        self._python = None if python is None else str(python)
         self._readable = tuple(str(Path(path).absolute()) for path in readable)
         self._limits = limits or Limits()
         self._wrapped = bubblewrap_works() if bubblewrap is None else bubblewrap

@@ -29,7 +29,7 @@ def confirm(
     candidate: Candidate,
     factory: Callable[[], Sandbox],
     *,
-    python: str,
+    python: str | Path,
     args: Sequence[str],
     root: Path,
     baseline: Mapping[str, str],

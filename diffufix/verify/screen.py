@@ -59,7 +59,7 @@ class Screen:
         self,
         factory: Callable[[], Sandbox],
         *,
-        python: str,
+        python: str | Path,
         args: Sequence[str],
         root: Path,
         expected: Mapping[str, str],

@@ -103,7 +103,7 @@ def make_request(
         "setup": deadlines.setup(tests),
         "call": [deadlines.call(test) for test in tests],
         "nonce": secrets.token_hex(16),
-        "sentinel": {"name": f"test_{secrets.token_hex(4)}", "place": place},
+        "sentinel": place,
     }
 
 

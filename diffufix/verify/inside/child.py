@@ -10,6 +10,7 @@ import io
 import json
 import os
 import random
+import resource
 import signal
 import sys
 
@@ -36,7 +37,6 @@ def make_emitter(fd, nonce):
 
 def limit_resources(limits):
     """Lower this process's limits; `memory` is on top of what the server has mapped."""
-    import resource
 
     def lower(kind, value):
         if value is not None:
@@ -91,8 +91,8 @@ class CollectErrors:
 class Recorder:
     """The pytest plugin of a child: tells when a set-up is done, folds reports to one outcome."""
 
-    def __init__(self, emit):
-        self.emit = emit
+    def __init__(self):
+        self.emit = None
         self.index = None
         self.outcome = None
         self.message = ""
@@ -167,23 +167,34 @@ def forget_output(config):
             pass
 
 
-def run_tests(session, request, emit, problem=""):
+class Ready:
+    """What a run needs of a collected session; made once, before any child is forked."""
+
+    def __init__(self, session):
+        hush(session.config)
+        self.items = {item.nodeid: item for item in session.items}
+        self.recorder = Recorder()
+        session.config.pluginmanager.register(self.recorder, "diffufix-recorder")
+        self.sentinel = sentinel_item(session, "test_" + os.urandom(4).hex())
+        for item in [*session.items, self.sentinel]:
+            item.repr_failure = item._repr_failure_py = explain
+
+
+def run_tests(ready, request, emit, problem=""):
     """Run `request["tests"]` in order, stop at the first unwanted outcome, end the process.
 
     `problem` says what went wrong while they were collected.
     """
     try:
-        _run_tests(session, request, emit, problem)
+        _run_tests(ready, request, emit, problem)
     except BaseException as error:  # pytest.exit, KeyboardInterrupt, a broken plugin
         emit("quit", reason=f"{type(error).__name__}: {str(error)[:MESSAGE]}")
         os._exit(3)
     os._exit(0)
 
 
-def _run_tests(session, request, emit, problem):
-    # Looked up before any candidate code runs here.
-    config, required = session.config, request["required"]
-    known = {item.nodeid: item for item in session.items}
+def _run_tests(ready, request, emit, problem):
+    known, recorder, required = ready.items, ready.recorder, request["required"]
     missing = [name for name in request["tests"] if name not in known]
     if missing:
         emit("error", reason=problem or "not collected: " + missing[0])
@@ -192,13 +203,8 @@ def _run_tests(session, request, emit, problem):
         emit("error", reason=problem or "other tests are collected than before")
         os._exit(4)
     order = list(enumerate(known[name] for name in request["tests"]))
-    if request.get("sentinel"):
-        item = sentinel_item(session, request["sentinel"]["name"])
-        order.insert(request["sentinel"]["place"], (None, item))
-    recorder = Recorder(emit)
-    config.pluginmanager.register(recorder, "diffufix-recorder")
-    for _, item in order:
-        item.repr_failure = item._repr_failure_py = explain
+    order.insert(request["sentinel"], (None, ready.sentinel))
+    recorder.emit = emit
     following = [item for _, item in order[1:]] + [None]
     emit("ready")
     sentinel = None

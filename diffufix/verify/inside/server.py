@@ -104,10 +104,10 @@ class Server:
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_runtestloop(self, session):
-        child.hush(session.config)
+        ready = child.Ready(session)
         if self.role == "start":
-            self.stay_collected(session)
-        child.run_tests(session, self.request, self.emit, self.problems.first)
+            self.stay_collected(session, ready)
+        child.run_tests(ready, self.request, self.emit, self.problems.first)
 
     def never_looped(self, status):
         """pytest.main came back without running a test: wrong arguments, a broken conftest."""
@@ -271,7 +271,7 @@ class Server:
 
     # -- collected -------------------------------------------------------------------------
 
-    def stay_collected(self, session):
+    def stay_collected(self, session, ready):
         """The last stage: live functions get their new code in children."""
         self.role = "collected"
         supervise.adopt_orphans()
@@ -279,18 +279,17 @@ class Server:
         live = Live(self.config["tree"], self.calls)
         gc.collect()
         gc.freeze()
-        ids = [item.nodeid for item in session.items]
-        frames.send(self.stream[1], {"ids": ids, "collected": time.monotonic()})
+        frames.send(self.stream[1], {"ids": list(ready.items), "collected": time.monotonic()})
         while True:
             request = frames.receive(self.stream[0])
             if request is None:
                 supervise.sweep(set())
                 os._exit(0)
-            reply = self.swap(request, live, session)
+            reply = self.swap(request, live, ready)
             child.forget_output(session.config)
             frames.send(self.stream[1], dict(reply, way="swap"))
 
-    def swap(self, request, live, session):
+    def swap(self, request, live, ready):
         if request["swaps"] is None or request["way"] not in (None, "swap"):
             return {"refused": "more than function bodies changed"}
         if threading.active_count() > 1:
@@ -303,11 +302,11 @@ class Server:
         if pid == 0:
             os.close(reader)
             self.enter_child(request, writer)
-            self.run_swapped(found, session)
+            self.run_swapped(found, ready)
         os.close(writer)
         return supervise.supervise(pid, reader, request, set())
 
-    def run_swapped(self, found, session):
+    def run_swapped(self, found, ready):
         try:
             refusal = exchange(found)
         except Exception as error:
@@ -316,4 +315,4 @@ class Server:
         if refusal:
             self.emit("refused", reason=refusal)
             os._exit(5)
-        child.run_tests(session, self.request, self.emit)
+        child.run_tests(ready, self.request, self.emit)
