@@ -1,0 +1,128 @@
+"""How many of a file's buggy functions does `diffufix repair` mend through its command line?
+
+    python bench/repair.py CASES.jsonl [--budget 60] [--limit N] [--every K] [--out NAME] [-- OPTIONS]
+
+Each line of the file has `task_id`, `declaration`, `buggy_solution`, `test` (code that calls the
+function and raises). A case becomes a small pytest project; what follows `--` goes to diffufix.
+A case counts as repaired when diffufix says so (exit code 0), that is when the whole suite passed
+twice in fresh processes, and the tests pass once more here with the patch applied. Per case and
+in total: repaired, candidates, seconds. With --out results go to bench/results/NAME.json and .md.
+The last line on stdout is one JSON object.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+import textwrap
+import time
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+def make_project(case: dict[str, str], folder: Path) -> None:
+    """solution.py and test_solution.py; the test's checks run inside one test function."""
+    (folder / "solution.py").write_text(case["declaration"] + case["buggy_solution"])
+    lines = textwrap.indent(case["test"].strip() + "\n", "    ")
+    (folder / "test_solution.py").write_text(
+        f"from solution import {case['entry_point']}\n\n\ndef test_{case['entry_point']}():\n{lines}"
+    )
+    (folder / "pytest.ini").write_text("[pytest]\n")
+
+
+def run_case(case: dict[str, str], budget: float, options: list[str]) -> dict[str, object]:
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        make_project(case, folder)
+        command = [sys.executable, "-m", "diffufix", "repair", "--json", "--apply", f"--budget={budget}"]
+        began = time.monotonic()
+        ran = subprocess.run(
+            [*command, *options], cwd=folder, env=environment, capture_output=True, text=True, check=False
+        )
+        seconds = time.monotonic() - began
+        try:
+            document = json.loads(ran.stdout)
+        except ValueError:
+            document = {"status": "crashed", "message": ran.stderr[-300:]}
+        row: dict[str, object] = {
+            "task_id": case["task_id"],
+            "bug_type": case.get("bug_type", ""),
+            "repaired": False,
+            "status": document.get("status"),
+            "tried": document.get("tried", 0),
+            "generated": document.get("generated", 0),
+            "seconds": round(seconds, 2),
+        }
+        if ran.returncode == 0 and document.get("status") == "repaired":
+            check = subprocess.run(
+                [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider"],
+                cwd=folder, capture_output=True, check=False,
+            )  # fmt: skip
+            row["repaired"] = check.returncode == 0
+            row["diff"] = document["patch"]["diff"]
+            row["alternatives"] = len(document["alternatives"])
+        elif ran.returncode != 1:
+            row["message"] = str(document.get("message") or document.get("error"))[-300:]
+        return row
+
+
+def summary(rows: list[dict[str, object]], budget: float, options: list[str]) -> dict[str, object]:
+    repaired = [row for row in rows if row["repaired"]]
+    return {
+        "repaired": len(repaired),
+        "total": len(rows),
+        "median_seconds": round(statistics.median(float(str(r["seconds"])) for r in rows), 2) if rows else 0,
+        "median_seconds_repaired": round(statistics.median(float(str(r["seconds"])) for r in repaired), 2)
+        if repaired
+        else None,
+        "candidates": sum(int(str(row["tried"])) for row in rows),
+        "budget": budget,
+        "options": options,
+        "cores": os.cpu_count(),
+    }
+
+
+def write_results(name: str, rows: list[dict[str, object]], total: dict[str, object]) -> None:
+    folder = ROOT / "bench" / "results"
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / f"{name}.json").write_text(json.dumps({"total": total, "cases": rows}, indent=1) + "\n")
+    lines = [f"# {name}", "", "`" + " ".join(["python", "bench/repair.py", *sys.argv[1:]]) + "`", ""]
+    lines += [f"{total['repaired']} of {total['total']} repaired.", ""]
+    lines += ["| case | kind of bug | repaired | candidates | seconds |", "|---|---|---|---|---|"]
+    for r in rows:
+        done = "yes" if r["repaired"] else ""
+        lines.append(f"| {r['task_id']} | {r['bug_type']} | {done} | {r['tried']} | {r['seconds']} |")
+    (folder / f"{name}.md").write_text("\n".join(lines) + "\n")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
+    parser.add_argument("cases", type=Path)
+    parser.add_argument("--budget", type=float, default=60.0)
+    parser.add_argument("--limit", type=int)
+    parser.add_argument("--every", type=int, default=1, help="take every K-th case only")
+    parser.add_argument("--out", help="name of the files in bench/results")
+    parser.add_argument("options", nargs="*", help="for diffufix, after --")
+    args = parser.parse_args()
+    cases = [json.loads(line) for line in args.cases.read_text().splitlines() if line.strip()]
+    rows: list[dict[str, object]] = []
+    for case in cases[:: args.every][: args.limit]:
+        row = run_case(case, args.budget, args.options)
+        rows.append(row)
+        mark = "repaired" if row["repaired"] else str(row["status"])
+        print(f"{row['task_id']:12} {mark:14} {row['tried']:>6} tried {row['seconds']:>7} s  {row.get('message', '')}",
+              file=sys.stderr, flush=True)  # fmt: skip
+        if args.out:
+            write_results(args.out, rows, summary(rows, args.budget, args.options))
+    print(json.dumps(summary(rows, args.budget, args.options)))
+
+
+if __name__ == "__main__":
+    main()

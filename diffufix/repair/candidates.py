@@ -1,0 +1,149 @@
+"""From fills to candidates: splice, parse in place, drop what is known or cannot run. Text only."""
+
+from __future__ import annotations
+
+import ast
+import builtins
+import hashlib
+import warnings
+from dataclasses import dataclass, field
+
+from diffufix.localize.types import Suspect
+from diffufix.masking import Hole, find_function, splice
+from diffufix.masking.spans import FunctionNode, Text
+
+_BUILTINS = frozenset(dir(builtins)) | {"__file__", "__name__", "__class__"}
+
+
+@dataclass(frozen=True)
+class Change:
+    """A span of one original file and what takes its place."""
+
+    path: str
+    start: int
+    end: int
+    text: str
+
+    def overlaps(self, other: Change) -> bool:
+        return self.path == other.path and self.start < other.end and other.start < self.end
+
+
+class Subject:
+    """A suspect's function in its file: what holes are cut from and fills are judged against."""
+
+    def __init__(self, suspect: Suspect, source: str) -> None:
+        """Raises SyntaxError when the file does not parse."""
+        self.suspect, self.source = suspect, source
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            tree = ast.parse(source)
+        self.node: FunctionNode | ast.Module | None = (
+            tree
+            if suspect.qualname == "<module>"
+            else find_function(tree, suspect.qualname, suspect.first_line)
+        )
+        text = Text(source)
+        if isinstance(self.node, FunctionNode):
+            self.start, self.end = text.span(self.node)
+        else:
+            self.start, self.end = 0, len(source)
+        self._indented = source.rfind("\n", 0, self.start) + 1 < self.start
+        self._outer = _BUILTINS | _bound(tree) | {"__all__"}
+        self._open = any(
+            isinstance(n, ast.ImportFrom) and n.names[0].name == "*" for n in ast.walk(tree)
+        )
+        original = self._parse(source[self.start : self.end])
+        self._known = {_digest(original)} if original else set()
+        self._used = _loaded(original) if original else set()
+
+    def change(self, hole: Hole, fill: str) -> Change | None:
+        """The whole function with the fill in its hole; None if that was seen, is no function of
+        that name any more, or uses names that nothing defines."""
+        start, end = self.start, self.end
+        text = splice(self.source, hole, fill)[start : end + len(fill) - (hole.end - hole.start)]
+        parsed = self._parse(text)
+        if parsed is None:
+            return None
+        key = _digest(parsed)
+        if key in self._known:
+            return None
+        self._known.add(key)
+        strange = _loaded(parsed) - self._used - self._outer
+        if strange and not self._open and strange - _bound(parsed):
+            return None
+        return Change(self.suspect.path, hole.start, hole.end, fill)
+
+    def _parse(self, text: str) -> ast.AST | None:
+        """The function alone, or the module; None if it does not parse or became something else."""
+        try:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")
+                if not self._indented or isinstance(self.node, ast.Module):
+                    tree = ast.parse(text)
+                    body = tree.body
+                else:
+                    column = self.start - (self.source.rfind("\n", 0, self.start) + 1)
+                    indent = self.source[self.start - column : self.start]
+                    tree = ast.parse(f"if 1:\n{indent}{text}")
+                    block = tree.body[0]
+                    assert isinstance(block, ast.If)
+                    if len(tree.body) != 1 or block.orelse:
+                        return None
+                    body = block.body
+        except (SyntaxError, ValueError, RecursionError, MemoryError):
+            return None
+        if isinstance(self.node, ast.Module):
+            return tree
+        named = body[0] if len(body) == 1 else None
+        if not isinstance(named, FunctionNode) or self.node is None or named.name != self.node.name:
+            return None
+        return named if type(named) is type(self.node) else None
+
+
+@dataclass
+class Assembly:
+    """The original texts with the changes that were accepted so far."""
+
+    sources: dict[str, str]
+    accepted: list[Change] = field(default_factory=list)
+
+    def files(self, *changes: Change) -> dict[str, str] | None:
+        """Whole new texts with the accepted changes and these; None if any two overlap."""
+        every = [*self.accepted, *changes]
+        for i, change in enumerate(every):
+            if any(change.overlaps(other) for other in every[:i]):
+                return None
+        files: dict[str, str] = {}
+        for change in sorted(every, key=lambda c: (c.path, -c.start, -c.end)):
+            text = files.get(change.path, self.sources[change.path])
+            files[change.path] = text[: change.start] + change.text + text[change.end :]
+        return files
+
+
+def _digest(tree: ast.AST) -> bytes:
+    return hashlib.blake2b(ast.dump(tree).encode("utf-8", "surrogatepass"), digest_size=16).digest()
+
+
+def _loaded(tree: ast.AST) -> set[str]:
+    return {n.id for n in ast.walk(tree) if isinstance(n, ast.Name) and isinstance(n.ctx, ast.Load)}
+
+
+def _bound(tree: ast.AST) -> set[str]:
+    """Every name that is bound anywhere inside."""
+    names: set[str] = set()
+    for n in ast.walk(tree):
+        if isinstance(n, ast.Name) and not isinstance(n.ctx, ast.Load):
+            names.add(n.id)
+        elif isinstance(n, ast.arg):
+            names.add(n.arg)
+        elif isinstance(n, FunctionNode | ast.ClassDef):
+            names.add(n.name)
+        elif isinstance(n, ast.alias):
+            names.add((n.asname or n.name).split(".")[0])
+        elif isinstance(n, ast.ExceptHandler | ast.MatchAs | ast.MatchStar) and n.name:
+            names.add(n.name)
+        elif isinstance(n, ast.MatchMapping) and n.rest:
+            names.add(n.rest)
+        elif isinstance(n, ast.Global | ast.Nonlocal):
+            names.update(n.names)
+    return names

@@ -1,0 +1,73 @@
+"""What a repair writes into the log: a thin hand over `store`, for the loop and its searches."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from diffufix.config import Settings
+from diffufix.localize.types import Suspect
+from diffufix.repair.proposals import Proposal
+from diffufix.store import Store
+from diffufix.verify import Candidate, Verdict
+
+if TYPE_CHECKING:
+    from diffufix.model.checkpoint import LoadedModel
+
+
+class Record:
+    """One run in the log of a project."""
+
+    def __init__(self, store: Store, settings: Settings) -> None:
+        self._store = store
+        self.run_id = store.begin_run(settings)
+        self._holes: dict[tuple[str, int, int], int] = {}
+        self._finished = False
+
+    @classmethod
+    def open(cls, root: Path, settings: Settings) -> Record:
+        return cls(Store.open(root), settings)
+
+    @property
+    def warning(self) -> str:
+        return self._store.warning
+
+    def __enter__(self) -> Record:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if not self._finished:
+            self.finish("interrupted", None)
+        self._store.close()
+
+    def model(self, model: LoadedModel) -> None:
+        parameters = sum(p.numel() for p in model.parameters())
+        adapter = str(model.adapter) if model.adapter else ""
+        self._store.set_model(self.run_id, model.name, model.fingerprint, adapter, parameters)
+
+    def suspects(self, suspects: Iterable[Suspect]) -> None:
+        self._store.add_suspects(self.run_id, suspects)
+
+    def proposal(self, proposal: Proposal, candidate: Candidate) -> int:
+        """Hole, fill and candidate; returns the candidate's id."""
+        suspect, hole, fill = proposal.subject.suspect, proposal.hole, proposal.fill
+        key = (suspect.path, hole.start, hole.end)
+        if key not in self._holes:
+            original = proposal.subject.source[hole.start : hole.end]
+            self._holes[key] = self._store.add_hole(
+                self.run_id, suspect.path, suspect.qualname, hole.start, hole.end, str(hole.kind),
+                hole.suspicion, original,
+            )  # fmt: skip
+        fill_id = self._store.add_fill(
+            self._holes[key], proposal.text, fill.ids, fill.logps, fill.order, fill.logp,
+            proposal.score, [(c.step, c.position, c.token, c.logp) for c in fill.trace],
+        )  # fmt: skip
+        return self._store.add_candidate(self.run_id, fill_id, candidate.key)
+
+    def verdict(self, candidate_id: int, verdict: Verdict, stage: str) -> None:
+        self._store.add_verdict(candidate_id, verdict, stage)
+
+    def finish(self, status: str, summary: Any) -> None:
+        self._finished = True
+        self._store.finish_run(self.run_id, status, summary)

@@ -1,0 +1,216 @@
+"""The search of one goal: proposals become candidates, the screen says what they are worth.
+
+A `Goal` is a group of failing tests that one fault may explain. `Search.step` keeps the workers
+of a screen fed for a moment; it can be left and taken up again.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from diffufix.localize.types import Suspect
+from diffufix.repair.candidates import Assembly, Change, Subject
+from diffufix.repair.proposals import Proposal
+from diffufix.repair.ranking import badness
+from diffufix.testing.types import TestRun
+from diffufix.verify import Candidate, Screen, State, Verdict
+
+COVERING = 1.0  # seconds of passing tests that screening runs beside the failing ones
+POLISH = 2.0  # seconds of further search after a first success, for better alternatives
+ENOUGH = 12  # successes after which nothing better is looked for
+
+
+@dataclass(frozen=True)
+class Goal:
+    """Failing tests, the functions that may be to blame, and how long each test took."""
+
+    targets: tuple[str, ...]
+    subjects: tuple[Subject, ...]
+
+
+@dataclass(frozen=True)
+class Success:
+    """A change that turned `green` (all targets, or with partial success some) in the screen."""
+
+    change: Change
+    green: tuple[str, ...]
+    badness: float
+    candidate_id: int
+
+
+class Log(Protocol):
+    """Where proposals and verdicts are written down."""
+
+    def proposal(self, proposal: Proposal, candidate: Candidate) -> int: ...
+    def verdict(self, candidate_id: int, verdict: Verdict, stage: str) -> None: ...
+
+
+@dataclass
+class Counters:
+    generated: int = 0
+    tried: int = 0
+    states: Counter[str] = field(default_factory=Counter)
+
+
+@dataclass(frozen=True)
+class _Pending:
+    change: Change
+    proposal: Proposal
+    candidate: Candidate
+    candidate_id: int
+    tests: tuple[str, ...]
+    targets: tuple[str, ...]
+
+
+class Search:
+    """One goal's proposals and successes. Uses the screen only inside `step`."""
+
+    def __init__(
+        self,
+        goal: Goal,
+        proposals: Iterator[Proposal],
+        run: TestRun,
+        assembly: Assembly,
+        screen: Screen,
+        log: Log,
+        counters: Counters,
+        tests_source: str = "",
+        cap: int = 0,
+    ) -> None:
+        self.goal, self.proposals, self.assembly = goal, proposals, assembly
+        self.screen, self.log, self.counters = screen, log, counters
+        self.tests_source, self.cap = tests_source, cap
+        self.successes: list[Success] = []
+        self.partial: list[Success] = []
+        self.exhausted = False
+        self.first_success = 0.0
+        self.spent = 0.0
+        self._covering = {id(s): covering(run, s.suspect) for s in goal.subjects}
+        self._waiting: dict[int, _Pending] = {}
+
+    @property
+    def settled(self) -> bool:
+        """Nothing better is to be expected: enough successes, or time enough for better ones."""
+        if not self.successes:
+            return False
+        return len(self.successes) >= ENOUGH or self.spent - self.first_success >= POLISH
+
+    @property
+    def over(self) -> bool:
+        done = self.exhausted and not self._waiting
+        return self.settled or done or (0 < self.cap <= self.counters.tried)
+
+    def step(self, until: float, tick: Callable[[], None]) -> None:
+        """Search until the moment `until` (monotonic seconds), or until it is over; `tick` is
+        called a few times a second. No candidate is left under way."""
+        began, before = time.monotonic(), self.spent
+        ticked = began
+        while not self.over and (now := time.monotonic()) < until:
+            self.spent = before + now - began
+            if now - ticked > 0.25:
+                ticked = now
+                tick()
+            if not self.exhausted:
+                self._fill()
+            self._take(0.0 if self.screen.capacity and not self.exhausted else 0.02)
+            if self.exhausted and not self._waiting:
+                break
+        while self._waiting:
+            self._take(0.05)
+        self.spent = before + time.monotonic() - began
+        tick()
+
+    def best(self) -> list[Success]:
+        """Full successes, the most trustworthy first; without any, the partial ones."""
+        if self.successes:
+            return sorted(self.successes, key=lambda s: s.badness)
+        return sorted(self.partial, key=lambda s: (-len(s.green), s.badness))
+
+    def _fill(self) -> None:
+        while self.screen.capacity > 0:
+            proposal = next(self.proposals, None)
+            if proposal is None:
+                self.exhausted = True
+                return
+            self.counters.generated += 1
+            change = proposal.subject.change(proposal.hole, proposal.text)
+            files = self.assembly.files(change) if change else None
+            if change and files:
+                candidate = Candidate(files)
+                candidate_id = self.log.proposal(proposal, candidate)
+                self._submit(change, proposal, candidate, candidate_id, self.goal.targets)
+                return
+
+    def _submit(
+        self,
+        change: Change,
+        proposal: Proposal,
+        candidate: Candidate,
+        candidate_id: int,
+        targets: tuple[str, ...],
+    ) -> None:
+        tests = (*targets, *self._covering[id(proposal.subject)])
+        token = self.screen.submit(candidate, tests)
+        self._waiting[token] = _Pending(change, proposal, candidate, candidate_id, tests, targets)
+
+    def _take(self, timeout: float) -> None:
+        for token, verdict in self.screen.results(timeout):
+            pending = self._waiting.pop(token, None)
+            if pending is None:
+                continue
+            self.counters.tried += 1
+            self.counters.states[str(verdict.state)] += 1
+            self.log.verdict(pending.candidate_id, verdict, "screen")
+            if verdict.passed:
+                self._succeed(pending)
+            elif verdict.state in (State.FAIL, State.TIMEOUT):
+                self._retry(pending, verdict)
+
+    def _succeed(self, pending: _Pending) -> None:
+        subject = pending.proposal.subject
+        change = pending.change
+        old = subject.source[subject.start : subject.end]
+        new = (
+            subject.source[subject.start : change.start]
+            + change.text
+            + subject.source[change.end : subject.end]
+        )
+        worth = badness(old, new, pending.proposal.score, self.tests_source)
+        success = Success(change, pending.targets, worth, pending.candidate_id)
+        if set(pending.targets) == set(self.goal.targets):
+            if not self.successes:
+                self.first_success = self.spent
+            self.successes.append(success)
+        else:
+            self.partial.append(success)
+
+    def _retry(self, pending: _Pending, verdict: Verdict) -> None:
+        """A candidate that turned some targets green may be the repair of those."""
+        green = tuple(t for t in pending.targets if verdict.outcomes.get(t) == "passed")
+        whole = set(pending.targets) == set(self.goal.targets)
+        some = 0 < len(green) < len(pending.targets)
+        if some and whole and not self.successes and self.screen.capacity > 0:
+            self._submit(
+                pending.change, pending.proposal, pending.candidate, pending.candidate_id, green
+            )
+
+
+def covering(run: TestRun, suspect: Suspect) -> tuple[str, ...]:
+    """Passing tests that execute the suspect's lines, the quickest first, COVERING seconds of them."""
+    lines = range(suspect.first_line, suspect.last_line + 1)
+    found = []
+    for case in run.green:
+        executed = run.coverage.get(case.id, {}).get(suspect.path, frozenset())
+        if any(line in executed for line in lines):
+            found.append((case.seconds, case.id))
+    chosen, total = [], 0.0
+    for seconds, id_ in sorted(found):
+        total += seconds
+        if total > COVERING:
+            break
+        chosen.append(id_)
+    return tuple(chosen)
