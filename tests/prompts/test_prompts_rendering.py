@@ -14,6 +14,7 @@ from diffufix.repair import prompting
 from diffufix.repair.prompting import render
 from diffufix.sampler import infill
 from diffufix.sampler.canvas import fill_text, inline_canvas
+from diffufix.sampler.layout import context_ids, segment
 from tests.support.checkpoints import make_dream_checkpoint
 
 SNAPSHOTS = Path(__file__).parent / "snapshots"
@@ -53,8 +54,9 @@ CASES = {
 def test_snapshots(family, case):
     task, context = CASES[case]
     left, right = render(family, task, **context)
-    assert left.endswith(context["left"])
-    assert right.startswith(context["right"].rstrip("\n"))
+    if family != "mini":  # its hole stands beside the context
+        assert left.endswith(context["left"])
+        assert right.startswith(context["right"].rstrip("\n"))
     text = f"{left}⟪hole⟫{right}"
     path = SNAPSHOTS / f"{family}-{case}.txt"
     if os.environ.get("DIFFUFIX_UPDATE_SNAPSHOTS"):
@@ -76,7 +78,26 @@ def test_the_project_cannot_speak_for_the_user():
     left, right = render("dream", "repair", **hostile)
     assert (left + right).count("<|im_end|>") == 3
     assert "<|mask|>" not in left + right
-    assert render("mini", "repair", **hostile) == (REPAIR["left"], REPAIR["right"])
+
+
+@pytest.mark.parametrize(("case", "shown"), [("repair", True), ("generate", False)])
+def test_the_aside_layout_is_what_the_template_of_mini_says(case, shown):
+    model = load_model("mini")
+    tokenizer, family = model.tokenizer, model.family
+    task, context = CASES[case]
+    texts = [context["left"], context.get("original", ""), context["right"]]
+    before, original, after = (tokenizer.encode(text) for text in texts)
+    inner = original if shown else [family.gap]
+    ids = context_ids(family, [*before, *inner, *after])
+    start = len(before) + 1
+    beside, positions, first = segment(
+        family, original, start, start + len(inner), [family.mask] * 3
+    )
+    left, right = render("mini", task, **context)
+    written = f"{left}{'<|mask|>' * 3}{right}"
+    assert [*ids, *beside] == tokenizer.encode(written, special=True)
+    assert positions[first] == start
+    assert positions[-1] == start + len(inner)
 
 
 def test_long_texts_are_cut():
