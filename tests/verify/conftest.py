@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import sys
 import tempfile
@@ -18,6 +19,9 @@ from diffufix.testing import run_tests
 from diffufix.testing.types import RED
 from diffufix.verify import Candidate, Screen, Verdict, confirm
 
+#: The interpreter of the projects under test; any with pytest 7 or later.
+PYTHON = os.environ.get("PROJECT_PYTHON", sys.executable)
+
 
 @dataclass
 class Project:
@@ -32,7 +36,7 @@ class Project:
     @property
     def baseline(self) -> dict[str, str]:
         if not self._baseline:
-            run = run_tests(self.root, [], python=Path(sys.executable), timeout=60)
+            run = run_tests(self.root, [], python=Path(PYTHON), timeout=60)
             self._baseline = {case.id: case.outcome for case in run.cases}
             self.seconds = {case.id: case.seconds for case in run.cases}
         return self._baseline
@@ -56,7 +60,7 @@ class Project:
     def sandbox(self) -> Sandbox:
         tree = Path(tempfile.mkdtemp(dir=self.scratch)) / "tree"
         shutil.copytree(self.root, tree)
-        self.made.append(LocalSandbox(tree, python=sys.executable))
+        self.made.append(LocalSandbox(tree, python=PYTHON))
         return self.made[-1]
 
     def screen(self, **options: Any) -> Screen:
@@ -64,14 +68,12 @@ class Project:
         options.setdefault("expected", self.baseline)
         options.setdefault("failing", self.failing)
         options.setdefault("seconds", self.seconds)
-        return Screen(self.sandbox, python=sys.executable, args=[], root=self.root, **options)
+        return Screen(self.sandbox, python=PYTHON, args=[], root=self.root, **options)
 
     def confirm(self, candidate: Candidate, **options: Any) -> Verdict:
         options.setdefault("baseline", self.baseline)
         options.setdefault("targets", self.failing)
-        return confirm(
-            candidate, self.sandbox, python=sys.executable, args=[], root=self.root, **options
-        )
+        return confirm(candidate, self.sandbox, python=PYTHON, args=[], root=self.root, **options)
 
 
 def ask(screen: Screen, candidate: Candidate, tests: list[str], **options: Any) -> Verdict:
