@@ -33,6 +33,8 @@ SAMPLES = 8  # fills of a hole in one batch, inline
 LINE_WEIGHT = 1.0  # nats per e-fold of a line's suspiciousness
 SUSPECT_WEIGHT = 2.0  # and of a function's
 FAR = 6.0  # nats for lines that no failing test executes
+KEPT = 10  # tokens of an expression that is kept while something is added to it
+ADDED = 5.0  # nats for that: its likelihood is conditional on there being an addition
 #: Nats that coarse holes start behind with in the best-first search: they cost more to denoise.
 COARSE = {Kind.STATEMENT: 1.0, Kind.BLOCK: 2.5, Kind.BODY: 4.0}
 
@@ -131,8 +133,9 @@ def _aside(
             seen.add((wide.start, wide.end))
             place = Place(start + 1, end + 1, original)
             cost = _cost(subject.suspect, hole, top) + COARSE.get(hole.kind, 0.0)
-            questions.append(Question(view.context, place, cost))
-            asked.append((subject, wide))
+            for begin, extra in _starts(model, original, hole.kind):
+                questions.append(Question(view.context, place, cost + extra, begin))
+                asked.append((subject, wide))
     search = BestFirst(questions)
     for index, fill in search:
         subject, hole = asked[index]
@@ -141,6 +144,21 @@ def _aside(
             _show(model, shown, at, search.looking.ids, watch)
         text = _fit(subject, model.tokenizer.decode(fill.ids))
         yield Proposal(subject, hole, text, fill, fill.logp - questions[index].cost)
+
+
+def _starts(
+    model: LoadedModel, original: Sequence[int], kind: Kind
+) -> list[tuple[tuple[int, ...] | None, float]]:
+    """What a hole's search begins with: masks alone; for short expressions also the original with
+    masks behind it (`x` to `x + 1`) and around it (`x` to `abs(x)`)."""
+    starts: list[tuple[tuple[int, ...] | None, float]] = [(None, 0.0)]
+    if kind is Kind.EXPRESSION and 0 < len(original) <= KEPT:
+        mask = model.family.mask
+        text = model.tokenizer.decode(original)
+        bare = model.tokenizer.encode(text.lstrip(" "))
+        starts.append(((*original, mask, mask, mask, mask), ADDED))
+        starts.append(((mask, mask, *bare, mask), ADDED))
+    return starts
 
 
 def _locate(

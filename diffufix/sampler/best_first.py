@@ -33,11 +33,16 @@ from diffufix.sampler.types import Commit, Fill
 
 @dataclass(frozen=True)
 class Question:
-    """A hole to be searched: its context, its place there, and a cost (nats) for coming here."""
+    """A hole to be searched: its context, its place there, and a cost (nats) for coming here.
+
+    `start` is what the search begins with, tokens and masks; None: all masks, as many as the
+    original has tokens and `slack` more.
+    """
 
     context: AsideContext
     place: Place
     cost: float = 0.0
+    start: tuple[int, ...] | None = None
 
 
 @dataclass(frozen=True)
@@ -83,9 +88,11 @@ class BestFirst:
         self._heap: list[tuple[float, int, _State]] = []
         self._seen: set[tuple[int, tuple[int, ...]]] = set()
         for index, question in enumerate(self.questions):
-            length = len(question.place.original) + slack
-            mask = question.context.family.mask
-            self._push(_State(index, (mask,) * length, 0.0, 0, (), (-1,) * length))
+            start = question.start
+            if start is None:
+                length = len(question.place.original) + slack
+                start = (question.context.family.mask,) * length
+            self._push(_State(index, start, 0.0, 0, (), (-1,) * len(start)))
 
     def __iter__(self) -> Iterator[tuple[int, Fill]]:
         return self
@@ -191,7 +198,7 @@ class BestFirst:
 def _fill(state: _State) -> Fill:
     return Fill(
         ids=state.ids,
-        logps=tuple(state.trace[m].logp for m in state.marks),
+        logps=tuple(state.trace[m].logp if m >= 0 else 0.0 for m in state.marks),
         order=state.marks,
         logp=state.logp,
         steps=state.steps,
