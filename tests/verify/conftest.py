@@ -19,7 +19,9 @@ from diffufix.testing import run_tests
 from diffufix.testing.types import RED
 from diffufix.verify import Candidate, Screen, Verdict, confirm
 
-#: The interpreter of the projects under test; any with pytest 7 or later.
+#: Set PROJECT_PLAIN to test without bubblewrap, PROJECT_PYTHON to test with the projects'
+#: interpreter another one; any with pytest 7 or later.
+BUBBLEWRAP = False if os.environ.get("PROJECT_PLAIN") else None
 PYTHON = os.environ.get("PROJECT_PYTHON", sys.executable)
 
 
@@ -60,7 +62,7 @@ class Project:
     def sandbox(self) -> Sandbox:
         tree = Path(tempfile.mkdtemp(dir=self.scratch)) / "tree"
         shutil.copytree(self.root, tree)
-        self.made.append(LocalSandbox(tree, python=PYTHON))
+        self.made.append(LocalSandbox(tree, python=PYTHON, bubblewrap=BUBBLEWRAP))
         return self.made[-1]
 
     def screen(self, **options: Any) -> Screen:
