@@ -25,11 +25,14 @@ import warnings
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 from diffufix.masking.spans import Text, docstring_of, functions
 
 #: Licences whose terms allow training and redistribution with attribution.
-PERMISSIVE = re.compile(r"\b(MIT|BSD|Apache|PSF|Python Software Foundation|ISC|Unlicense|HPND|0BSD|Zlib|CC0)\b", re.I)
+PERMISSIVE = re.compile(
+    r"\b(MIT|BSD|Apache|PSF|Python Software Foundation|ISC|Unlicense|HPND|0BSD|Zlib|CC0)\b", re.I
+)
 COPYLEFT = re.compile(r"\b(A?GPL|LGPL|MPL|EPL|EUPL|CeCILL)", re.I)
 SKIPPED = re.compile(
     r"(^|/)(tests?|testing|_vendor|vendored|_vendored|externals?|site-packages|lib2to3/pgen2|idlelib|turtledemo"
@@ -40,10 +43,12 @@ BENCHMARKS = Path(__file__).with_name("contaminated.txt")
 
 def licence_of(distribution: importlib.metadata.Distribution) -> str:
     """The licence a distribution declares, or an empty string."""
-    meta = distribution.metadata
-    declared = meta.get("License-Expression") or ""
-    classifiers = [c.split("::")[-1].strip() for c in meta.get_all("Classifier") or [] if c.startswith("License ::")]
-    text = (meta.get("License") or "").strip().splitlines()
+    fields = distribution.metadata.get_all
+    declared = "".join(fields("License-Expression") or [])
+    classifiers = [
+        c.split("::")[-1].strip() for c in fields("Classifier") or [] if c.startswith("License ::")
+    ]
+    text = "".join(fields("License") or []).strip().splitlines()
     return declared or "; ".join(classifiers) or (text[0][:60] if text else "")
 
 
@@ -79,7 +84,12 @@ def functions_of(source: str) -> Iterator[tuple[str, str]]:
         body = source[start:end]
         lines = body.count("\n") + 1
         statements = len(node.body) - bool(docstring_of(node))
-        if 2 <= lines <= 120 and statements and max(map(len, body.split("\n"))) <= 160 and body.isascii():
+        if (
+            2 <= lines <= 120
+            and statements
+            and max(map(len, body.split("\n"))) <= 160
+            and body.isascii()
+        ):
             yield node.name, body
 
 
@@ -92,9 +102,11 @@ def fingerprint(source: str) -> str:
     return hashlib.blake2b(ast.dump(node).encode(), digest_size=12).hexdigest()
 
 
-def build(out: Path, site: Path | None, names: set[str] | None) -> dict[str, object]:
+def build(out: Path, site: Path | None, names: set[str] | None) -> dict[str, Any]:
     """Write the corpus; returns the report."""
-    forbidden = {line.strip() for line in BENCHMARKS.read_text().splitlines() if line and line[0] != "#"}
+    forbidden = {
+        line.strip() for line in BENCHMARKS.read_text().splitlines() if line and line[0] != "#"
+    }
     seen: set[str] = set()
     count: Counter[str] = Counter()
     size: Counter[str] = Counter()
@@ -127,20 +139,27 @@ def build(out: Path, site: Path | None, names: set[str] | None) -> dict[str, obj
                 licences[package] = licence
                 row = {"source": function, "path": relative, "package": package, "licence": licence}
                 file.write(json.dumps(row) + "\n")
-    packages = {name: {"licence": licences[name], "characters": n} for name, n in size.most_common()}
+    packages = {
+        name: {"licence": licences[name], "characters": n} for name, n in size.most_common()
+    }
     return {"counts": dict(count), "characters": sum(size.values()), "packages": packages}
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
     parser.add_argument("--out", type=Path, required=True)
-    parser.add_argument("--site", type=Path, help="a site-packages folder; default: the standard library alone")
-    parser.add_argument("--packages", help="comma-separated distribution names; default: all permissive ones")
+    parser.add_argument(
+        "--site", type=Path, help="a site-packages folder; default: the standard library alone"
+    )
+    parser.add_argument(
+        "--packages", help="comma-separated distribution names; default: all permissive ones"
+    )
     args = parser.parse_args()
     names = set(args.packages.lower().split(",")) if args.packages else None
     report = build(args.out, args.site, names)
     args.out.with_suffix(".report.json").write_text(json.dumps(report, indent=1) + "\n")
-    print(json.dumps({"functions": report["counts"]["functions"], "characters": report["characters"]}))  # type: ignore[index]
+    functions, characters = report["counts"].get("functions", 0), report["characters"]
+    print(json.dumps({"functions": functions, "characters": characters}))
 
 
 if __name__ == "__main__":

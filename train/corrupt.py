@@ -10,10 +10,43 @@ from __future__ import annotations
 
 import ast
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 from diffufix.masking.spans import FunctionNode, Text, docstring_of, lexical_tokens
+from diffufix.train.confusions import (
+    AUGMENTED,
+    BINARY,
+    BITWISE,
+    COMPARE,
+    FLIPS,
+    METHODS,
+    WRAPPERS,
+    other_number,
+    other_string,
+)
+
+#: How often a kind of bug is drawn among those that a function offers.
+WEIGHTS = {
+    "name": 10, "flip": 8, "binary": 7, "compare": 8, "augmented": 3, "number": 8, "string": 4,
+    "attribute": 3, "unwrap": 6, "wrap": 3, "drop-method": 4, "add-method": 2, "drop-operand": 6,
+    "add-operand": 7, "arguments": 5, "swap-operands": 4, "not": 4, "drop-condition": 6,
+    "add-condition": 3, "slice": 5, "elements": 3, "copy-expression": 4, "ternary": 2,
+    "drop-comprehension-if": 2, "drop-statement": 6, "duplicate": 1, "drop-guard": 4, "indent": 4,
+    "swap-statements": 2, "drop-return": 1,
+}  # fmt: skip
+
+_OPERATORS = [
+    ("binary", BINARY), ("binary", BITWISE), ("compare", COMPARE), ("augmented", AUGMENTED),
+]  # fmt: skip
+_SHORT = 40  # characters of an expression that is copied or wrapped
+_MAX_DUPLICATE = 200  # characters of a statement that is written twice
+_MAX_ELEMENTS = 12  # of a display whose elements are dropped or swapped
+
+#: What stands in a span instead, by one or more draws; None where there is nothing to write.
+Make = Callable[[random.Random], str | None]
+Span = tuple[int, int]
 
 
 @dataclass(frozen=True)
@@ -26,294 +59,290 @@ class Edit:
     kind: str
 
 
-_BINARY = ["+", "-", "*", "/", "//", "%", "**"]
-_BITWISE = ["&", "|", "^", "<<", ">>"]
-_COMPARE = ["<", "<=", ">", ">=", "==", "!="]
-_AUGMENTED = ["+=", "-=", "*=", "/=", "//=", "%=", "="]
-_FLIPS = {
-    "and": ["or"], "or": ["and"], "True": ["False"], "False": ["True"], "None": ["0", "False"],
-    "break": ["continue", "pass"], "continue": ["break", "pass"], "min": ["max"], "max": ["min", "sum"],
-    "any": ["all"], "all": ["any"], "sum": ["len", "max"], "len": ["sum", "max"], "append": ["extend", "add"],
-    "extend": ["append"], "lower": ["upper"], "upper": ["lower"], "islower": ["isupper"],
-    "isupper": ["islower"], "startswith": ["endswith"], "endswith": ["startswith"], "keys": ["values", "items"],
-    "values": ["keys", "items"], "items": ["keys", "values"], "lstrip": ["rstrip", "strip"],
-    "rstrip": ["lstrip", "strip"], "strip": ["lstrip", "rstrip"], "split": ["rsplit", "join"],
-    "find": ["rfind", "index"], "floor": ["ceil"], "ceil": ["floor"], "sorted": ["list", "reversed", "set"],
-    "set": ["list", "sorted"], "list": ["set", "tuple"], "int": ["float", "str"], "float": ["int"],
-    "isalpha": ["isdigit", "isalnum"], "isdigit": ["isalpha"], "add": ["append", "remove"],
-    "ord": ["chr"], "chr": ["ord"], "first": ["last"], "left": ["right"], "right": ["left"],
-    "start": ["end"], "end": ["start"], "row": ["col"], "col": ["row"], "is": ["=="], "pop": ["get"],
-    "return": ["yield"], "yield": ["return"],
-}  # fmt: skip
-_WRAPPERS = ["list", "str", "int", "len", "set", "sorted", "abs", "tuple", "sum", "max", "min", "float", "reversed"]
-_METHODS = [".strip()", ".lower()", ".upper()", ".copy()", ".keys()", ".split()", ".items()", ".sort()"]
-
-
 class Corruptor:
     """All bugs that one function offers, drawn by kind first so that no kind drowns the others."""
 
     def __init__(self, source: str, node: FunctionNode) -> None:
         self.text = Text(source)
         self.source = source
-        self.node = node
         self.body = node.body[1:] if docstring_of(node) else node.body
-        self.edits: dict[str, list[Callable[[random.Random], Edit | None]]] = {}
+        self.offers: dict[str, list[tuple[Span, Make]]] = {}
         if not self.body:
             return
-        self.start, self.end = self.text.span(self.body[0])[0], self.text.span(self.body[-1])[1]
-        inside = [n for statement in self.body for n in _walk(statement)]
+        self._inside = [n for statement in self.body for n in _walk(statement)]
         self.names = sorted(
-            {n.id for n in inside if isinstance(n, ast.Name)}
+            {n.id for n in self._inside if isinstance(n, ast.Name)}
             | {a.arg for a in ast.walk(node.args) if isinstance(a, ast.arg)}
         )
-        self.attributes = sorted({n.attr for n in inside if isinstance(n, ast.Attribute)})
+        self.attributes = sorted({n.attr for n in self._inside if isinstance(n, ast.Attribute)})
         self.strings = sorted(
-            {n.value for n in inside if isinstance(n, ast.Constant) and isinstance(n.value, str)}
+            {
+                n.value
+                for n in self._inside
+                if isinstance(n, ast.Constant) and isinstance(n.value, str)
+            }
         )
         self._lexical()
-        for n in inside:
+        for n in self._inside:
             self._node(n)
         self._statements(self.body)
 
-    WEIGHTS = {
-        "name": 10, "flip": 8, "binary": 7, "compare": 8, "augmented": 3, "number": 8, "string": 4,
-        "attribute": 3, "unwrap": 6, "wrap": 3, "drop-method": 4, "add-method": 2, "drop-operand": 6,
-        "add-operand": 7, "arguments": 5, "swap-operands": 4, "not": 4, "drop-condition": 6,
-        "add-condition": 3, "slice": 5, "elements": 3, "copy-expression": 4, "ternary": 2,
-        "drop-comprehension-if": 2, "drop-statement": 6, "duplicate": 1, "drop-guard": 4, "indent": 4,
-        "swap-statements": 2, "drop-return": 1,
-    }  # fmt: skip
-
     def draw(self, rng: random.Random) -> Edit | None:
         """One bug, or None if the drawn place offers none."""
-        kinds = [kind for kind in self.WEIGHTS if self.edits.get(kind)]
+        kinds = [kind for kind in WEIGHTS if kind in self.offers]
         if not kinds:
             return None
-        kind = rng.choices(kinds, [self.WEIGHTS[k] for k in kinds])[0]
-        edit = rng.choice(self.edits[kind])(rng)
-        if edit is None or edit.text == self.source[edit.start : edit.end]:
+        kind = rng.choices(kinds, [WEIGHTS[k] for k in kinds])[0]
+        (start, end), make = rng.choice(self.offers[kind])
+        made = make(rng)
+        if made is None or made == self.source[start:end]:
             return None
-        return Edit(edit.start, edit.end, edit.text, kind)
+        return Edit(start, end, made, kind)
 
-    # -- collecting ------------------------------------------------------------------------------
-
-    def _add(self, kind: str, start: int, end: int, make: Callable[[random.Random], str | None]) -> None:
-        def edit(rng: random.Random) -> Edit | None:
-            made = make(rng)
-            return None if made is None else Edit(start, end, made, kind)
-
-        self.edits.setdefault(kind, []).append(edit)
+    def _add(self, kind: str, span: Span, make: Make) -> None:
+        self.offers.setdefault(kind, []).append((span, make))
 
     def _get(self, node: ast.AST) -> str:
         start, end = self.text.span(node)
         return self.source[start:end]
 
+    # -- tokens ------------------------------------------------------------------------------------
+
     def _lexical(self) -> None:
+        start, end = self.text.span(self.body[0])[0], self.text.span(self.body[-1])[1]
         for token in lexical_tokens(self.text):
-            if not self.start <= token.start < self.end:
+            if not start <= token.start < end:
                 continue
-            s, span = token.string, (token.start, token.end)
-            if s in _FLIPS:
-                self._add("flip", *span, lambda rng, s=s: rng.choice(_FLIPS[s]))
-            if token.type == "op":
-                for kind, group in (
-                    ("binary", _BINARY), ("binary", _BITWISE), ("compare", _COMPARE), ("augmented", _AUGMENTED),
-                ):  # fmt: skip
-                    if s in group and s != "=":
-                        self._add(kind, *span, lambda rng, g=group: rng.choice(g))
+            string, span = token.string, (token.start, token.end)
+            if string in FLIPS:
+                self._add("flip", span, _one_of(FLIPS[string]))
+            if token.type == "op" and string != "=":
+                for kind, group in _OPERATORS:
+                    if string in group:
+                        self._add(kind, span, _one_of(group))
             elif token.type == "number":
-                self._add("number", *span, lambda rng, s=s: _other_number(s, rng))
+                self._add("number", span, _number(string))
             elif token.type == "string":
-                self._add("string", *span, lambda rng, s=s: _other_string(s, self.strings, rng))
+                self._add("string", span, _string(string, self.strings))
+
+    # -- expressions -------------------------------------------------------------------------------
 
     def _node(self, n: ast.AST) -> None:
+        if isinstance(n, ast.comprehension) and n.ifs:
+            span = self.text.span(n.iter)[1], self.text.span(n.ifs[-1])[1]
+            self._add("drop-comprehension-if", span, _always(""))
         if not isinstance(n, ast.expr):
-            if isinstance(n, ast.comprehension) and n.ifs:
-                start, end = self.text.span(n.iter)[1], self.text.span(n.ifs[-1])[1]
-                self._add("drop-comprehension-if", start, end, lambda rng: "")
             return
         span = self.text.span(n)
         if isinstance(n, ast.Name) and len(self.names) > 1:
-            self._add("name", *span, lambda rng: rng.choice(self.names))
+            self._add("name", span, _one_of(self.names))
         if isinstance(n, ast.Attribute) and len(self.attributes) > 1:
-            end = span[1]
-            self._add("attribute", end - len(n.attr), end, lambda rng: rng.choice(self.attributes))
+            self._add("attribute", (span[1] - len(n.attr), span[1]), _one_of(self.attributes))
         if isinstance(getattr(n, "ctx", ast.Load()), ast.Load):
-            self._loaded(n, span)
+            self._value(n, span)
 
-    def _loaded(self, n: ast.expr, span: tuple[int, int]) -> None:
+    def _value(self, n: ast.expr, span: Span) -> None:
         get, here = self._get, self._get(n)
-        if len(here) < 40 and not isinstance(n, ast.Constant | ast.Slice | ast.Starred):
-            self._add("wrap", *span, lambda rng: f"{rng.choice(_WRAPPERS)}({here})")
-            self._add("add-method", *span, lambda rng: here + rng.choice(_METHODS))
-            self._add("copy-expression", *span, lambda rng: get(rng.choice(self._loads())))
-            self._add("add-operand", *span, lambda rng: self._longer(here, rng))
-            self._add("not", *span, lambda rng: f"not {here}")
+        if len(here) < _SHORT and not isinstance(n, ast.Constant | ast.Slice | ast.Starred):
+            self._add("wrap", span, lambda rng: f"{rng.choice(WRAPPERS)}({here})")
+            self._add("add-method", span, lambda rng: here + rng.choice(METHODS))
+            self._add("copy-expression", span, lambda rng: get(rng.choice(self._values)))
+            self._add("add-operand", span, lambda rng: self._longer(here, rng))
+            self._add("not", span, _always(f"not {here}"))
         if isinstance(n, ast.Call):
             self._call(n, span)
         elif isinstance(n, ast.BinOp):
             left, right = get(n.left), get(n.right)
-            operator = self.source[self.text.span(n.left)[1] : self.text.span(n.right)[0]]
-            self._add("drop-operand", *span, lambda rng: rng.choice([left, left, right]))
-            self._add("swap-operands", *span, lambda rng: right + operator + left)
+            self._add("drop-operand", span, _one_of([left, left, right]))
+            self._add("swap-operands", span, _always(right + self._between(n.left, n.right) + left))
         elif isinstance(n, ast.BoolOp):
             joint = " and " if isinstance(n.op, ast.And) else " or "
-            values = [get(v) for v in n.values]
-
-            def fewer(rng: random.Random) -> str:
-                drop = rng.randrange(len(values))
-                return joint.join(v for i, v in enumerate(values) if i != drop)
-
-            self._add("drop-condition", *span, fewer)
+            self._add("drop-condition", span, _without_one([get(v) for v in n.values], joint))
         elif isinstance(n, ast.Compare):
-            if len(n.ops) == 1:
-                operator = self.source[self.text.span(n.left)[1] : self.text.span(n.comparators[0])[0]]
-                self._add("swap-operands", *span, lambda rng: get(n.comparators[0]) + operator + get(n.left))
-            others = [get(c) for c in self._loads() if isinstance(c, ast.Compare) and c is not n]
-            joint = [" and ", " or "]
-            self._add(
-                "add-condition", *span,
-                lambda rng: here + rng.choice(joint) + (rng.choice(others) if others else self._simple_test(rng)),
-            )  # fmt: skip
+            self._comparison(n, span)
         elif isinstance(n, ast.UnaryOp):
-            self._add("not", *span, lambda rng: get(n.operand))
+            self._add("not", span, _always(get(n.operand)))
         elif isinstance(n, ast.Subscript):
             self._subscript(n, span)
-        elif isinstance(n, ast.Tuple | ast.List | ast.Set) and 1 < len(n.elts) < 12:
-            self._elements(n.elts)
+        elif isinstance(n, ast.Tuple | ast.List | ast.Set) and 1 < len(n.elts) < _MAX_ELEMENTS:
+            self._elements("elements", n.elts)
         elif isinstance(n, ast.IfExp):
             test, body, other = get(n.test), get(n.body), get(n.orelse)
-            self._add(
-                "ternary", *span, lambda rng: rng.choice([body, f"{other} if {test} else {body}"])
-            )
+            self._add("ternary", span, _one_of([body, f"{other} if {test} else {body}"]))
 
-    def _call(self, n: ast.Call, span: tuple[int, int]) -> None:
-        get = self._get
-        if len(n.args) == 1 and not n.keywords and not isinstance(n.args[0], ast.Starred | ast.GeneratorExp):
-            self._add("unwrap", *span, lambda rng: get(n.args[0]))
+    def _call(self, n: ast.Call, span: Span) -> None:
+        alone = len(n.args) == 1 and not n.keywords
+        if alone and not isinstance(n.args[0], ast.Starred | ast.GeneratorExp):
+            self._add("unwrap", span, _always(self._get(n.args[0])))
         if isinstance(n.func, ast.Attribute):
-            self._add("drop-method", *span, lambda rng: get(n.func.value))  # type: ignore[attr-defined]
-        arguments: list[ast.AST] = [*n.args, *n.keywords]
+            self._add("drop-method", span, _always(self._get(n.func.value)))
+        arguments = [*n.args, *n.keywords]
         if arguments:
-            self._elements(arguments, "arguments")
-        end = span[1] - 1
-        lead = ", " if arguments else ""
-        self._add("arguments", end, end, lambda rng: lead + rng.choice([*self.names, "0", "1", "None", "True"]))
+            self._elements("arguments", arguments)
+        lead, behind = ", " if arguments else "", (span[1] - 1, span[1] - 1)
+        more = [lead + name for name in (*self.names, "0", "1", "None", "True")]
+        self._add("arguments", behind, _one_of(more))
 
-    def _elements(self, items: list[ast.AST] | list[ast.expr], kind: str = "elements") -> None:
+    def _elements(self, kind: str, items: Sequence[ast.AST]) -> None:
         spans = [self.text.span(item) for item in items]
         texts = [self.source[a:b] for a, b in spans]
         whole = spans[0][0], max(b for _, b in spans)
 
-        def drop(rng: random.Random) -> str:
-            gone = rng.randrange(len(texts))
-            return ", ".join(t for i, t in enumerate(texts) if i != gone)
-
-        def swap(rng: random.Random) -> str | None:
-            if len(texts) < 2:
-                return None
+        def swap(rng: random.Random) -> str:
             i = rng.randrange(len(texts) - 1)
             return ", ".join([*texts[:i], texts[i + 1], texts[i], *texts[i + 2 :]])
 
-        self._add(kind, *whole, drop)
+        self._add(kind, whole, _without_one(texts, ", "))
         if len(texts) > 1:
-            self._add(kind, *whole, swap)
+            self._add(kind, whole, swap)
 
-    def _subscript(self, n: ast.Subscript, span: tuple[int, int]) -> None:
-        value, index = self._get(n.value), self._get(n.slice)
-        start, end = self.text.span(n.slice)
-        self._add("slice", *span, lambda rng: value)
-        if isinstance(n.slice, ast.Slice):
-            parts = index.split(":")
-            simple = len(parts) == 2 and not any(c in index for c in "([{")
+    def _comparison(self, n: ast.Compare, span: Span) -> None:
+        get, here = self._get, self._get(n)
+        if len(n.ops) == 1:
+            right = n.comparators[0]
+            swapped = get(right) + self._between(n.left, right) + get(n.left)
+            self._add("swap-operands", span, _always(swapped))
+        others = [get(c) for c in self._values if isinstance(c, ast.Compare) and c is not n]
 
-            def bounds(rng: random.Random) -> str | None:
-                if not simple:
-                    return None
-                low, high = parts[0].strip(), parts[1].strip()
-                choices = [f"{low}:", f":{high}", ":", f"{high}:{low}"]
-                if high:
-                    choices += [f"{low}:{high} - 1", f"{low}:{high} + 1"]
-                if low:
-                    choices += [f"{low} + 1:{high}"]
-                return rng.choice(choices)
+        def longer(rng: random.Random) -> str:
+            joint = rng.choice([" and ", " or "])
+            return here + joint + (rng.choice(others) if others else self._simple_test(rng))
 
-            self._add("slice", start, end, bounds)
-        else:
-            self._add("slice", start, end, lambda rng: rng.choice([index + " + 1", index + " - 1", "-1", "0", "1"]))
+        self._add("add-condition", span, longer)
 
-    def _loads(self) -> list[ast.expr]:
-        if not hasattr(self, "_loaded_expressions"):
-            self._loaded_expressions = [
-                n
-                for statement in self.body
-                for n in _walk(statement)
-                if isinstance(n, ast.expr) and isinstance(getattr(n, "ctx", ast.Load()), ast.Load)
-                and not isinstance(n, ast.Slice | ast.Starred | ast.GeneratorExp)
-                and len(self._get(n)) < 40
-            ]  # fmt: skip
-        return self._loaded_expressions
+    def _subscript(self, n: ast.Subscript, span: Span) -> None:
+        index, at = self._get(n.slice), self.text.span(n.slice)
+        self._add("slice", span, _always(self._get(n.value)))
+        if not isinstance(n.slice, ast.Slice):
+            self._add("slice", at, _one_of([index + " + 1", index + " - 1", "-1", "0", "1"]))
+            return
+        parts = index.split(":")
+        if len(parts) != 2 or any(c in index for c in "([{"):
+            self._add("slice", at, lambda rng: None)
+            return
+        low, high = parts[0].strip(), parts[1].strip()
+        choices = [f"{low}:", f":{high}", ":", f"{high}:{low}"]
+        if high:
+            choices += [f"{low}:{high} - 1", f"{low}:{high} + 1"]
+        if low:
+            choices += [f"{low} + 1:{high}"]
+        self._add("slice", at, _one_of(choices))
+
+    @cached_property
+    def _values(self) -> list[ast.expr]:
+        """Short expressions that are read, to be copied elsewhere."""
+        return [
+            n
+            for n in self._inside
+            if isinstance(n, ast.expr)
+            and isinstance(getattr(n, "ctx", ast.Load()), ast.Load)
+            and not isinstance(n, ast.Slice | ast.Starred | ast.GeneratorExp)
+            and len(self._get(n)) < _SHORT
+        ]
+
+    def _between(self, left: ast.expr, right: ast.expr) -> str:
+        return self.source[self.text.span(left)[1] : self.text.span(right)[0]]
 
     def _longer(self, here: str, rng: random.Random) -> str:
         other = rng.choice(["1", "1", "1", "2", rng.choice(self.names) if self.names else "0"])
         return f"{here} {rng.choice(['+', '-', '+', '-', '*', '//', '%'])} {other}"
 
     def _simple_test(self, rng: random.Random) -> str:
-        return f"{rng.choice(self.names or ['1'])} {rng.choice(_COMPARE)} {rng.choice(['0', '1', 'None'])}"
+        name, operator = rng.choice(self.names or ["1"]), rng.choice(COMPARE)
+        return f"{name} {operator} {rng.choice(['0', '1', 'None'])}"
+
+    # -- statements --------------------------------------------------------------------------------
 
     def _statements(self, body: list[ast.stmt]) -> None:
-        source, text = self.source, self.text
         for index, statement in enumerate(body):
-            start, end = text.span(statement)
-            line = source.rfind("\n", 0, start) + 1
-            indent = source[line:start]
             inner = [b for f in ("body", "orelse", "finalbody") if (b := getattr(statement, f, []))]
-            inner += [h.body for h in getattr(statement, "handlers", [])]
-            simple = not inner and indent.strip() == ""
-            if simple and len(body) > 1:
-                # from the end of the statement (or header) before it
-                before = text.span(body[index - 1])[1] if index else source.rfind(":", 0, start) + 1
-                if source[before:start].strip() == "":
-                    self._add("drop-statement", before, end, lambda rng: "")
-            if simple and end - start < 200:
-                self._add("duplicate", end, end, lambda rng, t=source[start:end], i=indent: f"\n{i}{t}")
-            if simple and index + 1 < len(body):
-                after = text.span(body[index + 1])
-                if "\n" not in source[after[0] : after[1]]:
-                    between = source[end : after[0]]
-                    swapped = source[after[0] : after[1]] + between + source[start:end]
-                    self._add("swap-statements", start, after[1], lambda rng, s=swapped: s)
-            if simple and isinstance(statement, ast.Return) and statement.value is not None:
-                self._add("drop-return", start, end, lambda rng, v=statement.value: self._get(v))
-            if inner and indent.strip() == "":
-                self._guarded(statement, inner[0], indent)
-                last = inner[-1][-1]
-                at = text.span(last)
-                if len(inner[-1]) > 1 and "\n" not in source[at[0] : at[1]]:
-                    own = source.rfind("\n", 0, at[0]) + 1
-                    if source[own : at[0]].strip() == "":
-                        self._add("indent", own, at[0], lambda rng, i=indent: i)
-                if index + 1 < len(body):
-                    after = text.span(body[index + 1])
-                    own = source.rfind("\n", 0, after[0]) + 1
-                    deeper = text.span(inner[-1][-1])[0]
-                    deep = source[source.rfind("\n", 0, deeper) + 1 : deeper]
-                    if deep.strip() == "" and source[own : after[0]].strip() == "":
-                        if "\n" not in source[after[0] : after[1]]:
-                            self._add("indent", own, after[0], lambda rng, d=deep: d)
+            inner += [handler.body for handler in getattr(statement, "handlers", [])]
+            following = body[index + 1] if index + 1 < len(body) else None
+            if self._margin(statement) is None:  # not the first of its line
+                pass
+            elif inner:
+                self._guard(statement, inner[0])
+                self._indentation(statement, inner[-1], following)
+            else:
+                self._simple(statement, body, index)
             for block in inner:
                 self._statements(block)
 
-    def _guarded(self, statement: ast.stmt, body: list[ast.stmt], indent: str) -> None:
+    def _simple(self, statement: ast.stmt, body: list[ast.stmt], index: int) -> None:
+        source, (start, end) = self.source, self.text.span(statement)
+        own = source[start:end]
+        if len(body) > 1:
+            # with the line break before it, so from the end of the previous statement or header
+            before = source.rfind(":", 0, start) + 1
+            if index:
+                before = self.text.span(body[index - 1])[1]
+            if source[before:start].strip() == "":
+                self._add("drop-statement", (before, end), _always(""))
+        if len(own) < _MAX_DUPLICATE:
+            self._add("duplicate", (end, end), _always(f"\n{self._margin(statement)}{own}"))
+        if index + 1 < len(body):
+            first, last = self.text.span(body[index + 1])
+            if "\n" not in source[first:last]:
+                swapped = source[first:last] + source[end:first] + own
+                self._add("swap-statements", (start, last), _always(swapped))
+        if isinstance(statement, ast.Return) and statement.value is not None:
+            self._add("drop-return", (start, end), _always(self._get(statement.value)))
+
+    def _guard(self, statement: ast.stmt, body: list[ast.stmt]) -> None:
         if not isinstance(statement, ast.If) or statement.orelse:
             return
         start, end = self.text.span(statement)
-        first = self.text.span(body[0])[0]
-        deep = self.source[self.source.rfind("\n", 0, first) + 1 : first]
-        if deep.strip() or self.source[start : start + 2] != "if":
+        deep = self._margin(body[0])
+        if deep is None or self.source[start : start + 2] != "if":
             return
-        kept = self.source[first:end].replace("\n" + deep, "\n" + indent)
-        self._add("drop-guard", start, end, lambda rng: kept)
+        kept = self.source[self.text.span(body[0])[0] : end]
+        kept = kept.replace("\n" + deep, f"\n{self._margin(statement)}")
+        self._add("drop-guard", (start, end), _always(kept))
+
+    def _indentation(
+        self, statement: ast.stmt, block: list[ast.stmt], following: ast.stmt | None
+    ) -> None:
+        """The last statement of a block moves out of it, or the one behind it moves in."""
+        outer, deep = self._margin(statement), self._margin(block[-1])
+        if len(block) > 1:
+            self._indent(block[-1], outer)
+        if following is not None:
+            self._indent(following, deep)
+
+    def _indent(self, statement: ast.stmt, margin: str | None) -> None:
+        old, start = self._margin(statement), self.text.span(statement)[0]
+        if old is not None and margin is not None and "\n" not in self._get(statement):
+            self._add("indent", (start - len(old), start), _always(margin))
+
+    def _margin(self, statement: ast.stmt) -> str | None:
+        """The blanks before a statement; None where something else stands before it."""
+        start = self.text.span(statement)[0]
+        margin = self.source[self.source.rfind("\n", 0, start) + 1 : start]
+        return None if margin.strip() else margin
+
+
+def _one_of(options: Sequence[str]) -> Make:
+    return lambda rng: rng.choice(options)
+
+
+def _always(text: str) -> Make:
+    return lambda rng: text
+
+
+def _number(text: str) -> Make:
+    return lambda rng: other_number(text, rng)
+
+
+def _string(text: str, strings: list[str]) -> Make:
+    return lambda rng: other_string(text, strings, rng)
+
+
+def _without_one(texts: Sequence[str], joint: str) -> Make:
+    def fewer(rng: random.Random) -> str:
+        gone = rng.randrange(len(texts))
+        return joint.join(text for i, text in enumerate(texts) if i != gone)
+
+    return fewer
 
 
 def _walk(node: ast.AST) -> list[ast.AST]:
@@ -325,35 +354,3 @@ def _walk(node: ast.AST) -> list[ast.AST]:
         if not isinstance(current, ast.JoinedStr):
             pending.extend(ast.iter_child_nodes(current))
     return found
-
-
-def _other_number(text: str, rng: random.Random) -> str | None:
-    try:
-        value = ast.literal_eval(text)
-    except (ValueError, SyntaxError):
-        return None
-    if isinstance(value, int):
-        return str(rng.choice([value + 1, value - 1, value + 1, abs(value - 1), 0, 1, 2, value * 2, value + 2, -1]))
-    if isinstance(value, float):
-        return repr(rng.choice([value + 1, value * 2, value / 2, 0.0, 1.0, value * 10]))
-    return None
-
-
-def _other_string(text: str, strings: list[str], rng: random.Random) -> str | None:
-    try:
-        value = ast.literal_eval(text)
-    except (ValueError, SyntaxError):
-        return None
-    if not isinstance(value, str) or len(value) > 60 or "\n" in value:
-        return None
-    choices = [value + " ", value.strip(), value.upper(), value.lower(), value * 2 if len(value) < 4 else value[1:]]
-    choices += [" " if value == "" else "", value[:-1]]
-    choices += [s for s in strings if len(s) < 30 and "\n" not in s][:8]
-    if value:
-        at = rng.randrange(len(value))
-        choices.append(value[:at] + rng.choice("abcdefghij0123456789_- ,.") + value[at + 1 :])
-    quote = '"' if text.endswith('"') else "'"
-    made = rng.choice(choices)
-    if quote in made or "\\" in made:
-        return None
-    return f"{quote}{made}{quote}"

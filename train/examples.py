@@ -74,7 +74,7 @@ class Batch:
 
 
 def load_corpus(path: Path, held_out: bool = False, share: int = 50) -> list[str]:
-    """Functions of a corpus file; one package path in `share` is held out, by a hash of its name."""
+    """Functions of a corpus file; one path of a package in `share` is held out, by its name."""
     found = []
     with gzip.open(path, "rt", encoding="utf-8") as file:
         for line in file:
@@ -105,8 +105,13 @@ class ExampleMaker:
             return None
         ids = context_ids(self.family, window(*parsed, self.tokenizer).ids)
         ratio = rng.uniform(0.1, 0.7)
-        labels = [i if 0 < p < len(ids) - 1 and rng.random() < ratio else IGNORE for p, i in enumerate(ids)]
-        shown = [self.family.mask if label != IGNORE else i for i, label in zip(ids, labels, strict=True)]
+        labels = [
+            i if 0 < p < len(ids) - 1 and rng.random() < ratio else IGNORE
+            for p, i in enumerate(ids)
+        ]
+        shown = [
+            self.family.mask if label != IGNORE else i for i, label in zip(ids, labels, strict=True)
+        ]
         n = len(ids)
         return Row(shown, list(range(n)), [0] * n, labels, [0.5] * n)
 
@@ -121,16 +126,18 @@ class ExampleMaker:
         chosen: list[tuple[int, int]] = []
         room = max(6, len(view.ids) // 4)
         for start, end in spans:
-            if start < end and end - start <= min(room, MAX_FILL):
-                if all(end < a or b < start for a, b in chosen):
-                    chosen.append((start, end))
-                    room -= end - start
+            fits = start < end and end - start <= min(room, MAX_FILL)
+            if fits and all(end < a or b < start for a, b in chosen):
+                chosen.append((start, end))
+                room -= end - start
             if len(chosen) >= 8 or room < 2:
                 break
         if not chosen:
             return None
         assert self.family.gap is not None
-        ids, asked, at = [], [], 0
+        ids: list[int] = []
+        asked: list[tuple[int, list[int]]] = []
+        at = 0
         for start, end in sorted(chosen):
             ids += view.ids[at:start]
             asked.append((len(ids) + 1, list(view.ids[start:end])))
@@ -143,7 +150,9 @@ class ExampleMaker:
             self._ask(row, [], position, position + 1, target, masks, 1.0, rng)
         return row
 
-    def repair(self, source: str, rng: random.Random, fixes: int = 7, intact: int = 7) -> Row | None:
+    def repair(
+        self, source: str, rng: random.Random, fixes: int = 7, intact: int = 7
+    ) -> Row | None:
         parsed = parse(source, rng)
         if parsed is None:
             return None
@@ -157,7 +166,8 @@ class ExampleMaker:
             return None
         pick = rng.choice(places)
         view = window(broken, reparsed, self.tokenizer, (pick[0], pick[1]))
-        changed, same = [], []
+        changed: list[tuple[int, int, list[int]]] = []
+        same: list[tuple[int, int, list[int]]] = []
         for start, end in self._spans(broken, reparsed, view):
             target = self._target(text, view, start, end, places)
             if target is None or len(target) > MAX_FILL or end - start > MAX_FILL:
@@ -173,7 +183,11 @@ class ExampleMaker:
         rng.shuffle(asked)
         for start, end, target in asked:
             original = list(view.ids[start:end])
-            masks = len(original) + SLACK if rng.random() < 0.8 else max(1, len(target) + rng.randint(-2, 3))
+            masks = (
+                len(original) + SLACK
+                if rng.random() < 0.8
+                else max(1, len(target) + rng.randint(-2, 3))
+            )
             self._ask(row, original, start + 1, end + 1, target, masks, 1.0, rng)
         return row
 
@@ -188,7 +202,12 @@ class ExampleMaker:
         return sorted(found)
 
     def _target(
-        self, text: str, view: Window, start: int, end: int, places: Sequence[tuple[int, int, int, int]]
+        self,
+        text: str,
+        view: Window,
+        start: int,
+        end: int,
+        places: Sequence[tuple[int, int, int, int]],
     ) -> list[int] | None:
         if start < end:
             a, b = view.spans[start][0], view.spans[end - 1][1]
@@ -226,7 +245,8 @@ def noise(
     target: Sequence[int], masks: int, family: Family, rng: random.Random
 ) -> tuple[list[int], list[int]]:
     """A partly denoised hole and its labels. `masks` is the length if nothing is revealed yet."""
-    assert family.expand is not None and family.delete is not None
+    assert family.expand is not None
+    assert family.delete is not None
     if rng.random() < 0.6 or len(target) < 2:
         runs: list[list[int]] = [list(target)]
         spare = masks - len(target)
@@ -307,7 +327,7 @@ def _draw(text: str, node: FunctionNode, rng: random.Random) -> list[Edit]:
 
 
 def apply(text: str, edits: Sequence[Edit]) -> tuple[str, list[tuple[int, int, int, int]]]:
-    """The broken text, and (start, end) of every edit in it with its (start, end) in the original."""
+    """The broken text, and of every edit (start, end) in it and (start, end) in the original."""
     out, places, at = "", [], 0
     for edit in edits:
         out += text[at : edit.start]
@@ -317,10 +337,12 @@ def apply(text: str, edits: Sequence[Edit]) -> tuple[str, list[tuple[int, int, i
     return out + text[at:], places
 
 
-def _to_original(offset: int, places: Sequence[tuple[int, int, int, int]], right: bool) -> int | None:
+def _to_original(
+    offset: int, places: Sequence[tuple[int, int, int, int]], right: bool
+) -> int | None:
     """Where a boundary of a hole in the broken text lies in the original; None inside an edit."""
     shift = 0
-    for start, end, first, last in places:
+    for start, end, _, last in places:
         if start < offset < end:
             return None
         if offset < start or (offset == start and (not right or start < end)):
@@ -357,7 +379,12 @@ def collate(rows: Sequence[Row], pad: int, length: int) -> Batch:
 
 
 def make_batch(
-    maker: ExampleMaker, corpus: Sequence[str], size: int, mixture: dict[str, float], seed: int, step: int
+    maker: ExampleMaker,
+    corpus: Sequence[str],
+    size: int,
+    mixture: dict[str, float],
+    seed: int,
+    step: int,
 ) -> Batch:
     """The batch of one step: `size` rows of one kind, drawn by the mixture's weights."""
     rng = random.Random(f"{seed}/{step}")

@@ -29,7 +29,11 @@ class Muon(torch.optim.Optimizer):
     """Nesterov momentum, orthogonalised; the step is scaled by sqrt(max(1, rows / columns))."""
 
     def __init__(
-        self, params: Iterable[Tensor], lr: float = 0.02, momentum: float = 0.95, weight_decay: float = 0.0
+        self,
+        params: Iterable[Tensor],
+        lr: float = 0.02,
+        momentum: float = 0.95,
+        weight_decay: float = 0.0,
     ) -> None:
         super().__init__(params, {"lr": lr, "momentum": momentum, "weight_decay": weight_decay})
 

@@ -110,10 +110,14 @@ def batches(
     recipe: Recipe, corpus: Path, tokenizer: Path, first: int, workers: int
 ) -> Iterator[tuple[int, Batch]]:
     """(step, batch) from `first` on, made ahead in other processes."""
-    with ProcessPoolExecutor(workers, initializer=_start_worker, initargs=(corpus, tokenizer, recipe.length)) as pool:
+    with ProcessPoolExecutor(
+        workers, initializer=_start_worker, initargs=(corpus, tokenizer, recipe.length)
+    ) as pool:
         ahead = []
         for step in range(first, recipe.steps):
-            ahead.append((step, pool.submit(_work, recipe.rows, recipe.mixture(step), recipe.seed, step)))
+            ahead.append(
+                (step, pool.submit(_work, recipe.rows, recipe.mixture(step), recipe.seed, step))
+            )
             if len(ahead) > 3 * workers:
                 ready, future = ahead.pop(0)
                 yield ready, future.result()
@@ -174,16 +178,25 @@ def save_model(model: Transformer, folder: Path, tokenizer: Path, recipe: Recipe
     }
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "config.json").write_text(json.dumps(config, indent=1) + "\n")
-    state = {k: v.detach().float().cpu().contiguous() for k, v in model.state_dict().items() if k != "lm_head.weight"}
+    state = {
+        k: v.detach().float().cpu().contiguous()
+        for k, v in model.state_dict().items()
+        if k != "lm_head.weight"
+    }
     save_file(state, folder / "model.safetensors", metadata={"format": "pt"})
     shutil.copyfile(tokenizer / "tokenizer.json", folder / "tokenizer.json")
 
 
-def held_out(corpus: Path, tokenizer: Path, recipe: Recipe, count: int = 6) -> dict[str, list[Batch]]:
+def held_out(
+    corpus: Path, tokenizer: Path, recipe: Recipe, count: int = 6
+) -> dict[str, list[Batch]]:
     maker = ExampleMaker(load_tokenizer(tokenizer), mini_family(), recipe.length)
     sources = load_corpus(corpus, held_out=True)
     return {
-        kind: [make_batch(maker, sources, recipe.rows, {kind: 1.0}, 10**6, step) for step in range(count)]
+        kind: [
+            make_batch(maker, sources, recipe.rows, {kind: 1.0}, 10**6, step)
+            for step in range(count)
+        ]
         for kind in ("plain", "gap", "repair")
     }
 
@@ -202,11 +215,20 @@ def move(batch: Batch, device: str) -> Batch:
     return Batch(*(getattr(batch, name).to(device) for name in batch.__dataclass_fields__))
 
 
-def train(recipe: Recipe, corpus: Path, tokenizer: Path, out: Path, device: str, save_every: int, workers: int) -> None:
+def train(
+    recipe: Recipe,
+    corpus: Path,
+    tokenizer: Path,
+    out: Path,
+    device: str,
+    save_every: int,
+    workers: int,
+) -> None:
     out.mkdir(parents=True, exist_ok=True)
     config = ModelConfig(
         len(load_tokenizer(tokenizer)), recipe.hidden_size, recipe.intermediate_size, recipe.layers,
-        recipe.heads, recipe.kv_heads, rope_theta=1e4, tie_word_embeddings=True, attention_bias=True,
+        recipe.heads, recipe.kv_heads, rope_theta=1e4, tie_word_embeddings=True,
+        attention_bias=True,
     )  # fmt: skip
     model = Transformer(config).to(device)
     initialise(model, recipe.seed)
@@ -232,7 +254,9 @@ def train(recipe: Recipe, corpus: Path, tokenizer: Path, out: Path, device: str,
             loss.backward()
             norm = torch.nn.utils.clip_grad_norm_(model.parameters(), recipe.clip)
             if not torch.isfinite(norm):
-                raise SystemExit(f"step {step}: the gradient is not finite; lower the learning rates and resume")
+                raise SystemExit(
+                    f"step {step}: the gradient is not finite; lower the learning rates and resume"
+                )
             for optim in optims:
                 optim.step()
                 optim.zero_grad(set_to_none=True)
@@ -242,8 +266,12 @@ def train(recipe: Recipe, corpus: Path, tokenizer: Path, out: Path, device: str,
             if done % 50 == 0:
                 seconds = time.monotonic() - began
                 row: dict[str, Any] = {
-                    "step": done, "loss": round(sum(losses) / len(losses), 4), "norm": round(float(norm), 3),
-                    "tokens": tokens, "seconds": round(seconds, 1), "per_second": round(tokens / seconds),
+                    "step": done,
+                    "loss": round(sum(losses) / len(losses), 4),
+                    "norm": round(float(norm), 3),
+                    "tokens": tokens,
+                    "seconds": round(seconds, 1),
+                    "per_second": round(tokens / seconds),
                 }  # fmt: skip
                 losses = []
                 if done % 250 == 0:
@@ -252,7 +280,11 @@ def train(recipe: Recipe, corpus: Path, tokenizer: Path, out: Path, device: str,
                 log.write(json.dumps(row) + "\n")
                 log.flush()
             if done % save_every == 0 or done == recipe.steps:
-                state = {"step": done, "model": model.state_dict(), "optims": [o.state_dict() for o in optims]}
+                state = {
+                    "step": done,
+                    "model": model.state_dict(),
+                    "optims": [o.state_dict() for o in optims],
+                }
                 torch.save(state, state_file.with_suffix(".new"))
                 state_file.with_suffix(".new").replace(state_file)
                 save_model(model, out / "model", tokenizer, recipe)

@@ -22,9 +22,11 @@ from diffufix.masking.types import Hole, Kind
 
 MAX_BLOCK = 3  # statements in a block hole
 
-_VALUE_KEYWORDS = frozenset(
-    "and or not in is True False None if else for while return break continue yield elif pass".split()
-)
+_CONSTANTS = frozenset({"None", "True", "False"})
+_CHANGEABLE_KEYWORDS = _CONSTANTS | {
+    "and", "or", "not", "in", "is", "if", "elif", "else", "for", "while", "break", "continue",
+    "return", "yield", "pass",
+}  # fmt: skip
 
 
 def splice(source: str, hole: Hole, fill: str) -> str:
@@ -71,11 +73,16 @@ def _spans(text: Text, node: FunctionNode | ast.Module) -> Iterator[tuple[int, i
     docstring = docstring_of(node)
     documented = text.span(docstring) if docstring else (first, first)
     for token in lexical_tokens(text):
-        if signature <= token.start and token.end <= last and _is_hole(token.type, token.string):
-            # names of the signature are its interface; only its default values may be wrong
-            default = token.type in ("number", "string") or token.string in ("None", "True", "False")
-            if token.start >= first or (default and not documented[0] <= token.start < documented[1]):
-                yield token.start, token.end, Kind.EXPRESSION
+        if not signature <= token.start or not token.end <= last:
+            continue
+        if token.start >= first:
+            wanted = _is_hole(token.type, token.string)
+        elif documented[0] <= token.start < documented[1]:
+            wanted = False
+        else:  # names of the signature are its interface; only its default values may be wrong
+            wanted = token.type in ("number", "string") or token.string in _CONSTANTS
+        if wanted:
+            yield token.start, token.end, Kind.EXPRESSION
     for statement in statements:
         yield from _expressions(text, statement)
     if isinstance(node, FunctionNode):
@@ -90,7 +97,7 @@ def _is_hole(kind: str, string: str) -> bool:
     if kind == "op":
         return string in OPERATORS
     if kind == "name" and keyword.iskeyword(string):
-        return string in _VALUE_KEYWORDS
+        return string in _CHANGEABLE_KEYWORDS
     return True
 
 
@@ -106,9 +113,8 @@ def _expressions(text: Text, statement: ast.stmt) -> Iterator[tuple[int, int, Ki
     pending: list[ast.AST] = [statement]
     while pending:
         node = pending.pop()
-        if isinstance(node, ast.expr | ast.comprehension | ast.keyword | ast.arg):
-            if not isinstance(node, ast.comprehension):
-                yield *text.span(node), Kind.EXPRESSION
+        if isinstance(node, ast.expr | ast.keyword | ast.arg):
+            yield *text.span(node), Kind.EXPRESSION
         # positions inside f-strings are not reliable before Python 3.12
         if not isinstance(node, ast.JoinedStr):
             pending.extend(ast.iter_child_nodes(node))

@@ -12,7 +12,9 @@ _LINE_END = re.compile(r"\r\n|\r|\n")
 
 #: Operators whose replacement changes what an expression means.
 OPERATORS = frozenset(
-    "+ - * / // % ** @ << >> & | ^ ~ < > <= >= == != += -= *= /= //= %= **= &= |= ^= >>= <<= =".split()
+    {"+", "-", "*", "/", "//", "%", "**", "@", "<<", ">>", "&", "|", "^", "~"}
+    | {"<", ">", "<=", ">=", "==", "!="}
+    | {"+=", "-=", "*=", "/=", "//=", "%=", "**=", "&=", "|=", "^=", ">>=", "<<=", "="}
 )
 
 
@@ -67,7 +69,12 @@ def lexical_tokens(text: Text) -> list[Token]:
 
     Raises SyntaxError (or tokenize.TokenError) when the source does not tokenise.
     """
-    kept = {tokenize.NAME: "name", tokenize.NUMBER: "number", tokenize.STRING: "string", tokenize.OP: "op"}
+    kept = {
+        tokenize.NAME: "name",
+        tokenize.NUMBER: "number",
+        tokenize.STRING: "string",
+        tokenize.OP: "op",
+    }
     # `tokenize` sees "\r" as no line end; offsets stay right because the length is kept
     readable = re.sub(r"\r(?!\n)", "\n", text.source)
     found = []
@@ -104,7 +111,7 @@ def functions(tree: ast.Module) -> list[tuple[str, FunctionNode]]:
 def docstring_of(node: ast.AST) -> ast.Expr | None:
     """The docstring statement of a function, class or module."""
     body = getattr(node, "body", None)
-    if body and isinstance(body[0], ast.Expr) and isinstance(body[0].value, ast.Constant):
-        if isinstance(body[0].value.value, str):
-            return body[0]
-    return None
+    first = body[0] if isinstance(body, list) and body else None
+    if not isinstance(first, ast.Expr) or not isinstance(first.value, ast.Constant):
+        return None
+    return first if isinstance(first.value.value, str) else None

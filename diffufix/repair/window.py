@@ -10,6 +10,7 @@ import ast
 from bisect import bisect_left, bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Protocol
 
 from diffufix.masking.spans import FunctionNode, Text, docstring_of
@@ -46,7 +47,7 @@ class Window:
         if first >= last or self.spans[first][0] > start or self.spans[last - 1][1] < end:
             return None
         inside = self.spans[first:last]
-        if any(a[1] < b[0] for a, b in zip(inside, inside[1:], strict=False)):
+        if any(left < right for (_, left), (right, _) in pairwise(inside)):
             return None
         return first, last
 

@@ -20,7 +20,8 @@ SLACK = 2
 
 def context_ids(family: Family, ids: Sequence[int]) -> list[int]:
     """The context as it is encoded: position p of `ids` is position p + 1 here."""
-    assert family.bos is not None and family.eos is not None
+    assert family.bos is not None
+    assert family.eos is not None
     return [family.bos, *ids, family.eos]
 
 
@@ -32,7 +33,9 @@ def segment(
     `start` and `end` are positions of the span in the encoded context (`start` >= 1); `original`
     is empty for an insertion or a gap.
     """
-    assert family.was is not None and family.now is not None and family.eos is not None
+    assert family.was is not None
+    assert family.now is not None
+    assert family.eos is not None
     ids = [family.was, *original, family.now, *fill, family.eos]
     positions = [start - 1, *range(start, start + len(original)), start - 1]
     positions += [*range(start, start + len(fill)), end]
