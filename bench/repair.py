@@ -1,6 +1,7 @@
 """How many of a file's buggy functions does `diffufix repair` mend through its command line?
 
-    python bench/repair.py CASES.jsonl [--budget 60] [--limit N] [--every K] [--out NAME] [-- OPTIONS]
+    python bench/repair.py CASES.jsonl [--budget 60] [--limit N] [--every K] [--out NAME] \
+        [-- OPTIONS]
 
 Each line of the file has `task_id`, `declaration`, `buggy_solution`, `test` (code that calls the
 function and raises). A case becomes a small pytest project; what follows `--` goes to diffufix.
@@ -29,9 +30,9 @@ ROOT = Path(__file__).resolve().parent.parent
 def make_project(case: dict[str, str], folder: Path) -> None:
     """solution.py and test_solution.py; the test's checks run inside one test function."""
     (folder / "solution.py").write_text(case["declaration"] + case["buggy_solution"])
-    lines = textwrap.indent(case["test"].strip() + "\n", "    ")
+    lines, name = textwrap.indent(case["test"].strip() + "\n", "    "), case["entry_point"]
     (folder / "test_solution.py").write_text(
-        f"from solution import {case['entry_point']}\n\n\ndef test_{case['entry_point']}():\n{lines}"
+        f"from solution import {name}\n\n\ndef test_{name}():\n{lines}"
     )
     (folder / "pytest.ini").write_text("[pytest]\n")
 
@@ -41,11 +42,12 @@ def run_case(case: dict[str, str], budget: float, options: list[str]) -> dict[st
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         make_project(case, folder)
-        command = [sys.executable, "-m", "diffufix", "repair", "--json", "--apply", f"--budget={budget}"]
+        command = [sys.executable, "-m", "diffufix", "repair", "--json", "--apply"]
         began = time.monotonic()
         ran = subprocess.run(
-            [*command, *options], cwd=folder, env=environment, capture_output=True, text=True, check=False
-        )
+            [*command, f"--budget={budget}", *options],
+            cwd=folder, env=environment, capture_output=True, text=True, check=False,
+        )  # fmt: skip
         seconds = time.monotonic() - began
         try:
             document = json.loads(ran.stdout)
@@ -73,15 +75,19 @@ def run_case(case: dict[str, str], budget: float, options: list[str]) -> dict[st
         return row
 
 
+def median_seconds(rows: list[dict[str, object]]) -> float | None:
+    if not rows:
+        return None
+    return round(statistics.median(float(str(row["seconds"])) for row in rows), 2)
+
+
 def summary(rows: list[dict[str, object]], budget: float, options: list[str]) -> dict[str, object]:
     repaired = [row for row in rows if row["repaired"]]
     return {
         "repaired": len(repaired),
         "total": len(rows),
-        "median_seconds": round(statistics.median(float(str(r["seconds"])) for r in rows), 2) if rows else 0,
-        "median_seconds_repaired": round(statistics.median(float(str(r["seconds"])) for r in repaired), 2)
-        if repaired
-        else None,
+        "median_seconds": median_seconds(rows),
+        "median_seconds_repaired": median_seconds(repaired),
         "candidates": sum(int(str(row["tried"])) for row in rows),
         "budget": budget,
         "options": options,
@@ -92,13 +98,16 @@ def summary(rows: list[dict[str, object]], budget: float, options: list[str]) ->
 def write_results(name: str, rows: list[dict[str, object]], total: dict[str, object]) -> None:
     folder = ROOT / "bench" / "results"
     folder.mkdir(parents=True, exist_ok=True)
-    (folder / f"{name}.json").write_text(json.dumps({"total": total, "cases": rows}, indent=1) + "\n")
-    lines = [f"# {name}", "", "`" + " ".join(["python", "bench/repair.py", *sys.argv[1:]]) + "`", ""]
+    document = json.dumps({"total": total, "cases": rows}, indent=1)
+    (folder / f"{name}.json").write_text(document + "\n")
+    command = " ".join(["python", "bench/repair.py", *sys.argv[1:]])
+    lines = [f"# {name}", "", f"`{command}`", ""]
     lines += [f"{total['repaired']} of {total['total']} repaired.", ""]
     lines += ["| case | kind of bug | repaired | candidates | seconds |", "|---|---|---|---|---|"]
-    for r in rows:
-        done = "yes" if r["repaired"] else ""
-        lines.append(f"| {r['task_id']} | {r['bug_type']} | {done} | {r['tried']} | {r['seconds']} |")
+    for row in rows:
+        done = "yes" if row["repaired"] else ""
+        cells = [row["task_id"], row["bug_type"], done, row["tried"], row["seconds"]]
+        lines.append("| " + " | ".join(map(str, cells)) + " |")
     (folder / f"{name}.md").write_text("\n".join(lines) + "\n")
 
 
@@ -109,16 +118,18 @@ def main() -> None:
     parser.add_argument("--limit", type=int)
     parser.add_argument("--every", type=int, default=1, help="take every K-th case only")
     parser.add_argument("--out", help="name of the files in bench/results")
-    parser.add_argument("options", nargs="*", help="for diffufix, after --")
-    args = parser.parse_args()
+    own, _, rest = " ".join(sys.argv[1:]).partition(" -- ")
+    args = parser.parse_args(own.split())
+    args.options = rest.split()
     cases = [json.loads(line) for line in args.cases.read_text().splitlines() if line.strip()]
     rows: list[dict[str, object]] = []
     for case in cases[:: args.every][: args.limit]:
         row = run_case(case, args.budget, args.options)
         rows.append(row)
         mark = "repaired" if row["repaired"] else str(row["status"])
-        print(f"{row['task_id']:12} {mark:14} {row['tried']:>6} tried {row['seconds']:>7} s  {row.get('message', '')}",
-              file=sys.stderr, flush=True)  # fmt: skip
+        figures = f"{row['tried']:>6} tried {row['seconds']:>7} s"
+        message = row.get("message", "")
+        print(f"{row['task_id']:12} {mark:14} {figures}  {message}", file=sys.stderr, flush=True)
         if args.out:
             write_results(args.out, rows, summary(rows, args.budget, args.options))
     print(json.dumps(summary(rows, args.budget, args.options)))

@@ -405,7 +405,8 @@ class _InBackground:
     """Runs a function in a thread; `result` waits and re-raises. Leaving does not wait for it."""
 
     def __init__(self, work: Any) -> None:
-        self._work, self._value, self._error = work, None, None
+        self._work, self._value = work, None
+        self._error: BaseException | None = None
         self._thread = threading.Thread(target=self._run, daemon=True)
 
     def _run(self) -> None:

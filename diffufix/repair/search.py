@@ -200,7 +200,7 @@ class Search:
 
 
 def covering(run: TestRun, suspect: Suspect) -> tuple[str, ...]:
-    """Passing tests that execute the suspect's lines, the quickest first, COVERING seconds of them."""
+    """Passing tests that execute the suspect's lines: the quickest, COVERING seconds of them."""
     lines = range(suspect.first_line, suspect.last_line + 1)
     found = []
     for case in run.green:

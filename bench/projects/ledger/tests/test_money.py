@@ -4,7 +4,8 @@ from ledger.money import convert, parse, show, split
 
 
 @pytest.mark.parametrize(
-    ("text", "cents"), [("12.34", 1234), ("-3", -300), ("1,250.5", 125050), ("+0.05", 5)]
+    ("text", "cents"),
+    [("12.34", 1234), ("-3", -300), ("1,250.5", 125050), ("+0.05", 5)],
 )
 def test_parse(text, cents):
     assert parse(text) == cents
