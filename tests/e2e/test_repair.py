@@ -110,7 +110,8 @@ def test_apply_keeps_newlines_and_encoding_and_can_be_undone(diffufix_cli, tmp_p
         {
             "pair.py": source.encode("latin-1"),
             "test_pair.py": "from pair import larger\n\n\ndef test_larger():\n"
-            "    assert larger(1, 2) == 2\n    assert larger(5, 3) == 5\n    assert larger(4, 4) == 4\n",
+            "    assert larger(1, 2) == 2\n    assert larger(5, 3) == 5\n"
+            "    assert larger(4, 4) == 4\n",
         },
     )
     before = snapshot(folder)
@@ -172,7 +173,8 @@ def test_failing_test_that_reaches_no_code_of_the_project(diffufix_cli, tmp_path
 def test_flaky(diffufix_cli, tmp_path: Path) -> None:
     test = (
         "from pathlib import Path\n\nfrom code_ import f\n\n\ndef test_once():\n"
-        "    mark = Path('mark')\n    seen = mark.exists()\n    mark.touch()\n    assert f() and seen\n"
+        "    mark = Path('mark')\n    seen = mark.exists()\n    mark.touch()\n"
+        "    assert f() and seen\n"
     )
     project(tmp_path, {"code_.py": "def f():\n    return True\n", "test_flaky.py": test})
     check(diffufix_cli("repair", "--model", "mini"), 1, "flaky", "hint")
@@ -193,7 +195,8 @@ def test_a_hanging_function_is_repaired_or_given_up_in_time(diffufix_cli, tmp_pa
         "def count_down(n):\n    seen = []\n    while n > 0:\n        seen.append(n)\n"
         "        n += 1\n    return seen\n"
     )
-    test = "from steps import count_down\n\n\ndef test_steps():\n    assert count_down(3) == [3, 2, 1]\n"
+    test = "from steps import count_down\n\n\n"
+    test += "def test_steps():\n    assert count_down(3) == [3, 2, 1]\n"
     project(tmp_path, {"steps.py": source, "test_steps.py": test, "conftest.py": LIMIT})
     began = time.monotonic()
     done = diffufix_cli("repair", "--model", "mini", "--budget", "60")
