@@ -23,10 +23,9 @@ from diffufix.masking.types import Hole, Kind
 MAX_BLOCK = 3  # statements in a block hole
 
 _CONSTANTS = frozenset({"None", "True", "False"})
-_CHANGEABLE_KEYWORDS = _CONSTANTS | {
-    "and", "or", "not", "in", "is", "if", "elif", "else", "for", "while", "break", "continue",
-    "return", "yield", "pass",
-}  # fmt: skip
+_CHANGEABLE_KEYWORDS = _CONSTANTS | frozenset(
+    {"and", "or", "not", "is", "while", "break", "continue", "pass"}
+)
 
 
 def splice(source: str, hole: Hole, fill: str) -> str:
@@ -72,7 +71,7 @@ def _spans(text: Text, node: FunctionNode | ast.Module) -> Iterator[tuple[int, i
     signature = text.span(node)[0] if isinstance(node, FunctionNode) else first
     docstring = docstring_of(node)
     documented = text.span(docstring) if docstring else (first, first)
-    for token in lexical_tokens(text):
+    for token in lexical_tokens(text, text.line_of(signature), text.line_of(last)):
         if not signature <= token.start or not token.end <= last:
             continue
         if token.start >= first:

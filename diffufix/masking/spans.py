@@ -64,8 +64,9 @@ class Token:
     end: int
 
 
-def lexical_tokens(text: Text) -> list[Token]:
-    """Names, numbers, strings and operators of a source, in order.
+def lexical_tokens(text: Text, first: int = 1, last: int | None = None) -> list[Token]:
+    """Names, numbers, strings and operators of a source, in order; of the lines first to last,
+    if they are given, which must hold whole statements.
 
     Raises SyntaxError (or tokenize.TokenError) when the source does not tokenise.
     """
@@ -76,12 +77,17 @@ def lexical_tokens(text: Text) -> list[Token]:
         tokenize.OP: "op",
     }
     # `tokenize` sees "\r" as no line end; offsets stay right because the length is kept
-    readable = re.sub(r"\r(?!\n)", "\n", text.source)
+    begin = text.starts[first - 1]
+    end = text.starts[last] if last is not None and last < len(text.starts) else None
+    readable = re.sub(r"\r(?!\n)", "\n", text.source[begin:end])
     found = []
     for token in tokenize.generate_tokens(io.StringIO(readable, newline="").readline):
         if token.type in kept:
-            start, end = text.at_column(*token.start), text.at_column(*token.end)
-            found.append(Token(kept[token.type], token.string, start, end))
+            span = (
+                text.at_column(line + first - 1, column)
+                for line, column in (token.start, token.end)
+            )
+            found.append(Token(kept[token.type], token.string, *span))
     return found
 
 

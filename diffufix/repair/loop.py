@@ -14,7 +14,7 @@ import os
 import tempfile
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -31,6 +31,7 @@ from diffufix.repair.search import Counters, Goal, Search, Success
 from diffufix.repair.types import RepairResult, Status
 from diffufix.sandbox import Sandbox, make_sandbox
 from diffufix.testing import TestCase, TestRun, copy_project, find_interpreter, flaky, run_tests
+from diffufix.testing.types import FAILED
 from diffufix.verify import Candidate, Screen, confirm
 
 if TYPE_CHECKING:
@@ -65,7 +66,8 @@ class Diagnosis:
 
     @property
     def baseline(self) -> dict[str, str]:
-        return {case.id: case.outcome for case in self.run.cases if case.id not in self.flaky}
+        """Outcomes to be kept; a flaky test counts as red, which nobody has to keep."""
+        return {c.id: FAILED if c.id in self.flaky else c.outcome for c in self.run.cases}
 
 
 class _Repair:
@@ -206,11 +208,14 @@ class _Repair:
     # -- 2. search ---------------------------------------------------------------------------------
 
     def _search(self, plan: Sequence[Goal]) -> RepairResult:
+        from diffufix.sampler.threads import threads_kept
+
         diagnosis = self.diagnosis
+        self.baseline = dict(diagnosis.baseline)
         assembly = Assembly({path: source.text for path, source in self.sources.items()})
         self.listener(events.Stage("starting the sandboxes"))
         workers = self.settings.workers or os.cpu_count() or 1
-        with _one_thread_for_the_model(self.model):
+        with threads_kept():
             try:
                 with Screen(
                     self._sandbox, python=str(self.python), args=self.settings.pytest_args,
@@ -218,7 +223,8 @@ class _Repair:
                     seconds=diagnosis.seconds, workers=workers,
                 ) as screen:  # fmt: skip
                     for goal in plan:
-                        self.searches.append(self._start(goal, assembly, screen))
+                        self.searches.append(self._start(goal, assembly, screen, workers))
+                    self._compare(screen)
                     self._take_turns()
             except KeyboardInterrupt:
                 self.status = Status.INTERRUPTED
@@ -226,7 +232,23 @@ class _Repair:
                     raise
         return self._confirm(assembly)
 
-    def _start(self, goal: Goal, assembly: Assembly, screen: Screen) -> Search:
+    def _compare(self, screen: Screen) -> None:
+        """Do the tests say in the sandbox what they said outside? What differs is left out."""
+        tests = tuple(dict.fromkeys(test for search in self.searches for test in search.tests))
+        inside = screen.check(tests).outcomes
+        odd = {t: inside[t] for t in tests if t in inside and inside[t] != self.baseline[t]}
+        if not odd:
+            return
+        self.warn(
+            f"{len(odd)} tests have another outcome in the sandbox and are left out: "
+            + ", ".join(f"{test} ({outcome})" for test, outcome in list(odd.items())[:3])
+        )
+        self.baseline |= odd
+        for search in self.searches:
+            search.leave_out(frozenset(odd))
+        self.searches = [search for search in self.searches if search.goal.targets]
+
+    def _start(self, goal: Goal, assembly: Assembly, screen: Screen, workers: int) -> Search:
         from diffufix.repair.proposals import Story, propose
 
         cases = {case.id: case for case in self.diagnosis.run.cases}
@@ -234,7 +256,12 @@ class _Repair:
         source = self._test_source(goal.targets)
         story = Story(case.id, source, case.report, case.message)
         proposals = propose(
-            self.model, goal.subjects, story, seed=self.settings.seed, watch=self._watch
+            self.model,
+            goal.subjects,
+            story,
+            seed=self.settings.seed,
+            watch=self._watch,
+            busy=lambda: screen.pending >= workers,
         )
         cap = self.settings.candidates
         return Search(
@@ -329,7 +356,7 @@ class _Repair:
         verdict = confirm(
             Candidate(files), self._sandbox, python=str(self.python),
             args=self.settings.pytest_args, root=self.settings.root,
-            baseline=self.diagnosis.baseline, targets=green, seconds=self.diagnosis.seconds,
+            baseline=self.baseline, targets=green, seconds=self.diagnosis.seconds,
         )  # fmt: skip
         for success in by:
             self.record.verdict(success.candidate_id, verdict, "confirm")
@@ -427,20 +454,6 @@ class _InBackground:
 
     def __exit__(self, *_: object) -> None:
         pass
-
-
-@contextlib.contextmanager
-def _one_thread_for_the_model(model: LoadedModel) -> Iterator[None]:
-    """On a CPU the screen's workers need the other cores."""
-    import torch
-
-    before = torch.get_num_threads()
-    if model.device.type == "cpu":
-        torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
 
 
 def _complain(run: TestRun) -> None:

@@ -27,6 +27,7 @@ from diffufix.sampler import Fill, infill
 from diffufix.sampler.aside import AsideContext, Place
 from diffufix.sampler.best_first import BestFirst, Question
 from diffufix.sampler.canvas import fill_text, inline_canvas
+from diffufix.sampler.threads import Threads
 
 MAX_ORIGINAL = 40  # tokens of a hole in the aside layout, as in training
 SAMPLES = 8  # fills of a hole in one batch, inline
@@ -35,8 +36,11 @@ SUSPECT_WEIGHT = 2.0  # and of a function's
 FAR = 6.0  # nats for lines that no failing test executes
 KEPT = 10  # tokens of an expression that is kept while something is added to it
 ADDED = 5.0  # nats for that: its likelihood is conditional on there being an addition
-#: Nats that coarse holes start behind with in the best-first search: they cost more to denoise.
-COARSE = {Kind.STATEMENT: 1.0, Kind.BLOCK: 2.5, Kind.BODY: 4.0}
+#: Nats that coarse holes start behind with in the best-first search, and each token beyond two:
+#: they cost more to denoise, and what they would find is mostly found by a finer one before.
+COARSE = {Kind.STATEMENT: 1.0, Kind.BLOCK: 2.0, Kind.BODY: 3.0}
+TOKEN, TOKENS_AT_MOST = 0.3, 4.0
+RANK = 0.8  # nats for every more suspicious function before it
 
 
 @dataclass(frozen=True)
@@ -71,10 +75,14 @@ def propose(
     *,
     seed: int = 0,
     watch: Watcher | None = None,
+    busy: Callable[[], bool] = lambda: False,
 ) -> Iterator[Proposal]:
-    """Proposals for the subjects, which come most suspicious first."""
+    """Proposals for the subjects, which come most suspicious first.
+
+    `busy` says whether other work waits for the processor's cores; a small model leaves them to it.
+    """
     if model.family.layout == "aside":
-        return _aside(model, subjects, watch)
+        return _aside(model, subjects, watch, busy)
     return _inline(model, subjects, story, seed, watch)
 
 
@@ -111,12 +119,15 @@ class _View:
 
 
 def _aside(
-    model: LoadedModel, subjects: Sequence[Subject], watch: Watcher | None
+    model: LoadedModel,
+    subjects: Sequence[Subject],
+    watch: Watcher | None,
+    busy: Callable[[], bool],
 ) -> Iterator[Proposal]:
     top = max((s.suspect.score for s in subjects), default=1.0)
     questions: list[Question] = []
     asked: list[tuple[Subject, Hole]] = []
-    for subject in subjects:
+    for rank, subject in enumerate(subjects):
         views: list[_View] = []
         seen: set[tuple[int, int]] = set()
         for hole in _holes(subject):
@@ -132,12 +143,15 @@ def _aside(
                 continue
             seen.add((wide.start, wide.end))
             place = Place(start + 1, end + 1, original)
-            cost = _cost(subject.suspect, hole, top) + COARSE.get(hole.kind, 0.0)
+            cost = _cost(subject.suspect, hole, top) + COARSE.get(hole.kind, 0.0) + RANK * rank
+            cost += min(TOKENS_AT_MOST, TOKEN * max(0, len(original) - 2))
             for begin, extra in _starts(model, original, hole.kind):
                 questions.append(Question(view.context, place, cost + extra, begin))
                 asked.append((subject, wide))
     search = BestFirst(questions)
+    threads = Threads(busy)
     for index, fill in search:
+        threads.adapt()
         subject, hole = asked[index]
         if watch and search.looking:
             shown, at = asked[search.looking.question]

@@ -9,7 +9,7 @@ from __future__ import annotations
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Protocol
 
 from diffufix.localize.types import Suspect
@@ -91,6 +91,21 @@ class Search:
         self.spent = 0.0
         self._covering = {id(s): covering(run, s.suspect) for s in goal.subjects}
         self._waiting: dict[int, _Pending] = {}
+
+    @property
+    def tests(self) -> tuple[str, ...]:
+        """Every test that candidates of this goal may be run on."""
+        covering = (test for tests in self._covering.values() for test in tests)
+        return tuple(dict.fromkeys([*self.goal.targets, *covering]))
+
+    def leave_out(self, tests: frozenset[str]) -> None:
+        """Run candidates without these tests."""
+        targets = tuple(test for test in self.goal.targets if test not in tests)
+        self.goal = replace(self.goal, targets=targets)
+        self._covering = {
+            key: tuple(test for test in covering if test not in tests)
+            for key, covering in self._covering.items()
+        }
 
     @property
     def settled(self) -> bool:

@@ -4,10 +4,12 @@ Uniform-cost search over partly denoised holes. A state is a hole with some mask
 is the negative log-probability of what was committed so far, plus the hole's own. The cheapest
 states of all holes are denoised together in one batch. From each:
 - one child commits every mask whose best id has a probability of at least `sure` (and the most
-  confident mask in any case);
+  confident mask in any case); if that leaves a single mask, one child for each of its likely ids
+  commits that one with them;
 - each of those masks gives further children that commit one of its other likely ids instead.
 A hole without masks is a fill and comes out when it is among the cheapest left (to within a
-batch), so that fills of all holes compete on one scale. `expand` becomes two masks; `delete` ends its run of masks.
+batch), so that fills of all holes compete on one scale. `expand` becomes two masks; `delete` ends
+its run of masks.
 With `sure` = 1 each fill's cost is its exact negative log-likelihood in the order of commitment;
 below, ids committed together count as independent.
 
@@ -70,7 +72,7 @@ class BestFirst:
         self,
         questions: Sequence[Question],
         *,
-        batch: int = 64,
+        batch: int = 128,
         children: int = 16,
         sure: float = 0.9,
         least: float = 1e-5,
@@ -157,10 +159,17 @@ class BestFirst:
     ) -> None:
         confidence = [logps[0] for logps, _ in rows]
         most = max(range(len(places)), key=lambda i: confidence[i])
-        threshold = math.log(self.sure)
-        chosen = [i for i in range(len(places)) if i == most or confidence[i] >= threshold]
-        self._push(self._commit(state, [(places[i], rows[i][1][0], rows[i][0][0]) for i in chosen]))
+        sure = math.log(self.sure)
+        chosen = [i for i in range(len(places)) if i == most or confidence[i] >= sure]
+        best = [(places[i], rows[i][1][0], rows[i][0][0]) for i in chosen]
+        last = [i for i in range(len(places)) if i not in chosen]
         floor = math.log(self.least)
+        if len(last) == 1 and confidence[most] >= sure:  # no need to ask again for one place
+            for logp, token in zip(*rows[last[0]], strict=True):
+                if logp > floor:
+                    self._push(self._commit(state, [*best, (places[last[0]], token, logp)]))
+        else:
+            self._push(self._commit(state, best))
         for i in chosen:
             for logp, token in zip(*rows[i], strict=True):
                 if token != rows[i][1][0] and logp > floor:
