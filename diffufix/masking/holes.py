@@ -9,11 +9,13 @@ from __future__ import annotations
 import ast
 import keyword
 from collections.abc import Iterator, Mapping
+from itertools import groupby
 
 from diffufix.masking.spans import (
     OPERATORS,
     FunctionNode,
     Text,
+    Token,
     docstring_of,
     functions,
     lexical_tokens,
@@ -63,33 +65,48 @@ def _suspicion(text: Text, start: int, end: int, lines: Mapping[int, float] | No
 
 
 def _spans(text: Text, node: FunctionNode | ast.Module) -> Iterator[tuple[int, int, Kind]]:
-    statements = _body(node)
+    if isinstance(node, ast.Module):
+        tokens = lexical_tokens(text)
+        for run in _own_statements(node):
+            yield from _inside(text, run, tokens)
+        return
+    docstring = docstring_of(node)
+    statements = node.body[1:] if docstring else node.body
     if not statements:
         return
-    first = text.span(statements[0])[0]
-    last = text.span(statements[-1])[1]
-    signature = text.span(node)[0] if isinstance(node, FunctionNode) else first
-    docstring = docstring_of(node)
+    signature = text.span(node)[0]
+    first, last = text.span(statements[0])[0], text.span(statements[-1])[1]
     documented = text.span(docstring) if docstring else (first, first)
-    for token in lexical_tokens(text, text.line_of(signature), text.line_of(last)):
-        if not signature <= token.start or not token.end <= last:
-            continue
-        if token.start >= first:
-            wanted = _is_hole(token.type, token.string)
-        elif documented[0] <= token.start < documented[1]:
-            wanted = False
-        else:  # names of the signature are its interface; only its default values may be wrong
-            wanted = token.type in ("number", "string") or token.string in _CONSTANTS
-        if wanted:
+    tokens = lexical_tokens(text, text.line_of(signature), text.line_of(last))
+    yield from _defaults(_between(tokens, signature, documented[0]))
+    yield from _inside(text, statements, tokens)
+    head = documented[1] if docstring else _header_end(text, signature, first)
+    yield head, head, Kind.INSERTION
+    yield first, last, Kind.BODY
+
+
+def _defaults(signature: list[Token]) -> Iterator[tuple[int, int, Kind]]:
+    """The names of a signature are its interface; only its default values may be wrong."""
+    for token in signature:
+        if token.type in ("number", "string") or token.string in _CONSTANTS:
+            yield token.start, token.end, Kind.EXPRESSION
+
+
+def _inside(
+    text: Text, statements: list[ast.stmt], tokens: list[Token]
+) -> Iterator[tuple[int, int, Kind]]:
+    """All that statements which follow each other offer."""
+    start, end = text.span(statements[0])[0], text.span(statements[-1])[1]
+    for token in _between(tokens, start, end):
+        if _is_hole(token.type, token.string):
             yield token.start, token.end, Kind.EXPRESSION
     for statement in statements:
         yield from _expressions(text, statement)
-    if isinstance(node, FunctionNode):
-        head = documented[1] if docstring else _header_end(text, signature, first)
-        yield head, head, Kind.INSERTION
     yield from _statements(text, statements)
-    if isinstance(node, FunctionNode):
-        yield first, last, Kind.BODY
+
+
+def _between(tokens: list[Token], start: int, end: int) -> list[Token]:
+    return [token for token in tokens if start <= token.start and token.end <= end]
 
 
 def _is_hole(kind: str, string: str) -> bool:
@@ -100,12 +117,12 @@ def _is_hole(kind: str, string: str) -> bool:
     return True
 
 
-def _body(node: FunctionNode | ast.Module) -> list[ast.stmt]:
-    body = node.body[1:] if docstring_of(node) else node.body
-    if isinstance(node, ast.Module):
-        keep = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef, ast.Import, ast.ImportFrom)
-        body = [statement for statement in body if not isinstance(statement, keep)]
-    return list(body)
+def _own_statements(module: ast.Module) -> list[list[ast.stmt]]:
+    """Runs of statements between the imports, functions and classes of a module."""
+    others = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef, ast.Import, ast.ImportFrom)
+    body = module.body[1:] if docstring_of(module) else module.body
+    groups = groupby(body, key=lambda statement: isinstance(statement, others))
+    return [list(run) for other, run in groups if not other]
 
 
 def _expressions(text: Text, statement: ast.stmt) -> Iterator[tuple[int, int, Kind]]:
