@@ -1,0 +1,32 @@
+"""A corpus and a tokenizer of a few modules of the standard library."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from diffufix.model.tokenizer import Tokenizer, load_tokenizer
+from diffufix.train.examples import ExampleMaker
+from diffufix.train.pretrain import mini_family
+from tests.support.mini import write_corpus, write_tokenizer
+
+
+@pytest.fixture(scope="session")
+def tokenizer_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_tokenizer(tmp_path_factory.mktemp("tokenizer"))
+
+
+@pytest.fixture(scope="session")
+def tokenizer(tokenizer_folder: Path) -> Tokenizer:
+    return load_tokenizer(tokenizer_folder)
+
+
+@pytest.fixture(scope="session")
+def corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_corpus(tmp_path_factory.mktemp("corpus") / "corpus.jsonl.gz")
+
+
+@pytest.fixture(scope="session")
+def maker(tokenizer: Tokenizer) -> ExampleMaker:
+    return ExampleMaker(tokenizer, mini_family(), 640)
