@@ -13,11 +13,10 @@ from __future__ import annotations
 
 import argparse
 import json
-import random
 import shutil
 import time
 import tomllib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -96,8 +95,12 @@ def mini_family() -> Family:
 _worker: dict[str, Any] = {}
 
 
-def _start_worker(corpus: Path, tokenizer: Path, length: int) -> None:
+def _start_process(corpus: Path, tokenizer: Path, length: int) -> None:
     torch.set_num_threads(1)
+    _start_worker(corpus, tokenizer, length)
+
+
+def _start_worker(corpus: Path, tokenizer: Path, length: int) -> None:
     _worker["corpus"] = load_corpus(corpus)
     _worker["maker"] = ExampleMaker(load_tokenizer(tokenizer), mini_family(), length)
 
@@ -109,9 +112,14 @@ def _work(size: int, mixture: dict[str, float], seed: int, step: int) -> Batch:
 def batches(
     recipe: Recipe, corpus: Path, tokenizer: Path, first: int, workers: int
 ) -> Iterator[tuple[int, Batch]]:
-    """(step, batch) from `first` on, made ahead in other processes."""
+    """(step, batch) from `first` on, made ahead in other processes (here, if `workers` is 0)."""
+    if not workers:
+        _start_worker(corpus, tokenizer, recipe.length)
+        for step in range(first, recipe.steps):
+            yield step, _work(recipe.rows, recipe.mixture(step), recipe.seed, step)
+        return
     with ProcessPoolExecutor(
-        workers, initializer=_start_worker, initargs=(corpus, tokenizer, recipe.length)
+        workers, initializer=_start_process, initargs=(corpus, tokenizer, recipe.length)
     ) as pool:
         ahead = []
         for step in range(first, recipe.steps):
@@ -220,74 +228,102 @@ def train(
     corpus: Path,
     tokenizer: Path,
     out: Path,
-    device: str,
-    save_every: int,
-    workers: int,
+    device: str = "cpu",
+    save_every: int = 250,
+    workers: int = 1,
+    log_every: int = 50,
+    quiz_every: int = 250,
 ) -> None:
+    """Train, or go on from the last checkpoint in `out`. Raises SystemExit where the gradient
+    is not finite."""
     out.mkdir(parents=True, exist_ok=True)
-    config = ModelConfig(
-        len(load_tokenizer(tokenizer)), recipe.hidden_size, recipe.intermediate_size, recipe.layers,
-        recipe.heads, recipe.kv_heads, rope_theta=1e4, tie_word_embeddings=True,
-        attention_bias=True,
-    )  # fmt: skip
-    model = Transformer(config).to(device)
-    initialise(model, recipe.seed)
+    model = make_model(recipe, len(load_tokenizer(tokenizer))).to(device)
     optims = optimisers(model, recipe)
     state_file, first = out / "state.pt", 0
     if state_file.exists():
-        state = torch.load(state_file, map_location=device, weights_only=True)
-        model.load_state_dict(state["model"])
-        for optim, saved in zip(optims, state["optims"], strict=True):
-            optim.load_state_dict(saved)
-        first = state["step"]
-    base = [group["lr"] for optim in optims for group in optim.param_groups]
-    base = base if first == 0 else [recipe.muon_lr, recipe.adam_lr]
+        first = resume(state_file, model, optims, device)
     quiz = held_out(corpus, tokenizer, recipe)
     began, tokens, losses = time.monotonic(), 0, []
     with open(out / "log.jsonl", "a") as log:
         for step, batch in batches(recipe, corpus, tokenizer, first, workers):
-            batch = move(batch, device)
-            for optim, lr in zip(optims, base, strict=True):
-                optim.param_groups[0]["lr"] = lr * recipe.rate(step)
-            with torch.autocast(device, torch.bfloat16, enabled=device == "cuda"):
-                loss, _ = loss_of(model, batch)
-            loss.backward()
-            norm = torch.nn.utils.clip_grad_norm_(model.parameters(), recipe.clip)
-            if not torch.isfinite(norm):
-                raise SystemExit(
-                    f"step {step}: the gradient is not finite; lower the learning rates and resume"
-                )
-            for optim in optims:
-                optim.step()
-                optim.zero_grad(set_to_none=True)
-            losses.append(float(loss.detach()))
+            loss, norm = update(model, optims, move(batch, device), recipe, step)
+            losses.append(loss)
             tokens += int((batch.rows >= 0).sum())
             done = step + 1
-            if done % 50 == 0:
+            if done % log_every == 0:
                 seconds = time.monotonic() - began
                 row: dict[str, Any] = {
                     "step": done,
                     "loss": round(sum(losses) / len(losses), 4),
-                    "norm": round(float(norm), 3),
+                    "norm": round(norm, 3),
                     "tokens": tokens,
                     "seconds": round(seconds, 1),
                     "per_second": round(tokens / seconds),
-                }  # fmt: skip
+                }
                 losses = []
-                if done % 250 == 0:
+                if done % quiz_every == 0:
                     row |= evaluate(model, quiz, device)
                 print(json.dumps(row), flush=True)
                 log.write(json.dumps(row) + "\n")
                 log.flush()
             if done % save_every == 0 or done == recipe.steps:
-                state = {
-                    "step": done,
-                    "model": model.state_dict(),
-                    "optims": [o.state_dict() for o in optims],
-                }
-                torch.save(state, state_file.with_suffix(".new"))
-                state_file.with_suffix(".new").replace(state_file)
+                save_state(state_file, model, optims, done)
                 save_model(model, out / "model", tokenizer, recipe)
+
+
+def make_model(recipe: Recipe, vocabulary: int) -> Transformer:
+    config = ModelConfig(
+        vocabulary, recipe.hidden_size, recipe.intermediate_size, recipe.layers, recipe.heads,
+        recipe.kv_heads, rope_theta=1e4, tie_word_embeddings=True, attention_bias=True,
+    )  # fmt: skip
+    model = Transformer(config)
+    initialise(model, recipe.seed)
+    return model
+
+
+def update(
+    model: Transformer,
+    optims: Sequence[torch.optim.Optimizer],
+    batch: Batch,
+    recipe: Recipe,
+    step: int,
+) -> tuple[float, float]:
+    """One step of training; returns the loss and the norm of its gradient before clipping."""
+    for optim, rate in zip(optims, (recipe.muon_lr, recipe.adam_lr), strict=True):
+        optim.param_groups[0]["lr"] = rate * recipe.rate(step)
+    device = batch.ids.device.type
+    with torch.autocast(device, torch.bfloat16, enabled=device == "cuda"):
+        loss, _ = loss_of(model, batch)
+    loss.backward()
+    norm = torch.nn.utils.clip_grad_norm_(model.parameters(), recipe.clip)
+    if not torch.isfinite(norm):
+        raise SystemExit(
+            f"step {step}: the gradient is not finite; lower the learning rates and resume"
+        )
+    for optim in optims:
+        optim.step()
+        optim.zero_grad(set_to_none=True)
+    return float(loss.detach()), float(norm)
+
+
+def save_state(
+    file: Path, model: Transformer, optims: Sequence[torch.optim.Optimizer], step: int
+) -> None:
+    """Everything that a resumed run needs, written whole or not at all."""
+    state = {"step": step, "model": model.state_dict(), "optims": [o.state_dict() for o in optims]}
+    torch.save(state, file.with_suffix(".new"))
+    file.with_suffix(".new").replace(file)
+
+
+def resume(
+    file: Path, model: Transformer, optims: Sequence[torch.optim.Optimizer], device: str
+) -> int:
+    """Load a state; returns the steps that it has behind it."""
+    state = torch.load(file, map_location=device, weights_only=True)
+    model.load_state_dict(state["model"])
+    for optim, saved in zip(optims, state["optims"], strict=True):
+        optim.load_state_dict(saved)
+    return int(state["step"])
 
 
 def main() -> None:
@@ -302,7 +338,6 @@ def main() -> None:
     parser.add_argument("--workers", type=int, default=1)
     args = parser.parse_args()
     recipe = Recipe.read(args.recipe, **({"steps": args.steps} if args.steps else {}))
-    random.seed(0)
     train(recipe, args.corpus, args.tokenizer, args.out, args.device, args.save_every, args.workers)
 
 

@@ -2,14 +2,25 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import torch
 
 from diffufix.model.tokenizer import Tokenizer, load_tokenizer
 from diffufix.train.examples import ExampleMaker
 from diffufix.train.pretrain import mini_family
 from tests.support.mini import write_corpus, write_tokenizer
+
+
+@pytest.fixture(autouse=True, scope="module")
+def one_thread() -> Iterator[None]:
+    """Threads cost tiny matrices more than they give, most of all on a busy machine."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
 
 
 @pytest.fixture(scope="session")
