@@ -41,6 +41,10 @@ class Success:
     badness: float
     candidate_id: int
 
+    def also(self, tests: tuple[str, ...]) -> Success:
+        """The same, having turned these tests green, too."""
+        return replace(self, green=tuple(dict.fromkeys([*self.green, *tests])))
+
 
 class Log(Protocol):
     """Where proposals and verdicts are written down."""
@@ -87,7 +91,8 @@ class Search:
         self.successes: list[Success] = []
         self.partial: list[Success] = []
         self.exhausted = False
-        self.first_success = 0.0
+        self.passed: list[Success] = []  # of targets that are no longer wanted
+        self.first_success = self.first_partial = 0.0
         self.spent = 0.0
         self._covering = {id(s): covering(run, s.suspect) for s in goal.subjects}
         self._waiting: dict[int, _Pending] = {}
@@ -106,6 +111,23 @@ class Search:
             key: tuple(test for test in covering if test not in tests)
             for key, covering in self._covering.items()
         }
+
+    def give_up(self, targets: tuple[str, ...]) -> None:
+        """These targets are no longer wanted: they are green, or will not be. The rest goes on."""
+        left = tuple(test for test in self.goal.targets if test not in targets)
+        found, self.successes, self.partial = [*self.successes, *self.partial], [], []
+        for success in found:
+            green = tuple(test for test in success.green if test in left)
+            where = self.partial if green else self.passed
+            if green and len(green) == len(left):
+                where = self.successes
+            where.append(replace(success, green=green or success.green))
+        self.goal = replace(self.goal, targets=left)
+
+    @property
+    def patience_spent(self) -> float:
+        """Seconds searched since a change first mended a part of the goal."""
+        return self.spent - self.first_partial if self.partial and not self.successes else 0.0
 
     @property
     def settled(self) -> bool:
@@ -201,6 +223,8 @@ class Search:
                 self.first_success = self.spent
             self.successes.append(success)
         else:
+            if not self.partial:
+                self.first_partial = self.spent
             self.partial.append(success)
 
     def _retry(self, pending: _Pending, verdict: Verdict) -> None:

@@ -1,0 +1,62 @@
+"""The last word: the accepted changes together, cold, over the whole suite, twice.
+
+Where that fails, goal by goal: each adds the best of its changes that still holds with those
+before it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+from diffufix.repair import events
+from diffufix.repair.candidates import Assembly, Change
+from diffufix.repair.events import Listener
+from diffufix.repair.search import Log, Success
+from diffufix.verify import Candidate, Verdict
+
+
+@dataclass(frozen=True)
+class Confirmation:
+    """`check` runs files against the whole suite with the tests that must turn green."""
+
+    sources: Mapping[str, str]
+    check: Callable[[Candidate, tuple[str, ...]], Verdict]
+    log: Log
+    listener: Listener
+
+    def choose(
+        self, accepted: Sequence[Sequence[Success]]
+    ) -> tuple[tuple[Change, ...], tuple[str, ...]]:
+        """The changes that hold, and the tests they turn green; both empty if none does."""
+        best = [ranked[0] for ranked in accepted]
+        if best and self._holds(best):
+            return _changes(best), _green(best)
+        kept: list[Success] = []
+        for ranked in accepted:
+            for success in ranked:
+                if len(accepted) == 1 and success is best[0]:
+                    continue  # has just failed
+                if self._holds([*kept, success]):
+                    kept.append(success)
+                    break
+        return _changes(kept), _green(kept)
+
+    def _holds(self, successes: Sequence[Success]) -> bool:
+        files = Assembly(dict(self.sources)).files(*_changes(successes))
+        if not files:
+            return False
+        green = _green(successes)
+        self.listener(events.Confirming(f"{len(green)} tests to turn green, whole suite, twice"))
+        verdict = self.check(Candidate(files), green)
+        for success in successes:
+            self.log.verdict(success.candidate_id, verdict, "confirm")
+        return verdict.passed
+
+
+def _changes(successes: Sequence[Success]) -> tuple[Change, ...]:
+    return tuple(dict.fromkeys(success.change for success in successes))
+
+
+def _green(successes: Sequence[Success]) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(test for success in successes for test in success.green))

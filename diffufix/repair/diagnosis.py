@@ -1,0 +1,93 @@
+"""What is wrong before anything is changed: two runs of the suite on a scratch copy.
+
+The first gives outcomes and durations, the second, made only when something is red, says which
+code each test executes, and by comparison which tests are flaky.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from diffufix.config import Settings
+from diffufix.errors import ProjectError
+from diffufix.repair import events
+from diffufix.repair.events import Listener
+from diffufix.testing import TestRun, copy_project, flaky, run_tests
+from diffufix.testing.types import FAILED
+
+HANG = 20.0  # seconds a phase of a test may take, at least
+
+
+@dataclass(frozen=True)
+class Diagnosis:
+    """Outcomes and seconds of the first run, coverage of the second."""
+
+    run: TestRun
+    red: tuple[str, ...] = ()  # failed both times
+    flaky: tuple[str, ...] = ()
+
+    @property
+    def seconds(self) -> dict[str, float]:
+        return {case.id: case.seconds for case in self.run.cases}
+
+    @property
+    def baseline(self) -> dict[str, str]:
+        """Outcomes to be kept; a flaky test counts as red, which nobody has to keep."""
+        return {c.id: FAILED if c.id in self.flaky else c.outcome for c in self.run.cases}
+
+
+def diagnose(
+    settings: Settings,
+    python: Path,
+    scratch: Path,
+    listener: Listener,
+    warn: Callable[[str], None],
+    on_red: Callable[[], None],
+) -> Diagnosis:
+    """Run the tests in `scratch`; `on_red` is called as soon as something is known to fail.
+
+    Raises ProjectError when there are no tests, or when nothing but collection fails.
+    """
+    listener(events.Stage("running the tests"))
+    tree = copy_project(settings.root, scratch)
+    hang = max(HANG, settings.budget / 3)
+    first = run_tests(
+        settings.root, settings.pytest_args, python=python, tree=tree,
+        test_timeout=hang, timeout=max(300.0, 10 * settings.budget),
+    )  # fmt: skip
+    if not first.cases or (first.collection_errors and not first.red):
+        raise _uncollected(first)
+    listener(events.TestsRan(first))
+    if not first.red:
+        return Diagnosis(first)
+    on_red()
+    for error in first.collection_errors:
+        warn(f"{error.id} cannot be collected and is left out: {error.message}")
+    listener(events.Stage("finding out which code the tests execute"))
+    again = run_tests(
+        settings.root, settings.pytest_args, python=python, tree=tree, coverage=True,
+        test_timeout=2 * hang, timeout=max(600.0, 20 * settings.budget),
+    )  # fmt: skip
+    unsteady = flaky(first, again)
+    if unsteady:
+        warn(f"flaky, left out: {', '.join(unsteady[:5])}")
+    red = tuple(case.id for case in first.red if case.id not in unsteady)
+    return Diagnosis(replace(first, coverage=again.coverage), red, unsteady)
+
+
+def _uncollected(run: TestRun) -> ProjectError:
+    """No test is red, or there is none at all: why."""
+    if run.collection_errors:
+        first = run.collection_errors[0]
+        where = first.frames[-1] if first.frames else None
+        place = f" ({where.path}, line {where.line})" if where else ""
+        return ProjectError(
+            f"The tests cannot be collected: {first.id}: {first.message}{place}",
+            "Make the project import first: python -m pytest --collect-only",
+        )
+    return ProjectError(
+        "pytest finds no tests here.",
+        "Run diffufix in the project's folder, or name tests: diffufix repair tests/",
+    )

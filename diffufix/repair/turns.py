@@ -1,0 +1,85 @@
+"""Several goals share one budget: they are searched in turns, and what is found is built upon.
+
+When a goal is settled its best change is accepted: from then on every candidate of the other
+goals contains it, and goals that it has turned green by itself are over.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+
+from diffufix.repair import events
+from diffufix.repair.candidates import Assembly
+from diffufix.repair.events import Listener
+from diffufix.repair.search import Search, Success
+from diffufix.verify import Candidate, Screen
+
+SLICE = 6.0  # seconds that a goal is searched before the next has its turn
+PATIENCE = 6.0  # seconds a goal is searched on after a change that mends a part of it
+CANDIDATES = 3  # changes of a goal that are kept for confirmation
+
+
+class Turns:
+    """`accepted` has for each solved goal (or part) its changes, the best first."""
+
+    def __init__(
+        self,
+        searches: list[Search],
+        screen: Screen,
+        assembly: Assembly,
+        listener: Listener,
+        progress: Callable[[], None],
+    ) -> None:
+        self.searches, self.screen, self.assembly = searches, screen, assembly
+        self.listener, self.progress = listener, progress
+        self.accepted: list[list[Success]] = []
+        self._left = list(searches)
+
+    def run(self, end: float) -> None:
+        """Until everything is over or the moment `end` (monotonic seconds)."""
+        while self._left and (left := end - time.monotonic()) > 0:
+            share = max(1.0, left / len(self._left)) if len(self._left) > 1 else left
+            for search in list(self._left):
+                search.step(min(end, time.monotonic() + min(SLICE, share)), self.progress)
+                if search.over or search.patience_spent > PATIENCE:
+                    if search.best():
+                        self.accept(search)
+                    elif search in self._left:
+                        self._left.remove(search)
+
+    def accept(self, search: Search) -> None:
+        """Take the best of what a search has found, and see what it does for the others."""
+        ranked = search.best()[:CANDIDATES]
+        fits = [s for s in ranked if self.assembly.files(s.change) is not None]
+        if fits:
+            self.accepted.append(fits)
+            self.assembly.accepted.append(fits[0].change)
+            tests = ", ".join(fits[0].green[:2])
+            more = len(fits[0].green) - 2
+            self.listener(events.Found(tests + (f" and {more} more" if more > 0 else "")))
+        green = fits[0].green if fits else search.goal.targets
+        search.give_up(green)
+        if not search.goal.targets and search in self._left:
+            self._left.remove(search)
+        for other in list(self._left):
+            if fits and other is not search:
+                self._recheck(other, fits)
+
+    def finish(self) -> None:
+        """Accept what is still open; the screen is not used any more."""
+        self._left, left = [], self._left
+        for search in left:
+            if search.best():
+                self.accept(search)
+
+    def _recheck(self, search: Search, by: list[Success]) -> None:
+        files = self.assembly.files()
+        if not files or self.screen.capacity == 0:
+            return
+        self.screen.submit(Candidate(files), search.goal.targets)
+        for _, verdict in self.screen.results(None):
+            if verdict.passed:
+                by[0] = by[0].also(search.goal.targets)
+                search.give_up(search.goal.targets)
+                self._left.remove(search)
