@@ -17,7 +17,7 @@ from diffufix.repair.events import Listener
 from diffufix.testing import TestRun, copy_project, flaky, run_tests
 from diffufix.testing.types import FAILED
 
-HANG = 20.0  # seconds a phase of a test may take, at least
+HANG = 5.0  # seconds a phase of a test may take, at least; and a share of the budget
 
 
 @dataclass(frozen=True)
@@ -52,7 +52,7 @@ def diagnose(
     """
     listener(events.Stage("running the tests"))
     tree = copy_project(settings.root, scratch)
-    hang = max(HANG, settings.budget / 3)
+    hang = max(HANG, settings.budget / 6)
     first = run_tests(
         settings.root, settings.pytest_args, python=python, tree=tree,
         test_timeout=hang, timeout=max(300.0, 10 * settings.budget),
@@ -68,13 +68,19 @@ def diagnose(
     listener(events.Stage("finding out which code the tests execute"))
     again = run_tests(
         settings.root, settings.pytest_args, python=python, tree=tree, coverage=True,
-        test_timeout=2 * hang, timeout=max(600.0, 20 * settings.budget),
+        test_timeout=_second_limit(first, hang), timeout=max(600.0, 20 * settings.budget),
     )  # fmt: skip
     unsteady = flaky(first, again)
     if unsteady:
         warn(f"flaky, left out: {', '.join(unsteady[:5])}")
     red = tuple(case.id for case in first.red if case.id not in unsteady)
     return Diagnosis(replace(first, coverage=again.coverage), red, unsteady)
+
+
+def _second_limit(first: TestRun, hang: float) -> float:
+    """Seconds for a phase of a test in the second run: what hung once is not waited for again."""
+    slowest = max((case.seconds for case in first.cases if case.seconds < hang), default=0.0)
+    return min(2 * hang, max(2.0, 6 * slowest))
 
 
 def _uncollected(run: TestRun) -> ProjectError:
