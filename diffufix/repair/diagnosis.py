@@ -18,6 +18,8 @@ from diffufix.testing import TestRun, copy_project, flaky, run_tests
 from diffufix.testing.types import FAILED
 
 HANG = 5.0  # seconds a phase of a test may take, at least; and a share of the budget
+TIMED_OUT = "Timeout: still running"  # how the reporter says that a test hung
+HUNG = 0.02  # seconds assumed for such a test
 
 
 @dataclass(frozen=True)
@@ -30,7 +32,16 @@ class Diagnosis:
 
     @property
     def seconds(self) -> dict[str, float]:
-        return {case.id: case.seconds for case in self.run.cases}
+        """Durations; of a test that hung little is known, and candidates that hang are many."""
+        return {
+            case.id: HUNG if TIMED_OUT in case.message else case.seconds
+            for case in self.run.cases
+        }
+
+    @property
+    def suite_seconds(self) -> float:
+        """What a run of the whole suite takes once nothing hangs."""
+        return self.run.start_seconds + sum(self.seconds.values())
 
     @property
     def baseline(self) -> dict[str, str]:

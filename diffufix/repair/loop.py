@@ -232,8 +232,7 @@ class _Repair:
 
     def _confirmation_seconds(self) -> float:
         """Roughly what two cold runs of the suite will take."""
-        run = self.diagnosis.run
-        return min(0.5 * self.settings.budget, 1.0 + 2.5 * run.seconds)
+        return min(0.5 * self.settings.budget, 1.0 + 2.5 * self.diagnosis.suite_seconds)
 
     # -- 3. confirm --------------------------------------------------------------------------------
 
