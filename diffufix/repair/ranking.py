@@ -53,4 +53,6 @@ def _copied(token: str, tests: str) -> bool:
         literal = ast.literal_eval(token)
     except (ValueError, SyntaxError):
         return False
-    return isinstance(literal, str | int | float) and len(token) > 2 and token in tests
+    if isinstance(literal, bool) or not isinstance(literal, str | int | float):
+        return False
+    return len(token) > 2 and token in tests
