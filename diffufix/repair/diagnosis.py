@@ -34,8 +34,7 @@ class Diagnosis:
     def seconds(self) -> dict[str, float]:
         """Durations; of a test that hung little is known, and candidates that hang are many."""
         return {
-            case.id: HUNG if TIMED_OUT in case.message else case.seconds
-            for case in self.run.cases
+            case.id: HUNG if TIMED_OUT in case.message else case.seconds for case in self.run.cases
         }
 
     @property
