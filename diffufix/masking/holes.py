@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ast
 import keyword
+from bisect import bisect_left
 from collections.abc import Iterator, Mapping
 from itertools import groupby
 
@@ -80,7 +81,7 @@ def _spans(text: Text, node: FunctionNode | ast.Module) -> Iterator[tuple[int, i
     tokens = lexical_tokens(text, text.line_of(signature), text.line_of(last))
     yield from _defaults(_between(tokens, signature, documented[0]))
     yield from _inside(text, statements, tokens)
-    head = documented[1] if docstring else _header_end(text, signature, first)
+    head = documented[1] if docstring else _header_end(tokens, _start(text, statements[0]))
     yield head, head, Kind.INSERTION
     yield first, last, Kind.BODY
 
@@ -102,7 +103,7 @@ def _inside(
             yield token.start, token.end, Kind.EXPRESSION
     for statement in statements:
         yield from _expressions(text, statement)
-    yield from _statements(text, statements)
+    yield from _statements(text, statements, tokens)
 
 
 def _between(tokens: list[Token], start: int, end: int) -> list[Token]:
@@ -139,12 +140,14 @@ def _expressions(text: Text, statement: ast.stmt) -> Iterator[tuple[int, int, Ki
             yield min(arguments)[0], max(end for _, end in arguments), Kind.EXPRESSION
 
 
-def _statements(text: Text, body: list[ast.stmt]) -> Iterator[tuple[int, int, Kind]]:
+def _statements(
+    text: Text, body: list[ast.stmt], tokens: list[Token]
+) -> Iterator[tuple[int, int, Kind]]:
     for index, statement in enumerate(body):
         start, end = text.span(statement)
         inner = [block for block in _blocks(statement) if block]
         if inner:
-            head = _header_end(text, start, text.span(inner[0][0])[0])
+            head = _header_end(tokens, _start(text, inner[0][0]))
             yield start, head, Kind.STATEMENT
             yield head, head, Kind.INSERTION
             yield start, end, Kind.BLOCK
@@ -155,7 +158,7 @@ def _statements(text: Text, body: list[ast.stmt]) -> Iterator[tuple[int, int, Ki
             if index + size <= len(body):
                 yield start, text.span(body[index + size - 1])[1], Kind.BLOCK
         for block in inner:
-            yield from _statements(text, block)
+            yield from _statements(text, block, tokens)
 
 
 def _blocks(statement: ast.stmt) -> list[list[ast.stmt]]:
@@ -165,13 +168,13 @@ def _blocks(statement: ast.stmt) -> list[list[ast.stmt]]:
     return found
 
 
-def _header_end(text: Text, start: int, body_start: int) -> int:
-    """The end of `if …:` and its like: just behind the colon before the body."""
-    colon = text.source.rfind(":", start, body_start)
-    comment = text.source.rfind("#", start, body_start)
-    if comment > start:
-        line = text.source.rfind("\n", start, comment) + 1
-        candidate = text.source.rfind(":", start, comment)
-        if candidate >= line:
-            colon = candidate
-    return colon + 1 if colon >= 0 else body_start
+def _header_end(tokens: list[Token], body_start: int) -> int:
+    """The end of `if …:` and its like: behind the colon, the last token before the body."""
+    return tokens[bisect_left(tokens, body_start, key=lambda token: token.start) - 1].end
+
+
+def _start(text: Text, statement: ast.stmt) -> int:
+    """Where a statement begins, decorators included."""
+    decorators = getattr(statement, "decorator_list", [])
+    first = min((text.span(node)[0] for node in decorators), default=text.span(statement)[0])
+    return text.source.rindex("@", 0, first) if decorators else first

@@ -30,6 +30,7 @@ from diffufix.sampler.canvas import fill_text, inline_canvas
 from diffufix.sampler.threads import Threads
 
 MAX_ORIGINAL = 40  # tokens of a hole in the aside layout, as in training
+LONGEST = 8 * MAX_ORIGINAL  # characters: not worth a view of its own
 SAMPLES = 8  # fills of a hole in one batch, inline
 LINE_WEIGHT = 1.0  # nats per e-fold of a line's suspiciousness
 SUSPECT_WEIGHT = 2.0  # and of a function's
@@ -183,6 +184,8 @@ def _locate(
         if found is not None:
             return view, found
     assert subject.node is not None
+    if hole.end - hole.start > LONGEST:
+        return None
     made = window(subject.source, subject.node, model.tokenizer, (hole.start, hole.end))
     if made.locate(hole.start, hole.end) is None or any(v.window.ids == made.ids for v in views):
         return None

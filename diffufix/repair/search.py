@@ -152,7 +152,7 @@ class Search:
                 ticked = now
                 tick()
             if not self.exhausted:
-                self._fill()
+                self._fill(until)
             self._take(0.0 if self.screen.capacity and not self.exhausted else 0.02)
             if self.exhausted and not self._waiting:
                 break
@@ -167,8 +167,9 @@ class Search:
             return sorted(self.successes, key=lambda s: s.badness)
         return sorted(self.partial, key=lambda s: (-len(s.green), s.badness))
 
-    def _fill(self) -> None:
-        while self.screen.capacity > 0:
+    def _fill(self, until: float) -> None:
+        """Submit the next proposal that makes a candidate; many make none."""
+        while self.screen.capacity > 0 and time.monotonic() < until:
             proposal = next(self.proposals, None)
             if proposal is None:
                 self.exhausted = True

@@ -146,7 +146,7 @@ class BestFirst:
             full = [len(s.ids) >= self.max_tokens for s in group for i in s.ids if i == family.mask]
             if family.expand is not None and any(full):
                 logits_NV[torch.tensor(full), family.expand] = -torch.inf
-            best = logits_NV.log_softmax(-1).topk(self.children, dim=-1)
+            best = logits_NV.log_softmax(-1).topk(min(self.children, logits_NV.shape[-1]), dim=-1)
             logps, ids, at = best.values.tolist(), best.indices.tolist(), 0
             for state in group:
                 places = [i for i, token in enumerate(state.ids) if token == family.mask]

@@ -43,7 +43,7 @@ def test_area():
 
 
 def test_total():
-    assert total_area([Box(1, 5), Box(2, 3)]) == 11
+    assert total_area([Box(2, 5), Box(2, 3)]) == 16
 
 
 def test_empty():

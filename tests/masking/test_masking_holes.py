@@ -224,7 +224,6 @@ def test_docstrings() -> None:
     assert of("def f():\n    'doc'\n") == []
 
 
-@pytest.mark.xfail(strict=True, reason="a header is taken to end at the last colon of a comment")
 @pytest.mark.parametrize(
     "source",
     [
