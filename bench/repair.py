@@ -25,6 +25,7 @@ import time
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
+RESULTS = ROOT / "bench" / "results"
 
 
 def make_project(case: dict[str, str], folder: Path) -> None:
@@ -32,7 +33,7 @@ def make_project(case: dict[str, str], folder: Path) -> None:
     (folder / "solution.py").write_text(case["declaration"] + case["buggy_solution"])
     lines, name = textwrap.indent(case["test"].strip() + "\n", "    "), case["entry_point"]
     (folder / "test_solution.py").write_text(
-        f"from solution import {name}\n\n\ndef test_{name}():\n{lines}"
+        f"from solution import *\nfrom solution import {name}\n\n\ndef test_{name}():\n{lines}"
     )
     (folder / "pytest.ini").write_text("[pytest]\n")
 
@@ -96,10 +97,9 @@ def summary(rows: list[dict[str, object]], budget: float, options: list[str]) ->
 
 
 def write_results(name: str, rows: list[dict[str, object]], total: dict[str, object]) -> None:
-    folder = ROOT / "bench" / "results"
-    folder.mkdir(parents=True, exist_ok=True)
+    RESULTS.mkdir(parents=True, exist_ok=True)
     document = json.dumps({"total": total, "cases": rows}, indent=1)
-    (folder / f"{name}.json").write_text(document + "\n")
+    (RESULTS / f"{name}.json").write_text(document + "\n")
     command = " ".join(["python", "bench/repair.py", *sys.argv[1:]])
     lines = [f"# {name}", "", f"`{command}`", ""]
     lines += [f"{total['repaired']} of {total['total']} repaired.", ""]
@@ -108,7 +108,7 @@ def write_results(name: str, rows: list[dict[str, object]], total: dict[str, obj
         done = "yes" if row["repaired"] else ""
         cells = [row["task_id"], row["bug_type"], done, row["tried"], row["seconds"]]
         lines.append("| " + " | ".join(map(str, cells)) + " |")
-    (folder / f"{name}.md").write_text("\n".join(lines) + "\n")
+    (RESULTS / f"{name}.md").write_text("\n".join(lines) + "\n")
 
 
 def main() -> None:
@@ -118,14 +118,24 @@ def main() -> None:
     parser.add_argument("--limit", type=int)
     parser.add_argument("--every", type=int, default=1, help="take every K-th case only")
     parser.add_argument("--out", help="name of the files in bench/results")
-    own, _, rest = " ".join(sys.argv[1:]).partition(" -- ")
-    args = parser.parse_args(own.split())
-    args.options = rest.split()
+    parser.add_argument(
+        "--again", default="", help="task ids, comma-separated: run these anew in --out"
+    )
+    words = sys.argv[1:]
+    split = words.index("--") if "--" in words else len(words)
+    args = parser.parse_args(words[:split])
+    args.options = words[split + 1 :]
     cases = [json.loads(line) for line in args.cases.read_text().splitlines() if line.strip()]
+    cases = cases[:: args.every][: args.limit]
     rows: list[dict[str, object]] = []
-    for case in cases[:: args.every][: args.limit]:
+    if args.again:
+        wanted = args.again.split(",")
+        rows = json.loads((RESULTS / f"{args.out}.json").read_text())["cases"]
+        cases = [case for case in cases if case["task_id"] in wanted]
+    for case in cases:
         row = run_case(case, args.budget, args.options)
-        rows.append(row)
+        at = next((i for i, old in enumerate(rows) if old["task_id"] == row["task_id"]), len(rows))
+        rows[at : at + 1] = [row]
         mark = "repaired" if row["repaired"] else str(row["status"])
         figures = f"{row['tried']:>6} tried {row['seconds']:>7} s"
         message = row.get("message", "")
