@@ -17,7 +17,7 @@ help:  ## Show this list.
 
 setup: $(READY)  ## Make the environment in .venv and install diffufix into it.
 
-demo: $(READY)  ## Repair an example project with five faults.
+demo: $(READY)  ## Repair an example project with four faults.
 	@bash examples/demo.sh $(abspath $(BIN))
 
 test: lint types unit  ## Everything that must pass: lint, types, tests.

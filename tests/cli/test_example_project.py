@@ -16,7 +16,6 @@ SHOP = Path(__file__).parents[2] / "examples" / "shop"
 FAULTS = {
     "operator": ("inventory.py", "quantity >= item.available", "quantity > item.available", 2),
     "off by one": ("text.py", "len(piece) <= width", "len(piece) < width", 2),
-    "missing call": ("text.py", "divmod(cents, 100)", "divmod(abs(cents), 100)", 1),
     "wrong name": ("dates.py", "min(self.end, self.end)", "min(self.end, other.end)", 1),
     "wrong value": ("routes.py", "best[neighbour] = length", "best[neighbour] = total", 1),
 }

@@ -40,7 +40,7 @@ def columns(left: str, right: str, width: int, fill: str = " ") -> str:
 def money(cents: int) -> str:
     """1234567 -> "12,345.67"."""
     sign = "-" if cents < 0 else ""
-    euros, rest = divmod(cents, 100)
+    euros, rest = divmod(abs(cents), 100)
     return f"{sign}{euros:,}.{rest:02d}"
 
 
