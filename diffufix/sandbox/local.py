@@ -42,7 +42,7 @@ SECRETS = (
 )
 #: Replaced by empty directories inside bubblewrap; /run holds the sockets of host services.
 HIDDEN = ("/tmp", "/var/tmp", "/run", "/dev/shm")
-MARKER = "DIFFUFIX_SANDBOX"
+MARKER = "DIFFUFIX_INTERNAL_SANDBOX"
 
 # sh is everywhere and sets limits without a second interpreter start.
 _LIMITER = (

@@ -47,7 +47,7 @@ def python(sandbox: Sandbox, code: str, **options: object):  # type: ignore[no-u
 
 
 def marked(sandbox: LocalSandbox) -> list[str]:
-    needle = f"DIFFUFIX_SANDBOX={Path(sandbox.private).parent.name}".encode()
+    needle = f"DIFFUFIX_INTERNAL_SANDBOX={Path(sandbox.private).parent.name}".encode()
     found = []
     for name in filter(str.isdigit, os.listdir("/proc")):
         try:
@@ -232,7 +232,7 @@ os.kill(os.getpid(), 9)
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     base = Path(done.stdout.strip())
     assert base.name.startswith("diffufix-"), done.stderr
-    needle = f"DIFFUFIX_SANDBOX={base.name}".encode()
+    needle = f"DIFFUFIX_INTERNAL_SANDBOX={base.name}".encode()
     deadline = time.monotonic() + 20
     while time.monotonic() < deadline:
         alive = []

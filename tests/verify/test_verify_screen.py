@@ -120,7 +120,7 @@ def body(project: Any, text: str) -> Candidate:
 def processes_of(sandbox: Any) -> list[int]:
     """Processes that work in the sandbox's tree, ours and strays, by their environment."""
     found = []
-    needle = f"DIFFUFIX_SANDBOX={Path(sandbox.private).parent.name}".encode()
+    needle = f"DIFFUFIX_INTERNAL_SANDBOX={Path(sandbox.private).parent.name}".encode()
     for name in os.listdir("/proc"):
         if name.isdigit():
             try:
@@ -346,7 +346,7 @@ def test_close_leaves_nothing_even_in_mid_candidate(project: Any) -> None:
     for sandbox, folder in zip(made, folders, strict=True):
         assert not folder.exists()
         assert not Path(sandbox.tree).exists()
-        needle = f"DIFFUFIX_SANDBOX={folder.name}"
+        needle = f"DIFFUFIX_INTERNAL_SANDBOX={folder.name}"
         for name in filter(str.isdigit, os.listdir("/proc")):
             try:
                 assert needle not in Path(f"/proc/{name}/environ").read_text("latin-1")
