@@ -47,6 +47,12 @@ class Settings:
     #: `auto`, `cpu`, `cuda`, `cuda:1`, ...
     device: str = _option("auto")
     sandbox: str = _option("local", choices=SANDBOXES)
+    #: A ready container image (an E2B template with `sandbox = "e2b"`); empty: made from the project.
+    image: str = _option("")
+    #: What the project's image is built on; empty: the official Python image.
+    base_image: str = _option("")
+    #: The project's own Dockerfile for its tests, relative to the root; empty: none.
+    dockerfile: str = _option("")
     #: Seconds that the search may take, from the first test run to the last candidate.
     budget: float = _option(60.0, above=0.0)
     #: At most this many candidates are run; 0: as many as the budget allows.
