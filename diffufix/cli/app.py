@@ -18,7 +18,7 @@ from typing import Annotated, Any
 import typer
 
 import diffufix
-from diffufix.cli import clean, repair, runs, undo
+from diffufix.cli import clean, repair, runs, train, undo
 from diffufix.errors import DiffufixError, UsageError
 
 INTERRUPTED = 130
@@ -37,6 +37,7 @@ app.command("repair", context_settings=repair.PYTEST_PASSTHROUGH)(repair.repair)
 app.command("undo")(undo.undo)
 app.command("clean")(clean.clean)
 app.add_typer(runs.app, name="runs")
+app.add_typer(train.app, name="train")
 
 
 def _version(wanted: bool) -> None:
