@@ -1,6 +1,9 @@
-"""Holes beside an encoded context (layout.py): one context, any number of its holes at once.
+"""Holes beside encoded contexts (layout.py): any number of contexts and holes in one pass.
 
-N masked positions of all holes together, V vocabulary, B holes, T positions of a hole's segment.
+What was there (`was ORIGINAL now`) is encoded when a hole is first asked about and its keys and
+values are kept; from then on a hole costs its fill's tokens. N masked positions of all holes
+together, V vocabulary, B holes, W tokens of what was there, M the same of all holes of a context,
+L layers, K key/value heads, E head dimension.
 """
 
 from __future__ import annotations
@@ -12,10 +15,11 @@ import torch
 from torch import Tensor
 
 from diffufix.errors import UsageError
+from diffufix.model.beside import Group, denoise
 from diffufix.model.family import Family
 from diffufix.model.transformer import Cache, Transformer
 from diffufix.sampler.denoiser import family_of
-from diffufix.sampler.layout import context_ids, segment
+from diffufix.sampler.layout import context_ids, fill_segment, was_segment
 from diffufix.sampler.types import Canvas
 
 
@@ -29,7 +33,7 @@ class Place:
 
 
 class AsideContext:
-    """Keys and values of one context; `logits` asks about any of its holes."""
+    """Keys and values of one context and of what was there in its holes."""
 
     def __init__(
         self, model: Transformer, ids: Sequence[int], family: Family | None = None
@@ -41,27 +45,84 @@ class AsideContext:
         self.banned: tuple[int, ...] = getattr(model, "banned", tuple(self.family.specials))
         self.vocab_size = model.config.vocab_size
         shown = torch.tensor([context_ids(self.family, ids)], device=model.device)
-        self._cache: Cache = model.encode(shown)
+        self.cache: Cache = model.encode(shown)
+        self._past: Tensor | None = None  # [M, L, 2, K, E]
+        self._spans: dict[Place, range] = {}  # of each place in it
 
     def logits(self, places: Sequence[Place], holes: Sequence[Sequence[int]]) -> Tensor:
         """Logits [N, V] at every mask, hole by hole, left to right."""
-        rows = [
-            segment(self.family, place.original, place.start, place.end, hole)
-            for place, hole in zip(places, holes, strict=True)
-        ]
-        width = max(len(ids) for ids, _, _ in rows)
-        pad = self.family.pad or 0
-        device = self.model.device
-        ids_BT = torch.tensor(
-            [ids + [pad] * (width - len(ids)) for ids, _, _ in rows], device=device
-        )
-        positions_BT = torch.tensor(
-            [positions + [0] * (width - len(positions)) for _, positions, _ in rows], device=device
-        )
-        lengths = torch.tensor([len(ids) for ids, _, _ in rows], device=device)
-        keep_BT = torch.arange(width, device=device)[None] < lengths[:, None]
-        hidden_BTD = self.model.denoise(ids_BT, positions_BT, self._cache, keep_BT)
-        return self.model.lm_head(hidden_BTD[keep_BT & (ids_BT == self.family.mask)])
+        return logits([Asked(self, *both) for both in zip(places, holes, strict=True)])
+
+    def past(self, places: Sequence[Place]) -> tuple[Tensor, Tensor]:
+        """Keys and values [B, W, L, 2, K, E] of what was there, and which of them count [B, W]."""
+        self._remember([p for p in dict.fromkeys(places) if p not in self._spans])
+        assert self._past is not None
+        spans = [self._spans[place] for place in places]
+        width = max(map(len, spans))
+        at_BW = [[*span, *[span.start] * (width - len(span))] for span in spans]
+        seen_BW = [[i < len(span) for i in range(width)] for span in spans]
+        device = self._past.device
+        return self._past[torch.tensor(at_BW, device=device)], torch.tensor(seen_BW, device=device)
+
+    def _remember(self, places: Sequence[Place]) -> None:
+        if not places:
+            return
+        rows = [was_segment(self.family, p.original, p.start) for p in places]
+        order = sorted(range(len(rows)), key=lambda i: len(rows[i][0]))
+        groups = [Group(self.cache, 1, len(rows[i][0])) for i in order]
+        ids, positions = _joined([rows[i] for i in order], self.model.device)
+        own = denoise(self.model, ids, positions, groups)[1]
+        at = 0 if self._past is None else len(self._past)
+        for i in order:
+            self._spans[places[i]] = range(at, at + len(rows[i][0]))
+            at += len(rows[i][0])
+        self._past = own if self._past is None else torch.cat([self._past, own])
+
+
+@dataclass(frozen=True)
+class Asked:
+    """A hole, masks included, at a place of a context."""
+
+    context: AsideContext
+    place: Place
+    hole: Sequence[int]
+
+
+def logits(asked: Sequence[Asked]) -> Tensor:
+    """Logits [N, V] at every mask, hole by hole, left to right. One model has all contexts."""
+    model, family = asked[0].context.model, asked[0].context.family
+    rows = [fill_segment(family, a.place.start, a.place.end, a.hole) for a in asked]
+    members: dict[tuple[int, int], list[int]] = {}
+    for index, a in enumerate(asked):
+        members.setdefault((id(a.context), len(a.hole)), []).append(index)
+    groups: list[Group] = []
+    order: list[int] = []
+    for alike in members.values():
+        context = asked[alike[0]].context
+        past, seen = context.past([asked[i].place for i in alike])
+        groups.append(Group(context.cache, len(alike), len(rows[alike[0]][0]), past, seen))
+        order += alike
+    ids_N, positions_N = _joined([rows[i] for i in order], model.device)
+    hidden_ND, _ = denoise(model, ids_N, positions_N, groups)
+    begins, at = {}, 0
+    for i in order:
+        begins[i] = at
+        at += len(rows[i][0])
+    masks = [
+        begins[index] + place
+        for index, a in enumerate(asked)
+        for place, token in enumerate(a.hole)
+        if token == family.mask
+    ]
+    return model.lm_head(hidden_ND[torch.tensor(masks, dtype=torch.long, device=model.device)])
+
+
+def _joined(
+    rows: Sequence[tuple[Sequence[int], Sequence[int]]], device: torch.device
+) -> tuple[Tensor, Tensor]:
+    ids = [token for row, _ in rows for token in row]
+    positions = [position for _, row in rows for position in row]
+    return torch.tensor(ids, device=device), torch.tensor(positions, device=device)
 
 
 class AsideDenoiser:

@@ -46,11 +46,12 @@ def explicit(family: Family, ids: Sequence[int], place: Place, hole: Sequence[in
     """Log-probabilities at the masks of one hole: one forward of context and hole together,
     under the mask of attention that the layout describes."""
     context = context_ids(family, ids)
-    own, positions, _ = segment(family, place.original, place.start, place.end, hole)
+    own, positions, first = segment(family, place.original, place.start, place.end, hole)
     C, T = len(context), len(context) + len(own)
     seen = torch.zeros(T, T, dtype=torch.bool)
     seen[:, :C] = True
-    seen[C:, C:] = True
+    seen[C:, C : C + first] = True
+    seen[C + first :, C + first :] = True
     hidden, _ = MODEL.hidden(
         torch.tensor([context + own]), torch.tensor([[*range(C), *positions]]), seen[None, None]
     )
