@@ -42,7 +42,7 @@ _INDENTED = "if 1:\n"  # makes a method parse where it stands
 
 @dataclass
 class Row:
-    """One packed sequence: a context (segment 0) and holes (segments 1, 2, …)."""
+    """One packed sequence: a context (segment 0) and holes (two segments each, see `Batch`)."""
 
     ids: list[int]
     positions: list[int]
@@ -55,8 +55,9 @@ class Row:
 class Batch:
     """Tensors [B, T] with several rows packed into each sequence.
 
-    `rows` numbers them (-1 at padding), `segments` their context (0) and holes; `labels` is
-    IGNORE where nothing is asked.
+    `rows` numbers them (-1 at padding). `segments` is 0 in the context, 2k - 1 where the k-th hole
+    says what was there (`was ORIGINAL now`), 2k in its fill. `labels` is IGNORE where nothing is
+    asked.
     """
 
     ids: Tensor
@@ -67,10 +68,12 @@ class Batch:
     weights: Tensor
 
     def attention(self) -> Tensor:
-        """[B, 1, T, T]: within a row, everything sees the context, and a hole itself."""
+        """[B, 1, T, T]: within a row, everything sees the context and its own segment, and a fill
+        what was there; nothing but itself sees a fill (sampler/layout.py says why)."""
         query, key = self.segments[:, :, None], self.segments[:, None, :]
         together = self.rows[:, :, None] == self.rows[:, None, :]
-        return (together & ((key == 0) | (query == key)))[:, None]
+        before = (query % 2 == 0) & (key == query - 1)
+        return (together & ((key == 0) | (query == key) | before))[:, None]
 
 
 def load_corpus(path: Path, held_out: bool = False, share: int = 50) -> list[str]:
@@ -179,6 +182,7 @@ class ExampleMaker:
         changed.sort(key=lambda item: item[1] - item[0] + rng.uniform(0, 12))
         rng.shuffle(same)
         row = self._context(list(view.ids))
+        self._correct(row, text, view, places, rng)
         asked = changed[:fixes] + same[:intact]
         rng.shuffle(asked)
         for start, end, target in asked:
@@ -192,6 +196,39 @@ class ExampleMaker:
         return row
 
     # -- parts -------------------------------------------------------------------------------------
+
+    def _correct(
+        self, row: Row, text: str, view: Window, places: Sequence[tuple[int, int, int, int]],
+        rng: random.Random, right: int = 24,
+    ) -> None:  # fmt: skip
+        """Labels on the visible context: what should stand there instead of wrong tokens, and
+        the token itself for some right ones (corrective diffusion, arXiv 2512.15596).
+
+        A wrong token whose edit keeps the number of tokens gets the token that should be there,
+        any other one `delete`; where only something is missing, the next token gets `expand`.
+        """
+        wrong: dict[int, int] = {}
+        fine: list[int] = []
+        assert self.family.delete is not None
+        assert self.family.expand is not None
+        for start, end, first, last in places:
+            inside = [i for i, (a, b) in enumerate(view.spans) if a < end and start < b]
+            if not inside:
+                after = [i for i, (a, _) in enumerate(view.spans) if a >= start]
+                wrong.update(dict.fromkeys(after[:1], self.family.expand))
+                continue
+            a, b = view.spans[inside[0]][0], view.spans[inside[-1]][1]
+            meant = self.tokenizer.encode(text[first - max(0, start - a) : last + max(0, b - end)])
+            if len(meant) == len(inside):
+                pairs = zip(inside, meant, strict=True)
+                wrong.update({i: m for i, m in pairs if m != view.ids[i]})
+            else:
+                wrong.update(dict.fromkeys(inside, self.family.delete))
+        fine = [i for i in range(len(view.ids)) if i not in wrong]
+        for i in rng.sample(fine, min(right, len(fine))):
+            row.labels[i + 1], row.weights[i + 1] = view.ids[i], 0.1
+        for i, label in wrong.items():
+            row.labels[i + 1], row.weights[i + 1] = label, 0.5
 
     def _spans(self, text: str, node: FunctionNode, view: Window) -> list[tuple[int, int]]:
         found: dict[tuple[int, int], Hole] = {}
@@ -233,10 +270,10 @@ class ExampleMaker:
             return
         asked = sum(label != IGNORE for label in labels)
         weight /= max(asked, 1) ** 0.5
-        index = row.segments[-1] + 1
+        last = row.segments[-1]
         row.ids += ids
         row.positions += positions
-        row.segments += [index] * len(ids)
+        row.segments += [last + 1] * first + [last + 2] * (len(ids) - first)
         row.labels += [IGNORE] * first + labels + [IGNORE] * (len(ids) - first - len(labels))
         row.weights += [weight] * len(ids)
 
