@@ -23,7 +23,15 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from diffufix.errors import PrerequisiteError, SandboxUnavailable
-from diffufix.sandbox.protocol import Capabilities, ExecResult, Limits
+from diffufix.sandbox.protocol import (
+    LARGEST_FILE,
+    TAIL,
+    Capabilities,
+    ExecResult,
+    Limits,
+    User,
+    receive_exactly,
+)
 
 #: The only variables of ours that a command may see; everything else could be a secret.
 PASSED_ON = ("PATH", "LANG", "LC_ALL", "LC_CTYPE", "TZ", "TERM", "SYSTEMROOT", "LD_LIBRARY_PATH")
@@ -121,7 +129,7 @@ class LocalProcess:
         assert self._popen.stderr is not None
         with contextlib.suppress(OSError, ValueError):
             while data := self._popen.stderr.read(4096):
-                self._tail = (self._tail + data)[-4096:]
+                self._tail = (self._tail + data)[-TAIL:]
 
     def send(self, data: bytes) -> None:
         assert self._popen.stdin is not None
@@ -132,22 +140,21 @@ class LocalProcess:
         except (OSError, ValueError) as error:
             raise SandboxUnavailable("the process in the sandbox is gone") from error
 
-    def receive(self, size: int, timeout: float | None = None) -> bytes:
+    def read(self, size: int, timeout: float | None = None) -> bytes:
         assert self._popen.stdout is not None
-        deadline = None if timeout is None else time.monotonic() + timeout
-        chunks: list[bytes] = []
-        with selectors.DefaultSelector() as selector:
-            selector.register(self._popen.stdout, selectors.EVENT_READ)
-            while size > 0:
-                left = None if deadline is None else max(0.0, deadline - time.monotonic())
-                if not selector.select(left):
+        try:
+            with selectors.DefaultSelector() as selector:
+                selector.register(self._popen.stdout, selectors.EVENT_READ)
+                if not selector.select(timeout):
                     raise TimeoutError("no answer from the sandbox")
-                data = os.read(self._popen.stdout.fileno(), min(size, 1 << 16))
-                if not data:
-                    raise SandboxUnavailable("the process in the sandbox ended", self.diagnosis)
-                chunks.append(data)
-                size -= len(data)
-        return b"".join(chunks)
+            return os.read(self._popen.stdout.fileno(), min(size, 1 << 16))
+        except TimeoutError:
+            raise
+        except (OSError, ValueError) as error:
+            raise SandboxUnavailable("the process in the sandbox is gone") from error
+
+    def receive(self, size: int, timeout: float | None = None) -> bytes:
+        return receive_exactly(self, size, timeout)
 
     def wait(self, timeout: float | None = None) -> int:
         try:
@@ -294,7 +301,9 @@ class LocalSandbox:
         *,
         cwd: str | None = None,
         env: Mapping[str, str] | None = None,
+        user: User = "code",
     ) -> LocalProcess:
+        del user  # there is only one here
         where = cwd or self.tree
         process = LocalProcess(self._command(argv, where), where, self._environment(env))
         with self._lock:
@@ -310,7 +319,9 @@ class LocalSandbox:
         env: Mapping[str, str] | None = None,
         timeout: float | None = None,
         max_output: int = 2**20,
+        user: User = "code",
     ) -> ExecResult:
+        del user
         where = cwd or self.tree
         with tempfile.TemporaryFile() as source:
             source.write(stdin)
@@ -365,7 +376,12 @@ class LocalSandbox:
             raise SandboxUnavailable(f"cannot write into the sandbox: {error}") from error
 
     def read_file(self, path: str) -> bytes:
-        return self._inside(path).read_bytes()
+        target = self._inside(path)
+        if not target.is_file():
+            raise FileNotFoundError(path)
+        if target.stat().st_size > LARGEST_FILE:
+            raise ValueError(f"{path} is too large to be read")
+        return target.read_bytes()
 
     def _end_processes(self) -> None:
         with self._lock:

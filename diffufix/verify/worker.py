@@ -137,7 +137,7 @@ class Worker:
     def _spawn(self) -> None:
         sandbox, setup = self.sandbox, self._setup
         command = [setup.python, "-c", LAUNCH, sandbox.private]
-        self._process = sandbox.spawn(command, env=self._environment())
+        self._process = sandbox.spawn(command, env=self._environment(), user="server")
         self._send(
             {
                 "tree": sandbox.tree,
