@@ -154,32 +154,31 @@ def test_repair_rows_ask_for_what_mends_the_function(
 def test_repair_rows_label_the_wrong_tokens_that_are_visible(
     maker: ExampleMaker, tokenizer: Tokenizer
 ) -> None:
-    wrong = right = bare = 0
+    wrong = right = bare = mended = 0
     for seed, source in enumerate(library_functions()):
         row = maker.repair(source, random.Random(seed))
         if row is None:
             continue
-        parsed = parse(source, random.Random(seed))
-        assert parsed is not None
         size = row.segments.index(1)
-        changed = dict.fromkeys(range(size), 0)
-        mended = list(row.ids[:size])
-        for place in range(size):
-            label = row.labels[place]
-            if label in (IGNORE, row.ids[place]):
-                right += label != IGNORE
-                continue
-            wrong += 1
-            changed[place] = label
-            mended[place] = label
-        labels = {label for label in changed.values() if label}
-        assert labels, "a broken function shows what is wrong with it"
-        if not labels & {EXPAND, DELETE}:  # then replacing token by token mends it
-            lines = {line.strip() for line in tokenizer.decode(mended[1:-1]).split("\n")}
-            assert lines <= {"", *(line.strip() for line in parsed[0].split("\n"))}
+        labels, shown = row.labels[:size], row.ids[:size]
+        right += sum(label == token for label, token in zip(labels, shown, strict=True))
+        changes = {i: label for i, label in enumerate(labels) if label not in (IGNORE, shown[i])}
+        wrong += len(changes)
+        bare += not changes  # something is missing at the very end, or was cut away
+        rng = random.Random(seed)  # the same draws again
+        parsed = parse(source, rng)
+        assert parsed is not None
+        edits = _draw(*parsed, rng)
+        broken = apply(parsed[0], edits)[0]
+        by_token = changes and not {EXPAND, DELETE} & set(changes.values())
+        if by_token and tokenizer.decode(shown[1:-1]).strip() in broken:
+            result = tokenizer.decode([changes.get(i, t) for i, t in enumerate(shown)][1:-1])
+            assert result.strip() in parsed[0]
+            mended += 1
     assert wrong > 100
-    assert bare < wrong / 20
     assert right > 10 * 100
+    assert mended > 10
+    assert bare < wrong / 20
 
 
 def test_gap_rows_cut_out_what_they_ask_for(maker: ExampleMaker, tokenizer: Tokenizer) -> None:
