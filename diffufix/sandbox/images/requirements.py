@@ -9,6 +9,8 @@ import re
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from packaging.requirements import InvalidRequirement, Requirement
+
 #: Names of groups, extras and files that hold what tests need.
 TEST_NAMES = ("test", "tests", "testing", "pytest", "unittest", "dev", "develop", "development")
 _MAIN = ("requirements.txt", "requirements.in", "requirements/base.txt", "requirements/main.txt")
@@ -16,7 +18,7 @@ _SUFFIXES = (".txt", ".in", ".pip")
 _INCLUDE = re.compile(r"^(?:-r|-c|--requirement|--constraint)[\s=]+(\S+)")
 _EDITABLE = re.compile(r"^(?:-e|--editable)[\s=]+(.+)$")
 _LINKS = re.compile(r"^(?:-f|--find-links)[\s=]+(\S+)")
-_NAMED_LOCAL = re.compile(r"^[\w.-]+(?:\[[^\]]*\])?\s*@\s*(?:file:(?://)?)?(\.[^\s;]*|\./[^\s;]*)")
+_ARCHIVES = (".whl", ".zip", ".tar.gz", ".tar.bz2")
 _SIZE = 64 * 2**20  # bytes at most of local packages in a context
 
 
@@ -39,8 +41,8 @@ def find_files(root: Path) -> list[str]:
     main = [name for name in _MAIN if (root / name).is_file()]
     if "requirements.txt" in main and "requirements.in" in main:
         main.remove("requirements.in")  # the .txt is compiled from it
-    shapes = ("requirements-{}", "requirements_{}", "{}-requirements", "{}_requirements")
-    shapes += ("requirements.{}", "requirements/{}", "requirements/requirements-{}")
+    shapes = ["requirements-{}", "requirements_{}", "{}-requirements", "{}_requirements"]
+    shapes += ["requirements.{}", "requirements/{}", "requirements/requirements-{}"]
     found = []
     for name in TEST_NAMES:
         for shape in shapes:
@@ -102,25 +104,41 @@ def _take(root: Path, name: str, line: str, found: Requirements) -> list[str]:
 
 def _take_package(root: Path, name: str, line: str, found: Requirements) -> list[str]:
     editable = _EDITABLE.match(line)
-    target = editable.group(1) if editable else line
+    target = (editable.group(1) if editable else line).split(" --")[0].strip()
     found.vcs |= "git+" in target
     if "--hash" in line:
         found.hashed.add(name)
-    named = _NAMED_LOCAL.match(target)
-    local = named.group(1) if named else target.removeprefix("file:").split("[")[0].split(" ;")[0]
-    local = local.split(" --")[0].strip()
+    local = _local_path(target)
+    if local is None:
+        found.requires = True
+        return [line]
     # pip reads paths relative to where it runs, and it runs in the root.
-    if named or local.startswith((".", "/")) or "/" in local.split("@")[0].split(":")[0]:
-        if (root / local).resolve() == root.resolve():
-            extras = re.search(r"\[([^\]]*)\]", target)
-            found.own_extras += [e.strip() for e in extras.group(1).split(",")] if extras else []
-            found.notes.append(f"{name} installs the project itself: its code comes with the tests")
-            return []
-        if not _copy_local(root, Path(local), found):
-            found.notes.append(f"{name} names {local}, which is not in the project: left out")
-            return []
+    if (root / local).resolve() == root.resolve():
+        extras = re.search(r"\[([^\]]*)\]", target)
+        found.own_extras += (
+            [extra.strip() for extra in extras.group(1).split(",")] if extras else []
+        )
+        return []
+    if not _copy_local(root, Path(local), found):
+        found.notes.append(f"{name} names {local}, which is not in the project: left out")
+        return []
     found.requires = True
     return [line]
+
+
+def _local_path(target: str) -> str | None:
+    """The path that a requirement names; None for a name, an index or a remote address."""
+    try:
+        url = Requirement(target).url or ""
+    except InvalidRequirement:
+        url = re.split(r"\[|\s*;", target)[0]
+    else:
+        if not url and not target.endswith(_ARCHIVES):
+            return None
+        url = url or target
+    if url.startswith("file:"):
+        return url.removeprefix("file:").removeprefix("//")
+    return None if "://" in url or url.startswith("git+") else url
 
 
 def _inside(root: Path, path: Path) -> str | None:
