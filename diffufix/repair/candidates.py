@@ -56,6 +56,17 @@ class Subject:
         self._known = {_digest(original)} if original else set()
         self._used = _loaded(original) if original else set()
 
+    @property
+    def base(self) -> Subject:
+        """The subject in the file that changes are made to; of a draft, what it is a draft of."""
+        return self
+
+    def edited(self, change: Change) -> tuple[str, str]:
+        """The function's text before and after a change of it."""
+        source, start, end = self.source, self.start, self.end
+        new = source[start : change.start] + change.text + source[change.end : end]
+        return source[start:end], new
+
     def change(self, hole: Hole, fill: str) -> Change | None:
         """The whole function with the fill in its hole; None if that was seen, is no function of
         that name any more, or uses names that nothing defines."""

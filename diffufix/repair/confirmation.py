@@ -18,12 +18,14 @@ from diffufix.verify import Candidate, Verdict
 
 @dataclass(frozen=True)
 class Confirmation:
-    """`check` runs files against the whole suite with the tests that must turn green."""
+    """`check` runs files against the whole suite with the tests that must turn green; `complete`
+    adds to changes what the files need beside them."""
 
     sources: Mapping[str, str]
     check: Callable[[Candidate, tuple[str, ...]], Verdict]
     log: Log
     listener: Listener
+    complete: Callable[[Sequence[Change]], tuple[Change, ...]] = tuple
 
     def choose(
         self, accepted: Sequence[Sequence[Success]]
@@ -43,7 +45,7 @@ class Confirmation:
         return _changes(kept), _green(kept)
 
     def _holds(self, successes: Sequence[Success]) -> bool:
-        files = Assembly(dict(self.sources)).files(*_changes(successes))
+        files = Assembly(dict(self.sources)).files(*self.complete(_changes(successes)))
         if not files:
             return False
         green = _green(successes)

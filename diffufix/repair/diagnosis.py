@@ -55,13 +55,16 @@ def diagnose(
     listener: Listener,
     warn: Callable[[str], None],
     on_red: Callable[[], None],
+    lay: Callable[[Path], None] = lambda tree: None,
 ) -> Diagnosis:
-    """Run the tests in `scratch`; `on_red` is called as soon as something is known to fail.
+    """Run the tests in `scratch`; `on_red` is called as soon as something is known to fail, `lay`
+    with the copy before anything runs in it.
 
     Raises ProjectError when there are no tests, or when nothing but collection fails.
     """
     listener(events.Stage("running the tests"))
     tree = copy_project(settings.root, scratch)
+    lay(tree)
     hang = max(HANG, settings.budget / 6)
     first = run_tests(
         settings.root, settings.pytest_args, python=python, tree=tree,

@@ -1,10 +1,11 @@
-"""`repair`: from failing tests to a confirmed patch. The main loop, to be read top to bottom.
+"""From tests that fail to a confirmed patch. The main loop, to be read top to bottom.
 
-1. diagnose   run the suite on a scratch copy, find out who executes what, rank the suspects
-2. search     per group of failing tests: holes, fills, candidates, verdicts; the groups in turns
+1. diagnose   run the suite on a scratch copy, find out who executes what, make goals of it
+2. search     per goal: holes, fills, candidates, verdicts; the goals in turns
 3. confirm    the best changes together, cold, over the whole suite; the next best if that fails
 
-The project is only read; scratch copies and sandboxes are removed whatever happens.
+Where repairing and generating differ, the `Job` says how (job.py). The project is only read;
+scratch copies and sandboxes are removed whatever happens.
 """
 
 from __future__ import annotations
@@ -21,13 +22,13 @@ from typing import TYPE_CHECKING, Any
 
 from diffufix.config import Settings
 from diffufix.errors import DiffufixError, ProjectError
-from diffufix.localize import groups, suspects
 from diffufix.repair import events
 from diffufix.repair.candidates import Assembly, Change, Subject
 from diffufix.repair.confirmation import Confirmation
 from diffufix.repair.diagnosis import diagnose
 from diffufix.repair.events import Listener
-from diffufix.repair.patch import Source, make_patch, read_source
+from diffufix.repair.job import Job, Mending, Plan
+from diffufix.repair.patch import make_patch, read_source
 from diffufix.repair.record import Record
 from diffufix.repair.search import Counters, Goal, Search, Success
 from diffufix.repair.turns import Turns
@@ -39,8 +40,6 @@ from diffufix.verify import Candidate, Screen, Verdict, confirm
 if TYPE_CHECKING:
     from diffufix.model.checkpoint import LoadedModel
 
-SUSPECTS = 5  # functions searched per goal
-
 
 def repair(settings: Settings, listener: Listener) -> RepairResult:
     """Search for a patch that turns failing tests green and breaks none.
@@ -48,16 +47,22 @@ def repair(settings: Settings, listener: Listener) -> RepairResult:
     Raises ProjectError (no tests, tests that cannot be run), PrerequisiteError, CheckpointError,
     UsageError. Ctrl-C during the search gives a result with status `interrupted`.
     """
-    return _Repair(settings, listener).run()
+    return run_job(Mending(settings), listener)
 
 
-class _Repair:
-    """One run of `repair`: what its steps share."""
+def run_job(job: Job, listener: Listener) -> RepairResult:
+    """The loop, for any job; raises what `repair` raises."""
+    return _Loop(job, listener).run()
 
-    def __init__(self, settings: Settings, listener: Listener) -> None:
-        self.settings, self.listener = settings, listener
+
+class _Loop:
+    """One run: what its steps share."""
+
+    def __init__(self, job: Job, listener: Listener) -> None:
+        self.job, self.settings, self.listener = job, job.settings, listener
+        self.plan = Plan()
         self.began = time.monotonic()
-        self.deadline = self.began + settings.budget
+        self.deadline = self.began + self.settings.budget
         self.counters = Counters()
         self.warnings: list[str] = []
         self.searches: list[Search] = []
@@ -71,7 +76,7 @@ class _Repair:
             self.scratch = Path(
                 stack.enter_context(tempfile.TemporaryDirectory(prefix="diffufix-"))
             )
-            self.record = stack.enter_context(Record.open(root, self.settings))
+            self.record = stack.enter_context(Record.open(root, self.settings, self.job.command))
             if self.record.warning:
                 self.warn(self.record.warning)
             result = RepairResult(Status.INTERRUPTED, message="Interrupted.")
@@ -92,31 +97,21 @@ class _Repair:
     def _repair(self) -> RepairResult:
         self.python = find_interpreter(self.settings.root, self.settings.python or None)
         with _InBackground(self._load_model) as loading:
-            self.diagnosis = diagnosis = diagnose(
+            self.diagnosis = diagnose(
                 self.settings, self.python, self.scratch / "tests", self.listener, self.warn,
-                on_red=loading.start,
+                on_red=loading.start, lay=self.job.lay,
             )  # fmt: skip
-            if not diagnosis.run.red:
-                return self._result(
-                    Status.NOTHING_FAILING, message="Every test passes: nothing to repair."
-                )
-            if not diagnosis.red:
-                return self._result(
-                    message="What failed the first time passed the second: flaky tests.",
-                    hint="Make them deterministic first: " + ", ".join(diagnosis.flaky[:3]),
-                )
-            plan = self._plan()
-            if not plan:
-                return self._result(
-                    message="No failing test executes code of this project that could be repaired.",
-                    hint="Is the fault in the tests, in a fixture or in an installed package?",
-                )
+            self.plan = plan = self.job.plan(self.diagnosis)
+            if not plan.goals:
+                return self._result(plan.status, message=plan.message, hint=plan.hint)
+            self.listener(events.Localized(tuple(plan.suspects)))
+            self.record.suspects(plan.suspects)
             self.listener(events.Stage("loading the model"))
             self.model, seconds = loading.result()
         self.record.model(self.model)
         parameters = sum(p.numel() for p in self.model.parameters())
         self.listener(events.ModelLoaded(self.model.name, parameters, seconds))
-        return self._search(plan)
+        return self._search()
 
     # -- 1. diagnose -------------------------------------------------------------------------------
 
@@ -130,40 +125,14 @@ class _Repair:
         )
         return model, time.monotonic() - began
 
-    def _plan(self) -> list[Goal]:
-        """Goals with their suspects; the sources of all suspects are read."""
-        run, root = self.diagnosis.run, self.settings.root
-        self.sources: dict[str, Source] = {}
-        goals, shown = [], []
-        for targets in groups(run, root=root):
-            targets = tuple(t for t in targets if t in self.diagnosis.red)
-            if not targets:
-                continue
-            own = []
-            for suspect in suspects(run, root=root, failing=targets, limit=SUSPECTS):
-                with contextlib.suppress(ProjectError, SyntaxError, ValueError):
-                    if suspect.path not in self.sources:
-                        self.sources[suspect.path] = read_source(root / suspect.path)
-                    own.append(Subject(suspect, self.sources[suspect.path].text))
-                    shown.append(suspect)
-            if own:
-                goals.append(Goal(targets, tuple(own)))
-        self.suspects = sorted(
-            {(s.path, s.qualname, s.first_line): s for s in reversed(shown)}.values(),
-            key=lambda s: -s.score,
-        )
-        self.listener(events.Localized(tuple(self.suspects)))
-        self.record.suspects(self.suspects)
-        return goals
-
     # -- 2. search ---------------------------------------------------------------------------------
 
-    def _search(self, plan: Sequence[Goal]) -> RepairResult:
+    def _search(self) -> RepairResult:
         from diffufix.sampler.threads import threads_kept
 
         diagnosis = self.diagnosis
         self.baseline = dict(diagnosis.baseline)
-        assembly = Assembly({path: source.text for path, source in self.sources.items()})
+        assembly = Assembly(self.plan.texts)
         self.listener(events.Stage("starting the sandboxes"))
         workers = self.settings.workers or os.cpu_count() or 1
         with threads_kept():
@@ -173,19 +142,20 @@ class _Repair:
                     root=self.settings.root, expected=diagnosis.baseline, failing=diagnosis.red,
                     seconds=diagnosis.seconds, workers=workers,
                 ) as screen:  # fmt: skip
-                    for goal in plan:
+                    for goal in self.plan.goals:
                         self.searches.append(self._start(goal, assembly, screen, workers))
                     self._compare(screen)
                     self.turns = Turns(
-                        self.searches, screen, assembly, self.listener, self._progress
-                    )
+                        self.searches, screen, assembly, self.listener, self._progress,
+                        self.job.turn,
+                    )  # fmt: skip
                     self.turns.run(self.deadline - self._confirmation_seconds())
             except KeyboardInterrupt:
                 self.status = Status.INTERRUPTED
                 if self.turns is None:
                     raise
         self.turns.finish()
-        return self._confirm(self.turns.accepted)
+        return self._confirm(self.job.sift(self.turns.accepted))
 
     def _compare(self, screen: Screen) -> None:
         """Do the tests say in the sandbox what they said outside? What differs is left out."""
@@ -204,23 +174,21 @@ class _Repair:
         self.searches = [search for search in self.searches if search.goal.targets]
 
     def _start(self, goal: Goal, assembly: Assembly, screen: Screen, workers: int) -> Search:
-        from diffufix.repair.proposals import Story, propose
+        from diffufix.repair.proposals import Story
 
-        case = next(c for c in self.diagnosis.run.cases if c.id == goal.targets[0])
+        cases = {c.id: c for c in self.diagnosis.run.cases}
+        case = cases.get(next(iter(goal.targets), ""))
         source = self._test_source(goal.targets)
-        story = Story(case.id, source, case.report, case.message)
-        proposals = propose(
-            self.model,
-            goal.subjects,
-            story,
-            seed=self.settings.seed,
-            watch=self._watch,
-            busy=lambda: screen.pending >= workers,
+        story = Story("", source)
+        if case is not None:
+            story = Story(case.id, source, case.report, case.message)
+        supply = self.job.propose(
+            self.model, goal, story, self._watch, lambda: screen.pending >= workers
         )
         cap = self.settings.candidates
         return Search(
-            goal, proposals, self.diagnosis.run, assembly, screen, self.record, self.counters,
-            source, cap,
+            goal, supply.proposals, self.diagnosis.run, assembly, screen, self.record,
+            self.counters, source, cap, supply.hear,
         )  # fmt: skip
 
     def _test_source(self, targets: Sequence[str]) -> str:
@@ -238,35 +206,40 @@ class _Repair:
 
     def _confirm(self, accepted: Sequence[Sequence[Success]]) -> RepairResult:
         if not accepted:
-            return self._result(
-                message="No candidate turned a failing test green within the budget.",
-                hint="Give it more time with --budget, or a larger model with --model.",
-            )
-        texts = {path: source.text for path, source in self.sources.items()}
-        confirmation = Confirmation(texts, self._check, self.record, self.listener)
+            return self._result()
+        confirmation = Confirmation(
+            self.plan.texts, self._check, self.record, self.listener, self.job.complete
+        )
         changes, green = confirmation.choose(accepted)
-        files = Assembly(texts).files(*changes)
+        files = Assembly(self.plan.texts).files(*self.job.complete(changes)) if changes else None
         if not files:
             return self._result(
                 message="What passed the screening did not hold in a fresh run of the whole suite.",
                 hint="Look at `diffufix runs show` for the candidates and what broke.",
             )
-        still_red = tuple(t for t in self.diagnosis.red if t not in green)
+        wanted = self._wanted()
+        still_red = tuple(t for t in wanted if t not in green)
         if self.status is not Status.INTERRUPTED and not still_red:
             self.status = Status.REPAIRED
         return self._result(
-            patch=make_patch({path: self.sources[path] for path in files}, files),
+            changes=changes,
+            patch=make_patch({path: self.plan.sources[path] for path in files}, files),
             turned_green=green, still_red=still_red, alternatives=self._alternatives(changes),
             message="Some tests are still red." if still_red else "",
             hint="Give it more time with --budget." if still_red else "",
         )  # fmt: skip
 
+    def _wanted(self) -> tuple[str, ...]:
+        """Red tests that this run was to turn green."""
+        return self.plan.wanted if self.plan.wanted is not None else self.diagnosis.red
+
     def _check(self, candidate: Candidate, green: tuple[str, ...]) -> Verdict:
-        return confirm(
+        verdict = confirm(
             candidate, self._sandbox, python=str(self.python), args=self.settings.pytest_args,
             root=self.settings.root, baseline=self.baseline, targets=green,
             seconds=self.diagnosis.seconds,
         )  # fmt: skip
+        return self.job.check(candidate, verdict) if verdict.passed else verdict
 
     def _alternatives(self, changes: Sequence[Change]) -> tuple[str, ...]:
         """Diffs of the other changes that passed the screening, best first."""
@@ -274,12 +247,11 @@ class _Repair:
             (s for search in self.searches for s in search.passed if s.change not in changes),
             key=lambda success: success.badness,
         )
-        texts = {path: source.text for path, source in self.sources.items()}
         found = []
         for success in others:
-            files = Assembly(texts).files(success.change)
+            files = Assembly(self.plan.texts).files(*self.job.complete([success.change]))
             assert files is not None
-            found.append(make_patch({path: self.sources[path] for path in files}, files).diff)
+            found.append(make_patch({path: self.plan.sources[path] for path in files}, files).diff)
         return tuple(found)
 
     # -- what all steps use ------------------------------------------------------------------------
@@ -287,6 +259,7 @@ class _Repair:
     def _sandbox(self) -> Sandbox:
         tree = Path(tempfile.mkdtemp(dir=self.scratch)) / "project"
         copy_project(self.settings.root, tree)
+        self.job.lay(tree)
         return make_sandbox(self.settings.sandbox, tree, python=str(self.python))
 
     def warn(self, text: str) -> None:
@@ -307,8 +280,9 @@ class _Repair:
         elapsed = time.monotonic() - self.began
         spent = sum(search.spent for search in self.searches) or 1e-9
         left = {test for search in self.searches for test in search.goal.targets}
-        green = len(self.diagnosis.red) - len(left)
-        best = f"{green} of {len(self.diagnosis.red)} failing tests turned green" if green else ""
+        wanted = self._wanted()
+        green = len(wanted) - len(left)
+        best = f"{green} of {len(wanted)} failing tests turned green" if green > 0 else ""
         self.listener(
             events.Progress(
                 self.counters.tried,
@@ -319,21 +293,24 @@ class _Repair:
             )
         )
 
-    def _result(self, status: Status | None = None, **values: Any) -> RepairResult:
+    def _result(
+        self, status: Status | None = None, changes: Sequence[Change] = (), **values: Any
+    ) -> RepairResult:
         model = getattr(self, "model", None)
-        return RepairResult(
+        result = RepairResult(
             status or self.status,
             tried=self.counters.tried,
             generated=self.counters.generated,
             seconds=time.monotonic() - self.began,
             tests=len(self.diagnosis.run.cases) if hasattr(self, "diagnosis") else 0,
-            suspects=tuple(getattr(self, "suspects", ())),
+            suspects=tuple(self.plan.suspects),
             states=dict(self.counters.states),
             model=model.name if model else "",
             model_hash=model.fingerprint if model else "",
             warnings=tuple(self.warnings),
             **values,
         )
+        return self.job.finish(result, changes)
 
 
 class _InBackground:
@@ -351,13 +328,15 @@ class _InBackground:
             self._error = error
 
     def result(self) -> Any:
+        self.start()
         self._thread.join()
         if self._error is not None:
             raise self._error
         return self._value
 
     def start(self) -> None:
-        self._thread.start()
+        if self._thread.ident is None:
+            self._thread.start()
 
     def __enter__(self) -> _InBackground:
         return self

@@ -19,15 +19,15 @@ if TYPE_CHECKING:
 class Record:
     """One run in the log of a project."""
 
-    def __init__(self, store: Store, settings: Settings) -> None:
+    def __init__(self, store: Store, settings: Settings, command: str = "repair") -> None:
         self._store = store
-        self.run_id = store.begin_run(settings)
+        self.run_id = store.begin_run(settings, command)
         self._holes: dict[tuple[str, int, int], int] = {}
         self._finished = False
 
     @classmethod
-    def open(cls, root: Path, settings: Settings) -> Record:
-        return cls(Store.open(root), settings)
+    def open(cls, root: Path, settings: Settings, command: str = "repair") -> Record:
+        return cls(Store.open(root), settings, command)
 
     @property
     def warning(self) -> str:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Protocol
 
@@ -16,7 +16,7 @@ from diffufix.localize.types import Suspect
 from diffufix.repair.candidates import Assembly, Change, Subject
 from diffufix.repair.proposals import Proposal
 from diffufix.repair.ranking import badness
-from diffufix.testing.types import TestRun
+from diffufix.testing.types import RED, TestRun
 from diffufix.verify import Candidate, Screen, State, Verdict
 
 COVERING = 1.0  # seconds of passing tests that screening runs beside the failing ones
@@ -26,20 +26,32 @@ ENOUGH = 12  # successes after which nothing better is looked for
 
 @dataclass(frozen=True)
 class Goal:
-    """Failing tests, the functions that may be to blame, and how long each test took."""
+    """Failing tests and the functions that may be to blame.
+
+    `guards` are tests that must stay green beside those that the coverage names. `beyond` are the
+    words by which a failure says that a test went through this goal's function and then met code
+    that another goal is to write, with the name of that goal.
+    """
 
     targets: tuple[str, ...]
     subjects: tuple[Subject, ...]
+    name: str = ""
+    guards: tuple[str, ...] = ()
+    beyond: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
 class Success:
-    """A change that turned `green` (all targets, or with partial success some) in the screen."""
+    """A change that turned `green` (all targets, or with partial success some) in the screen.
+
+    `handed` are targets that now fail in what another goal is to write, with that goal's name.
+    """
 
     change: Change
     green: tuple[str, ...]
     badness: float
     candidate_id: int
+    handed: Mapping[str, str] = field(default_factory=dict)
 
     def also(self, tests: tuple[str, ...]) -> Success:
         """The same, having turned these tests green, too."""
@@ -68,6 +80,7 @@ class _Pending:
     candidate_id: int
     tests: tuple[str, ...]
     targets: tuple[str, ...]
+    handed: Mapping[str, str] = field(default_factory=dict)
 
 
 class Search:
@@ -84,10 +97,11 @@ class Search:
         counters: Counters,
         tests_source: str = "",
         cap: int = 0,
+        hear: Callable[[Proposal, Verdict], None] | None = None,
     ) -> None:
         self.goal, self.proposals, self.assembly = goal, proposals, assembly
         self.screen, self.log, self.counters = screen, log, counters
-        self.tests_source, self.cap = tests_source, cap
+        self.tests_source, self.cap, self.hear = tests_source, cap, hear
         self.successes: list[Success] = []
         self.partial: list[Success] = []
         self.exhausted = False
@@ -101,12 +115,13 @@ class Search:
     def tests(self) -> tuple[str, ...]:
         """Every test that candidates of this goal may be run on."""
         covering = (test for tests in self._covering.values() for test in tests)
-        return tuple(dict.fromkeys([*self.goal.targets, *covering]))
+        return tuple(dict.fromkeys([*self.goal.targets, *self.goal.guards, *covering]))
 
     def leave_out(self, tests: frozenset[str]) -> None:
         """Run candidates without these tests."""
         targets = tuple(test for test in self.goal.targets if test not in tests)
-        self.goal = replace(self.goal, targets=targets)
+        guards = tuple(test for test in self.goal.guards if test not in tests)
+        self.goal = replace(self.goal, targets=targets, guards=guards)
         self._covering = {
             key: tuple(test for test in covering if test not in tests)
             for key, covering in self._covering.items()
@@ -123,6 +138,10 @@ class Search:
                 where = self.successes
             where.append(replace(success, green=green or success.green))
         self.goal = replace(self.goal, targets=left)
+
+    def take_over(self, targets: tuple[str, ...]) -> None:
+        """These are targets of this goal from now on."""
+        self.goal = replace(self.goal, targets=tuple(dict.fromkeys([*self.goal.targets, *targets])))
 
     @property
     def patience_spent(self) -> float:
@@ -190,10 +209,14 @@ class Search:
         candidate: Candidate,
         candidate_id: int,
         targets: tuple[str, ...],
+        handed: Mapping[str, str] | None = None,
     ) -> None:
-        tests = (*targets, *self._covering[id(proposal.subject)])
+        covering = self._covering[id(proposal.subject.base)]
+        tests = tuple(dict.fromkeys([*targets, *self.goal.guards, *covering]))
         token = self.screen.submit(candidate, tests)
-        self._waiting[token] = _Pending(change, proposal, candidate, candidate_id, tests, targets)
+        self._waiting[token] = _Pending(
+            change, proposal, candidate, candidate_id, tests, targets, handed or {}
+        )
 
     def _take(self, timeout: float) -> None:
         for token, verdict in self.screen.results(timeout):
@@ -203,23 +226,22 @@ class Search:
             self.counters.tried += 1
             self.counters.states[str(verdict.state)] += 1
             self.log.verdict(pending.candidate_id, verdict, "screen")
+            if self.hear:
+                self.hear(pending.proposal, verdict)
             if verdict.passed:
                 self._succeed(pending)
+            elif self._hand_on(pending, verdict):
+                continue
             elif verdict.state in (State.FAIL, State.TIMEOUT):
                 self._retry(pending, verdict)
 
     def _succeed(self, pending: _Pending) -> None:
-        subject = pending.proposal.subject
-        change = pending.change
-        old = subject.source[subject.start : subject.end]
-        new = (
-            subject.source[subject.start : change.start]
-            + change.text
-            + subject.source[change.end : subject.end]
-        )
+        old, new = pending.proposal.subject.base.edited(pending.change)
         worth = badness(old, new, pending.proposal.score, self.tests_source)
-        success = Success(change, pending.targets, worth, pending.candidate_id)
-        if set(pending.targets) == set(self.goal.targets):
+        success = Success(
+            pending.change, pending.targets, worth, pending.candidate_id, pending.handed
+        )
+        if {*pending.targets, *pending.handed} == set(self.goal.targets):
             if not self.successes:
                 self.first_success = self.spent
             self.successes.append(success)
@@ -228,11 +250,29 @@ class Search:
                 self.first_partial = self.spent
             self.partial.append(success)
 
+    def _hand_on(self, pending: _Pending, verdict: Verdict) -> bool:
+        """Where a target only failed in what another goal is to write, try the others alone."""
+        red = [t for t in pending.targets if verdict.outcomes.get(t) in RED]
+        other = next((g for words, g in self.goal.beyond.items() if words in verdict.detail), "")
+        if (
+            verdict.state is not State.FAIL
+            or len(red) != 1
+            or not other
+            or not self.screen.capacity
+        ):
+            return False
+        left = tuple(t for t in pending.targets if t not in red)
+        handed = {**pending.handed, red[0]: other}
+        self._submit(
+            pending.change, pending.proposal, pending.candidate, pending.candidate_id, left, handed
+        )
+        return True
+
     def _retry(self, pending: _Pending, verdict: Verdict) -> None:
         """A candidate that turned some targets green may be the repair of those."""
         green = tuple(t for t in pending.targets if verdict.outcomes.get(t) == "passed")
         whole = set(pending.targets) == set(self.goal.targets)
-        some = 0 < len(green) < len(pending.targets)
+        some = not self.goal.name and 0 < len(green) < len(pending.targets)
         if some and whole and not self.successes and self.screen.capacity > 0:
             self._submit(
                 pending.change, pending.proposal, pending.candidate, pending.candidate_id, green

@@ -30,9 +30,10 @@ class Turns:
         assembly: Assembly,
         listener: Listener,
         progress: Callable[[], None],
+        turn: float = SLICE,
     ) -> None:
         self.searches, self.screen, self.assembly = searches, screen, assembly
-        self.listener, self.progress = listener, progress
+        self.listener, self.progress, self.turn = listener, progress, turn
         self.accepted: list[list[Success]] = []
         self._left = list(searches)
 
@@ -41,7 +42,7 @@ class Turns:
         while self._left and (left := end - time.monotonic()) > 0:
             share = max(1.0, left / len(self._left)) if len(self._left) > 1 else left
             for search in list(self._left):
-                search.step(min(end, time.monotonic() + min(SLICE, share)), self.progress)
+                search.step(min(end, time.monotonic() + min(self.turn, share)), self.progress)
                 if search.over or search.patience_spent > PATIENCE:
                     if search.best():
                         self.accept(search)
@@ -59,7 +60,10 @@ class Turns:
             more = len(fits[0].green) - 2
             self.listener(events.Found(tests + (f" and {more} more" if more > 0 else "")))
         green = fits[0].green if fits else search.goal.targets
-        search.give_up(green)
+        handed = fits[0].handed if fits else {}
+        search.give_up((*green, *handed))
+        for other in self._left:
+            other.take_over(tuple(t for t, name in handed.items() if name == other.goal.name))
         if not search.goal.targets and search in self._left:
             self._left.remove(search)
         for other in list(self._left):
@@ -75,7 +79,7 @@ class Turns:
 
     def _recheck(self, search: Search, by: list[Success]) -> None:
         files = self.assembly.files()
-        if not files or self.screen.capacity == 0:
+        if not files or not search.goal.targets or self.screen.capacity == 0:
             return
         self.screen.submit(Candidate(files), search.goal.targets)
         for _, verdict in self.screen.results(None):

@@ -1,0 +1,175 @@
+"""What a run of the loop is for: `Job`, and `Mending`, the job of `diffufix repair`.
+
+The loop (loop.py) is the same for every job; a job says what the targets are, which holes are
+filled for them, and what a result is called. `diffufix generate` is the other one.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol
+
+from diffufix.config import Settings
+from diffufix.errors import ProjectError
+from diffufix.localize import groups, suspects
+from diffufix.localize.types import Suspect
+from diffufix.repair.candidates import Change, Subject
+from diffufix.repair.diagnosis import Diagnosis
+from diffufix.repair.patch import Source, read_source
+from diffufix.repair.search import Goal, Success
+from diffufix.repair.turns import SLICE
+from diffufix.repair.types import RepairResult, Status
+from diffufix.verify import Candidate, Verdict
+
+if TYPE_CHECKING:
+    from diffufix.model.checkpoint import LoadedModel
+    from diffufix.repair.proposals import Proposal, Story, Watcher
+
+SUSPECTS = 5  # functions searched per goal
+
+
+@dataclass
+class Plan:
+    """Goals to search, in the order of their turns; without any, what there is to say instead."""
+
+    goals: list[Goal] = field(default_factory=list)
+    #: The project's files that may change, by relative path.
+    sources: dict[str, Source] = field(default_factory=dict)
+    #: The texts of those files that changes are made to; None: as they are in the project.
+    base: dict[str, str] | None = None
+    #: The tests that are to turn green; None: all that are red.
+    wanted: tuple[str, ...] | None = None
+    suspects: list[Suspect] = field(default_factory=list)
+    status: Status = Status.NOT_REPAIRED
+    message: str = ""
+    hint: str = ""
+
+    @property
+    def texts(self) -> dict[str, str]:
+        if self.base is not None:
+            return self.base
+        return {path: source.text for path, source in self.sources.items()}
+
+
+@dataclass(frozen=True)
+class Supply:
+    """Proposals for one goal. `hear` is told what became of each that was tried."""
+
+    proposals: Iterator[Proposal]
+    hear: Callable[[Proposal, Verdict], None] | None = None
+
+
+class Job(Protocol):
+    """All that the loop asks of a job. `settings` are those of the run."""
+
+    command: str  # as the log names it
+    settings: Settings
+    turn: float  # seconds that a goal is searched before the next has its turn
+
+    def lay(self, tree: Path) -> None:
+        """Change a fresh copy of the project before anything is run in it."""
+
+    def plan(self, diagnosis: Diagnosis) -> Plan: ...
+
+    def propose(
+        self,
+        model: LoadedModel,
+        goal: Goal,
+        story: Story,
+        watch: Watcher,
+        busy: Callable[[], bool],
+    ) -> Supply: ...
+
+    def sift(self, accepted: Sequence[Sequence[Success]]) -> Sequence[Sequence[Success]]:
+        """Of what passed the screening, what may become the patch."""
+
+    def complete(self, changes: Sequence[Change]) -> tuple[Change, ...]:
+        """These changes with those that the patch needs beside them."""
+
+    def check(self, candidate: Candidate, verdict: Verdict) -> Verdict:
+        """A confirmed candidate's verdict, after checks that the tests do not make."""
+
+    def finish(self, result: RepairResult, changes: Sequence[Change]) -> RepairResult:
+        """The result as the user sees it; `changes` are those in its patch."""
+
+
+class Mending:
+    """Make failing tests pass: the functions they execute are suspects, holes fine to coarse."""
+
+    command = "repair"
+    turn = SLICE
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+
+    def lay(self, tree: Path) -> None:
+        """The project is run as it is."""
+
+    def plan(self, diagnosis: Diagnosis) -> Plan:
+        """Goals with their suspects; the sources of all suspects are read."""
+        if not diagnosis.run.red:
+            return Plan(
+                status=Status.NOTHING_FAILING, message="Every test passes: nothing to repair."
+            )
+        if not diagnosis.red:
+            return Plan(
+                message="What failed the first time passed the second: flaky tests.",
+                hint="Make them deterministic first: " + ", ".join(diagnosis.flaky[:3]),
+            )
+        plan, run, root = Plan(), diagnosis.run, self.settings.root
+        shown = []
+        for targets in groups(run, root=root):
+            targets = tuple(t for t in targets if t in diagnosis.red)
+            if not targets:
+                continue
+            own = []
+            for suspect in suspects(run, root=root, failing=targets, limit=SUSPECTS):
+                with contextlib.suppress(ProjectError, SyntaxError, ValueError):
+                    if suspect.path not in plan.sources:
+                        plan.sources[suspect.path] = read_source(root / suspect.path)
+                    own.append(Subject(suspect, plan.sources[suspect.path].text))
+                    shown.append(suspect)
+            if own:
+                plan.goals.append(Goal(targets, tuple(own)))
+        plan.suspects = sorted(
+            {(s.path, s.qualname, s.first_line): s for s in reversed(shown)}.values(),
+            key=lambda s: -s.score,
+        )
+        if not plan.goals:
+            plan.message = "No failing test executes code of this project that could be repaired."
+            plan.hint = "Is the fault in the tests, in a fixture or in an installed package?"
+        return plan
+
+    def propose(
+        self,
+        model: LoadedModel,
+        goal: Goal,
+        story: Story,
+        watch: Watcher,
+        busy: Callable[[], bool],
+    ) -> Supply:
+        from diffufix.repair.proposals import propose
+
+        seed = self.settings.seed
+        return Supply(propose(model, goal.subjects, story, seed=seed, watch=watch, busy=busy))
+
+    def sift(self, accepted: Sequence[Sequence[Success]]) -> Sequence[Sequence[Success]]:
+        return accepted
+
+    def complete(self, changes: Sequence[Change]) -> tuple[Change, ...]:
+        return tuple(changes)
+
+    def check(self, candidate: Candidate, verdict: Verdict) -> Verdict:
+        return verdict
+
+    def finish(self, result: RepairResult, changes: Sequence[Change]) -> RepairResult:
+        if result.status is Status.NOT_REPAIRED and not result.message:
+            return replace(
+                result,
+                message="No candidate turned a failing test green within the budget.",
+                hint="Give it more time with --budget, or a larger model with --model.",
+            )
+        return result
