@@ -1,0 +1,599 @@
+# mypy: ignore-errors
+"""The first process of a container: starts commands, carries their streams, keeps the files.
+
+Python 3.8 and later, standard library only; sent as text, so that an image needs nothing of ours.
+Touches the folders it is told and the processes of its own container. It runs as root with three
+capabilities (SETUID, SETGID, KILL); commands run as that ("server") or as nobody ("code"). Being
+process 1 it cannot be killed from inside, inherits every orphan, and takes all with it when it
+ends: when its input ends, or stays silent for longer than a living diffufix would leave it.
+
+Frames in both directions: length of the payload, kind, channel (`>IcI`), payload.
+
+    to us      X request (JSON)   D data   E end of data   A bytes taken   K kill   P still here
+    from us    H hello (JSON)   O stdout   S stderr   F end of stdout   R reply (JSON), the last
+"""
+
+import contextlib
+import errno
+import json
+import os
+import resource
+import selectors
+import signal
+import stat
+import struct
+import sys
+import tarfile
+import time
+
+HEAD = struct.Struct(">IcI")
+CHUNK = 1 << 16
+WINDOW = 1 << 20  # bytes of a stream that may be under way, not yet taken by the host
+SILENCE = 45.0  # seconds without a word from the host
+DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW
+
+
+class Refused(Exception):
+    """`kind`: outside, missing, large, failed."""
+
+    def __init__(self, kind, message):
+        Exception.__init__(self, message)
+        self.kind = kind
+
+
+class Job:
+    """A command: its process, its pipes, what is still to be written to it."""
+
+    def __init__(self, channel, request):
+        self.channel = channel
+        self.spawned = request["op"] == "spawn"
+        self.room = {b"O": request.get("max_output"), b"S": request.get("max_output")}
+        self.timeout = request.get("timeout")
+        self.deadline = None if self.timeout is None else time.monotonic() + self.timeout
+        self.status = None
+        self.timed_out = False
+        self.truncated = False
+        self.pending = bytearray()
+        self.no_more_input = False
+        self.under_way = 0
+        self.oom = oom_kills()
+
+
+class Agent:
+    def __init__(self, settings):
+        self.tree, self.private = settings["tree"], settings["private"]
+        self.open_to_code = settings["open"]  # temporary, home, shared memory
+        self.code = settings["code"]  # uid and gid
+        self.limits = settings["limits"]  # of every command: name in `resource` -> value
+        self.largest = settings["largest"]  # bytes of a file that may be read
+        self.roots = [self.tree, self.private, *self.open_to_code]
+        self.env = dict(os.environ, **settings["env"])
+        if os.path.exists("/opt/venv/bin/python"):
+            self.env["PATH"] = "/opt/venv/bin:" + self.env.get("PATH", os.defpath)
+            self.env["VIRTUAL_ENV"] = "/opt/venv"
+        self.jobs, self.writing = {}, {}  # channel -> job, descriptor of a file that is coming
+        self.received = bytearray()
+        self.heard = time.monotonic()
+        self.selector = selectors.DefaultSelector()
+        os.umask(0)
+        with contextlib.suppress(OSError):
+            os.setgroups([])
+        null = os.open(os.devnull, os.O_RDWR)
+        self.input, self.output = os.dup(0), os.dup(1)
+        os.dup2(null, 0)
+        os.dup2(null, 1)
+        woken, waker = os.pipe()
+        for fd in (woken, waker):
+            os.set_blocking(fd, False)
+        signal.set_wakeup_fd(waker, warn_on_full_buffer=False)
+        signal.signal(signal.SIGCHLD, lambda *_: None)
+        self.selector.register(self.input, selectors.EVENT_READ, self.on_input)
+        self.selector.register(woken, selectors.EVENT_READ, lambda: os.read(woken, CHUNK))
+
+    # -- the conversation ------------------------------------------------------------------
+
+    def send(self, kind, channel, data=b""):
+        view = memoryview(HEAD.pack(len(data), kind, channel) + data)
+        while view:
+            view = view[os.write(self.output, view) :]
+
+    def reply(self, channel, **fields):
+        self.send(b"R", channel, json.dumps(fields).encode())
+
+    def serve(self):
+        self.send(b"H", 0, json.dumps(hello()).encode())
+        while True:
+            moments = [job.deadline for job in self.jobs.values() if job.deadline is not None]
+            until = min([self.heard + SILENCE, *moments])
+            for key, _ in self.selector.select(max(0.0, until - time.monotonic())):
+                key.data()
+            if time.monotonic() - self.heard > SILENCE:
+                os._exit(0)
+            self.reap()
+            self.end_late_ones()
+            self.finish_ended_ones()
+
+    def on_input(self):
+        data = os.read(self.input, CHUNK)
+        if not data:
+            os._exit(0)
+        self.heard = time.monotonic()
+        self.received += data
+        at = 0
+        while len(self.received) - at >= HEAD.size:
+            size, kind, channel = HEAD.unpack_from(self.received, at)
+            if len(self.received) - at - HEAD.size < size:
+                break
+            at += HEAD.size + size
+            self.take(kind, channel, bytes(self.received[at - size : at]))
+        del self.received[:at]
+
+    def take(self, kind, channel, data):
+        job = self.jobs.get(channel)
+        if kind == b"X":
+            self.guarded(channel, self.request, channel, json.loads(data))
+        elif kind == b"D" and channel in self.writing:
+            self.guarded(channel, self.write_on, channel, data)
+        elif kind == b"E" and channel in self.writing:
+            os.close(self.writing.pop(channel))
+            self.reply(channel)
+        elif job is None:
+            return
+        elif kind == b"D":
+            job.pending += data
+            self.feed(job)
+        elif kind == b"E":
+            job.no_more_input = True
+            self.feed(job)
+        elif kind == b"A":
+            job.under_way -= struct.unpack(">I", data)[0]
+            self.listen(job)
+        elif kind == b"K":
+            kill_group(job.pid)
+
+    def guarded(self, channel, do, *arguments):
+        try:
+            do(*arguments)
+        except Refused as refusal:
+            self.reply(channel, error=refusal.kind, message=str(refusal))
+        except (OSError, tarfile.TarError, RecursionError) as error:
+            self.reply(channel, error="failed", message=f"{type(error).__name__}: {error}")
+
+    def request(self, channel, request):
+        op = request["op"]
+        if op in ("exec", "spawn"):
+            self.start(channel, request)
+        elif op in ("write", "load"):
+            self.write(channel, request)
+        elif op == "read":
+            self.read(channel, request["path"])
+        elif op == "reset":
+            self.reset()
+            self.reply(channel)
+
+    # -- commands --------------------------------------------------------------------------
+
+    def start(self, channel, request):
+        job = Job(channel, request)
+        theirs, job.stdin = os.pipe()
+        job.stdout, out = os.pipe()
+        job.stderr, err = os.pipe()
+        for _ in range(50):
+            try:
+                job.pid = os.fork()
+                break
+            except BlockingIOError:  # a fork bomb has filled the container
+                self.sweep()
+                time.sleep(0.01)
+        else:
+            raise Refused("failed", "no more processes can be started")
+        if job.pid == 0:
+            self.become(request, (theirs, out, err))
+        for fd in (theirs, out, err):
+            os.close(fd)
+        for fd in (job.stdin, job.stdout, job.stderr):
+            os.set_blocking(fd, False)
+        self.jobs[channel] = job
+        self.listen(job)
+
+    def become(self, request, streams):
+        """In a new process: the command."""
+        try:
+            os.setsid()
+            signal.set_wakeup_fd(-1)
+            for number in (signal.SIGCHLD, signal.SIGPIPE):
+                signal.signal(number, signal.SIG_DFL)
+            for number, fd in enumerate(streams):
+                os.dup2(fd, number)
+            served = request["user"] == "server"
+            with contextlib.suppress(OSError), open("/proc/self/oom_score_adj", "w") as file:
+                file.write("500" if served else "1000")
+            for name, value in self.limits.items():
+                with contextlib.suppress(OSError, ValueError):
+                    resource.setrlimit(getattr(resource, name), (value, value))
+            os.umask(0o022)
+            if not served:
+                os.setgid(self.code)
+                os.setuid(self.code)
+            os.chdir(request["cwd"])
+            os.execvpe(request["argv"][0], request["argv"], dict(self.env, **request["env"]))
+        except BaseException as error:
+            with contextlib.suppress(BaseException):
+                os.write(2, ("cannot run {}: {}\n".format(request["argv"][0], error)).encode())
+        os._exit(127)
+
+    def feed(self, job):
+        """Write what the process takes of its input; wait for it with the rest."""
+        if job.stdin is None:
+            return
+        try:
+            while job.pending:
+                del job.pending[: os.write(job.stdin, job.pending[:CHUNK])]
+        except BlockingIOError:
+            self.watch(job.stdin, selectors.EVENT_WRITE, lambda: self.feed(job))
+            return
+        except OSError:
+            job.no_more_input = True
+        self.unwatch(job.stdin)
+        if job.no_more_input:
+            os.close(job.stdin)
+            job.stdin = None
+
+    def listen(self, job):
+        if job.stdout is not None:
+            if job.spawned and job.under_way >= WINDOW:
+                self.unwatch(job.stdout)
+            else:
+                self.watch(job.stdout, selectors.EVENT_READ, lambda: self.carry(job, b"O"))
+        if job.stderr is not None:
+            self.watch(job.stderr, selectors.EVENT_READ, lambda: self.carry(job, b"S"))
+
+    def carry(self, job, kind):
+        """Send on what a stream holds; True while there was something."""
+        name = "stdout" if kind == b"O" else "stderr"
+        fd = getattr(job, name)
+        if fd is None or (kind == b"O" and job.spawned and job.under_way >= WINDOW):
+            return False
+        try:
+            data = os.read(fd, CHUNK)
+        except BlockingIOError:
+            return False
+        if not data:
+            self.drop(job, name)
+            return False
+        room = job.room[kind]
+        if room is not None:
+            job.truncated |= len(data) > room
+            data = data[:room]
+            job.room[kind] = room - len(data)
+        elif kind == b"O":
+            job.under_way += len(data)
+            if job.under_way >= WINDOW:
+                self.unwatch(fd)
+        if data:
+            self.send(kind, job.channel, data)
+        return True
+
+    def drop(self, job, name):
+        fd = getattr(job, name)
+        if fd is not None:
+            self.unwatch(fd)
+            os.close(fd)
+            setattr(job, name, None)
+            if name == "stdout":
+                self.send(b"F", job.channel)
+
+    def watch(self, fd, events, call):
+        try:
+            self.selector.modify(fd, events, call)
+        except KeyError:
+            self.selector.register(fd, events, call)
+
+    def unwatch(self, fd):
+        with contextlib.suppress(KeyError):
+            self.selector.unregister(fd)
+
+    def reap(self):
+        """Take every dead child, orphans of others too."""
+        while True:
+            try:
+                pid, status = os.waitpid(-1, os.WNOHANG)
+            except ChildProcessError:
+                return
+            if pid == 0:
+                return
+            for job in self.jobs.values():
+                if job.pid == pid:
+                    job.status = status
+
+    def end_late_ones(self):
+        now = time.monotonic()
+        for job in self.jobs.values():
+            if job.deadline is not None and now >= job.deadline and job.status is None:
+                job.timed_out = True
+                kill_group(job.pid)
+                job.deadline = now + 1.0
+
+    def finish_ended_ones(self):
+        for job in [job for job in self.jobs.values() if job.status is not None]:
+            with contextlib.suppress(OSError):
+                os.killpg(job.pid, signal.SIGKILL)
+            if not any(other.status is None and not other.spawned for other in self.jobs.values()):
+                self.sweep()
+            if job.stdin is not None:
+                self.unwatch(job.stdin)
+                os.close(job.stdin)
+                job.stdin = None
+            for kind in (b"S", b"O"):
+                for _ in range(100):  # more than a pipe holds
+                    if not self.carry(job, kind):
+                        break
+            if job.spawned and job.stdout is not None and job.under_way >= WINDOW:
+                continue  # the host has yet to take what was said
+            self.drop(job, "stdout")
+            self.drop(job, "stderr")
+            del self.jobs[job.channel]
+            self.reply(
+                job.channel,
+                returncode=exit_code(job.status),
+                truncated=job.truncated,
+                timed_out=job.timed_out,
+                oom=oom_kills() > job.oom,
+            )
+
+    def sweep(self, everything=False):
+        """Kill what belongs to no command that still runs."""
+        for turn in range(500):
+            alive = {job.pid for job in self.jobs.values() if job.status is None}
+            strays = children() - (set() if everything else alive)
+            if not strays:
+                return
+            if everything or not alive or turn > 50:
+                self.kill_all_code()
+            for pid in strays:
+                with contextlib.suppress(OSError):
+                    os.kill(pid, signal.SIGKILL)
+            time.sleep(0.0005 if turn < 20 else 0.01)
+            self.reap()
+        raise Refused("failed", "processes that cannot be killed")
+
+    def kill_all_code(self):
+        """All at once, so that no process can outrun it; the saved uid brings us back."""
+        os.setresuid(self.code, self.code, 0)
+        try:
+            os.kill(-1, signal.SIGKILL)
+        except ProcessLookupError:
+            pass
+        finally:
+            os.setresuid(0, 0, 0)
+
+    # -- files -----------------------------------------------------------------------------
+
+    def write(self, channel, request):
+        whole = request["op"] == "load"
+        path = (
+            os.path.join(self.private, "pristine.tar") if whole else self.resolve(request["path"])
+        )
+        theirs = any(below(path, root) for root in self.open_to_code)
+        with self.as_code() if theirs else contextlib.nullcontext():
+            folder, name = self.open_folder(path)
+            try:
+                with contextlib.suppress(FileNotFoundError):
+                    os.unlink(name, dir_fd=folder)
+                mode = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW
+                fd = os.open(name, mode, 0o600 if whole else 0o644, dir_fd=folder)
+            finally:
+                os.close(folder)
+        self.writing[channel] = fd
+
+    def write_on(self, channel, data):
+        try:
+            view = memoryview(data)
+            while view:
+                view = view[os.write(self.writing[channel], view) :]
+        except OSError:
+            os.close(self.writing.pop(channel))
+            raise
+
+    def read(self, channel, name):
+        path = self.resolve(name)
+        try:
+            fd = self.open_plain(path)
+        except PermissionError:
+            with self.as_code():
+                fd = self.open_plain(path)
+        try:
+            info = os.fstat(fd)
+            if not stat.S_ISREG(info.st_mode):
+                raise Refused("missing", name)
+            if info.st_size > self.largest:
+                raise Refused("large", name)
+            while True:
+                data = os.read(fd, CHUNK)
+                if not data:
+                    break
+                self.send(b"O", channel, data)
+        finally:
+            os.close(fd)
+        self.reply(channel)
+
+    def open_plain(self, path):
+        try:
+            folder, name = self.open_folder(path, create=False)
+            try:
+                return os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK, dir_fd=folder)
+            finally:
+                os.close(folder)
+        except OSError as error:
+            if error.errno in (errno.ENOENT, errno.ENOTDIR, errno.ENXIO, errno.ELOOP):
+                raise Refused("missing", path) from error
+            raise
+
+    def resolve(self, name):
+        path = os.path.realpath(os.path.join(self.tree, name))
+        if not any(below(path, root) for root in self.roots):
+            raise Refused("outside", name)
+        return path
+
+    def open_folder(self, path, create=True):
+        """(descriptor of the folder, name in it), no link followed on the way."""
+        root = next(root for root in self.roots if below(path, root))
+        *folders, name = os.path.relpath(path, root).split(os.sep)
+        fd = os.open(root, DIRECTORY)
+        for folder in folders:
+            try:
+                try:
+                    inner = os.open(folder, DIRECTORY, dir_fd=fd)
+                except FileNotFoundError:
+                    if not create:
+                        raise
+                    os.mkdir(folder, 0o755 if root == self.private else 0o1777, dir_fd=fd)
+                    inner = os.open(folder, DIRECTORY, dir_fd=fd)
+            finally:
+                os.close(fd)
+            fd = inner
+        return fd, name
+
+    @contextlib.contextmanager
+    def as_code(self):
+        os.setegid(self.code)
+        os.seteuid(self.code)
+        try:
+            yield
+        finally:
+            os.seteuid(0)
+            os.setegid(0)
+
+    def reset(self):
+        """End every process, empty what "code" may write to, lay the tree out anew."""
+        for job in self.jobs.values():
+            kill_group(job.pid)
+        self.sweep(everything=True)
+        self.finish_ended_ones()
+        for fd in self.writing.values():
+            os.close(fd)
+        self.writing.clear()
+        places = [self.tree, *self.open_to_code]
+        for user in (contextlib.nullcontext, self.as_code, contextlib.nullcontext):
+            left = [place for place in places if os.listdir(place)]
+            with user():
+                for place in left:
+                    empty(place)
+        left = [place for place in places if os.listdir(place)]
+        if left:
+            raise Refused("failed", f"{left[0]} cannot be emptied")
+        self.lay_out()
+
+    def lay_out(self):
+        """Extract the pristine tree: files belong to us, folders let "code" add to them."""
+        folders = []
+        with tarfile.open(os.path.join(self.private, "pristine.tar")) as archive:
+            for member in archive:
+                path = os.path.join(self.tree, member.name)
+                if member.isdir():
+                    os.makedirs(path, 0o1777, exist_ok=True)
+                    os.chmod(path, 0o1777)
+                    folders.append((path, member.mtime))
+                elif member.issym():
+                    os.symlink(member.linkname, path)
+                elif member.isreg() or member.islnk():
+                    mode = 0o755 if member.mode & 0o111 else 0o644
+                    fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
+                    with open(fd, "wb") as file:
+                        source = archive.extractfile(member)
+                        while True:
+                            data = source.read(1 << 20)
+                            if not data:
+                                break
+                            file.write(data)
+                    os.utime(path, (member.mtime, member.mtime))
+        for path, moment in reversed(folders):
+            os.utime(path, (moment, moment))
+
+
+def hello():
+    """What the engine made of its orders."""
+    with open("/proc/self/status") as file:
+        status = dict(line.rstrip("\n").split(":\t", 1) for line in file if ":\t" in line)
+    with open("/proc/net/dev") as file:
+        interfaces = [line.split(":")[0].strip() for line in file if ":" in line]
+    return {
+        "python": sys.version.split()[0],
+        "interfaces": interfaces,
+        "capabilities": int(status.get("CapBnd", "0"), 16),
+        "no_new_privileges": status.get("NoNewPrivs") == "1",
+        "read_only": bool(os.statvfs("/").f_flag & os.ST_RDONLY),
+        "processes": cgroup("pids.max", "pids/pids.max"),
+        "memory": cgroup("memory.max", "memory/memory.limit_in_bytes"),
+    }
+
+
+def cgroup(*names):
+    """A limit in force, None where there is none or it cannot be seen."""
+    for name in names:
+        with contextlib.suppress(OSError, ValueError), open("/sys/fs/cgroup/" + name) as file:
+            value = int(file.read())
+            return value if value < 1 << 60 else None
+    return None
+
+
+def oom_kills():
+    for name in ("memory.events", "memory/memory.oom_control"):
+        with contextlib.suppress(OSError, ValueError), open("/sys/fs/cgroup/" + name) as file:
+            for line in file:
+                if line.startswith("oom_kill "):
+                    return int(line.split()[1])
+    return 0
+
+
+def children():
+    me = os.getpid()
+    with contextlib.suppress(OSError), open(f"/proc/{me}/task/{me}/children") as file:
+        return {int(word) for word in file.read().split()}
+    found = set()
+    for name in os.listdir("/proc"):
+        if name.isdigit():
+            with contextlib.suppress(OSError, IndexError), open(f"/proc/{name}/stat") as file:
+                if int(file.read().rpartition(")")[2].split()[1]) == me:
+                    found.add(int(name))
+    return found
+
+
+def kill_group(pid):
+    for end in (os.killpg, os.kill):
+        with contextlib.suppress(OSError):
+            end(pid, signal.SIGKILL)
+
+
+def exit_code(status):
+    return -os.WTERMSIG(status) if os.WIFSIGNALED(status) else os.WEXITSTATUS(status)
+
+
+def below(path, root):
+    return path == root or path.startswith(root + os.sep)
+
+
+def empty(place):
+    """Remove what may be removed below `place`."""
+    for folder, names, _ in os.walk(place):
+        for name in names:
+            path = os.path.join(folder, name)
+            if not os.path.islink(path):
+                with contextlib.suppress(OSError):
+                    os.chmod(path, 0o700)
+    for folder, names, files in os.walk(place, topdown=False):
+        for name in files:
+            with contextlib.suppress(OSError):
+                os.unlink(os.path.join(folder, name))
+        for name in names:
+            path = os.path.join(folder, name)
+            with contextlib.suppress(OSError):
+                os.unlink(path) if os.path.islink(path) else os.rmdir(path)
+
+
+def main():
+    Agent(json.loads(os.environ.pop("DIFFUFIX_INTERNAL_AGENT"))).serve()
+
+
+if __name__ == "__main__":
+    main()
