@@ -7,6 +7,7 @@ DiffufixError                 exit 2
 ├── CheckpointError           a checkpoint folder that cannot be loaded
 ├── SandboxUnavailable        infrastructure failed; never a verdict about a candidate
 ├── StoreError                the log in .diffufix/ cannot be opened or read
+├── TrainingError             training had to stop; what was learnt is saved
 └── ApplyError                the patch could not be written; nothing was changed
 """
 
@@ -45,6 +46,10 @@ class SandboxUnavailable(DiffufixError):
 
 
 class StoreError(DiffufixError):
+    pass
+
+
+class TrainingError(DiffufixError):
     pass
 
 
