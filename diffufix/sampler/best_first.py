@@ -66,7 +66,10 @@ class _State:
 
 
 class BestFirst:
-    """An iterator of (question index, Fill); `looking` is the last state that was denoised."""
+    """An iterator of (question index, Fill); `looking` is the last state that was denoised.
+
+    It ends when nothing is left to be looked at, or after `max_denoised` states.
+    """
 
     def __init__(
         self,
@@ -79,10 +82,12 @@ class BestFirst:
         max_tokens: int = 48,
         slack: int = SLACK,
         max_states: int = 200_000,
+        max_denoised: int | None = None,
     ) -> None:
         self.questions = list(questions)
         self.batch, self.children, self.sure, self.least = batch, children, sure, least
         self.max_tokens, self.max_states = max_tokens, max_states
+        self.max_denoised = max_denoised
         self.looking: Step | None = None
         self.denoised = 0
         self._counter = itertools.count()
@@ -101,7 +106,8 @@ class BestFirst:
 
     def __next__(self) -> tuple[int, Fill]:
         while not self._ready:
-            if not self._heap:
+            spent = self.max_denoised is not None and self.denoised >= self.max_denoised
+            if spent or not self._heap:
                 raise StopIteration
             waiting: list[_State] = []
             while self._heap and len(waiting) < self.batch:
