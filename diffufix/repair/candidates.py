@@ -9,7 +9,7 @@ import warnings
 from dataclasses import dataclass, field
 
 from diffufix.localize.types import Suspect
-from diffufix.masking import Hole, find_function, splice
+from diffufix.masking import Hole, find_function, holes, splice
 from diffufix.masking.spans import FunctionNode, Text
 
 _BUILTINS = frozenset(dir(builtins)) | {"__file__", "__name__", "__class__"}
@@ -60,6 +60,10 @@ class Subject:
     def base(self) -> Subject:
         """The subject in the file that changes are made to; of a draft, what it is a draft of."""
         return self
+
+    def holes(self) -> list[Hole]:
+        """What may be filled; the suspicion of each is that of its lines."""
+        return [] if self.node is None else holes(self.source, self.node, self.suspect.lines)
 
     def edited(self, change: Change) -> tuple[str, str]:
         """The function's text before and after a change of it."""

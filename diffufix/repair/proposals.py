@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 from diffufix.localize.types import Suspect
-from diffufix.masking import Hole, Kind, holes
+from diffufix.masking import Hole, Kind
 from diffufix.masking.spans import FunctionNode, Text
 from diffufix.model.checkpoint import LoadedModel
 from diffufix.repair.candidates import Subject
@@ -87,12 +87,6 @@ def propose(
     return _inline(model, subjects, story, seed, watch)
 
 
-def _holes(subject: Subject) -> list[Hole]:
-    if subject.node is None:
-        return []
-    return holes(subject.source, subject.node, subject.suspect.lines)
-
-
 def _cost(suspect: Suspect, hole: Hole, top: float) -> float:
     """Nats that a hole starts behind with: less suspicious functions and lines come later."""
     function = SUSPECT_WEIGHT * -math.log(max(suspect.score, 1e-3) / max(top, 1e-3))
@@ -131,7 +125,7 @@ def _aside(
     for rank, subject in enumerate(subjects):
         views: list[_View] = []
         seen: set[tuple[int, int]] = set()
-        for hole in _holes(subject):
+        for hole in subject.holes():
             found = _locate(model, subject, hole, views)
             if found is None:
                 continue
@@ -229,7 +223,7 @@ def _inline(
     top = max((s.suspect.score for s in subjects), default=1.0)
     queue = sorted(
         ((_cost(s.suspect, hole, top), _ORDER.index(hole.kind), i, hole)
-         for i, s in enumerate(subjects) for hole in _holes(s)),
+         for i, s in enumerate(subjects) for hole in s.holes()),
     )  # fmt: skip
     generator = torch.Generator().manual_seed(seed)
     temperature = 0.2

@@ -22,7 +22,7 @@ class Record:
     def __init__(self, store: Store, settings: Settings, command: str = "repair") -> None:
         self._store = store
         self.run_id = store.begin_run(settings, command)
-        self._holes: dict[tuple[str, int, int], int] = {}
+        self._holes: dict[tuple[str, int, int, str], int] = {}
         self._finished = False
 
     @classmethod
@@ -51,13 +51,15 @@ class Record:
 
     def proposal(self, proposal: Proposal, candidate: Candidate) -> int:
         """Hole, fill and candidate; returns the candidate's id."""
-        suspect, hole, fill = proposal.subject.suspect, proposal.hole, proposal.fill
-        key = (suspect.path, hole.start, hole.end)
+        subject, hole, fill = proposal.subject, proposal.hole, proposal.fill
+        suspect = subject.suspect
+        own = "" if subject.base is subject else subject.source[subject.start : subject.end]
+        key = (suspect.path, hole.start, hole.end, own)
         if key not in self._holes:
-            original = proposal.subject.source[hole.start : hole.end]
+            original = subject.source[hole.start : hole.end]
             self._holes[key] = self._store.add_hole(
                 self.run_id, suspect.path, suspect.qualname, hole.start, hole.end, str(hole.kind),
-                hole.suspicion, original,
+                hole.suspicion, original, {"function": own} if own else None,
             )  # fmt: skip
         fill_id = self._store.add_fill(
             self._holes[key], proposal.text, fill.ids, fill.logps, fill.order, fill.logp,
