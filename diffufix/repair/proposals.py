@@ -97,7 +97,7 @@ def _cost(suspect: Suspect, hole: Hole, top: float) -> float:
     return function + min(FAR, LINE_WEIGHT * -math.log(max(share, 1e-4)))
 
 
-def _fit(subject: Subject, text: str) -> str:
+def fit(subject: Subject, text: str) -> str:
     """The fill with the file's own line ends."""
     return text.replace("\r\n", "\n").replace("\n", "\r\n") if "\r\n" in subject.source else text
 
@@ -150,8 +150,8 @@ def _aside(
         subject, hole = asked[index]
         if watch and search.looking:
             shown, at = asked[search.looking.question]
-            _show(model, shown, at, search.looking.ids, watch)
-        text = _fit(subject, model.tokenizer.decode(fill.ids))
+            show(model, shown, at, search.looking.ids, watch)
+        text = fit(subject, model.tokenizer.decode(fill.ids))
         yield Proposal(subject, hole, text, fill, fill.logp - questions[index].cost)
 
 
@@ -191,7 +191,7 @@ def _widened(hole: Hole, view: Window, start: int, end: int) -> Hole:
     return Hole(view.spans[start][0], view.spans[end - 1][1], hole.kind, hole.suspicion)
 
 
-def _show(
+def show(
     model: LoadedModel, subject: Subject, hole: Hole, ids: Sequence[int], watch: Watcher
 ) -> None:
     parts: list[str] = []
@@ -238,7 +238,7 @@ def _inline(
                 step: int, rows: list[list[int]], subject: Subject = subject, hole: Hole = hole
             ) -> None:
                 if watch:
-                    _show(model, subject, hole, rows[0], watch)
+                    show(model, subject, hole, rows[0], watch)
 
             fills = infill(
                 model, canvas, SAMPLES, temperature=temperature, top_p=0.95, alg="entropy",
@@ -248,7 +248,7 @@ def _inline(
             for fill in sorted(fills, key=lambda f: -f.logp / max(1, len(f.ids))):
                 score = fill.logp / max(1, len(fill.trace)) - cost
                 yield Proposal(
-                    subject, hole, _fit(subject, fill_text(model, canvas, fill)), fill, score
+                    subject, hole, fit(subject, fill_text(model, canvas, fill)), fill, score
                 )
         temperature = min(1.2, temperature * 2)  # what was likely has been tried
 
