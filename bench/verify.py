@@ -29,7 +29,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from diffufix.sandbox import Sandbox, make_sandbox
+from diffufix.sandbox import LocalSandbox, Sandbox
 from diffufix.testing import run_tests
 from diffufix.testing.types import RED
 from diffufix.verify import Candidate, Screen, State
@@ -143,7 +143,7 @@ def warm(
     def factory() -> Sandbox:
         tree = Path(tempfile.mkdtemp(dir=scratch)) / "tree"
         shutil.copytree(root, tree)
-        return make_sandbox(sandbox, tree, python=sys.executable)
+        return LocalSandbox(tree, python=sys.executable)
 
     states: Counter[str] = Counter()
     began = time.monotonic()

@@ -16,7 +16,7 @@ from typing import Any
 
 from diffufix.errors import UsageError
 
-SANDBOXES = ("local", "docker", "e2b")
+SANDBOXES = ("auto", "docker", "e2b", "local")
 ENV_PREFIX = "DIFFUFIX_"
 #: Variables that diffufix or its tests set for child processes; never settings.
 PRIVATE_ENV = ("DIFFUFIX_INTERNAL_", "DIFFUFIX_INSIDE", "DIFFUFIX_COLLECTOR", "DIFFUFIX_UPDATE_")
@@ -46,13 +46,16 @@ class Settings:
     adapter: str = _option("")
     #: `auto`, `cpu`, `cuda`, `cuda:1`, ...
     device: str = _option("auto")
-    sandbox: str = _option("local", choices=SANDBOXES)
-    #: A ready container image (an E2B template with `sandbox = "e2b"`); empty: made from the project.
+    #: Where code under test runs; `auto`: a container, else bubblewrap, never without a boundary.
+    sandbox: str = _option("auto", choices=SANDBOXES)
+    #: A ready container image (an E2B template with `e2b`); empty: made from the project.
     image: str = _option("")
     #: What the project's image is built on; empty: the official Python image.
     base_image: str = _option("")
     #: The project's own Dockerfile for its tests, relative to the root; empty: none.
     dockerfile: str = _option("")
+    #: An OCI runtime of the engine, such as `runsc`; empty: the engine's default.
+    runtime: str = _option("")
     #: Seconds that the search may take, from the first test run to the last candidate.
     budget: float = _option(60.0, above=0.0)
     #: At most this many candidates are run; 0: as many as the budget allows.

@@ -48,7 +48,10 @@ def repair(
         str | None, typer.Option(help="auto, cpu, cuda.", show_default="auto")
     ] = None,
     sandbox: Annotated[
-        str | None, typer.Option(help="local, docker or e2b.", show_default="local")
+        str | None, typer.Option(help="auto, docker, e2b or local.", show_default="auto")
+    ] = None,
+    image: Annotated[
+        str | None, typer.Option(help="A ready container image.", show_default="built")
     ] = None,
     python: Annotated[
         str | None,

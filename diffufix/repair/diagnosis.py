@@ -6,17 +6,21 @@ code each test executes, and by comparison which tests are flaky.
 
 from __future__ import annotations
 
+import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 from diffufix.config import Settings
-from diffufix.errors import ProjectError
+from diffufix.errors import ProjectError, SandboxUnavailable
 from diffufix.repair import events
 from diffufix.repair.events import Listener
+from diffufix.sandbox import Place, Sandbox
 from diffufix.testing import TestRun, copy_project, flaky, run_tests
 from diffufix.testing.types import FAILED
 
+RETRIES = 2  # of a sandbox that fails
 HANG = 5.0  # seconds a phase of a test may take, at least; and a share of the budget
 TIMED_OUT = "Timeout: still running"  # how the reporter says that a test hung
 HUNG = 0.02  # seconds assumed for such a test
@@ -50,26 +54,35 @@ class Diagnosis:
 
 def diagnose(
     settings: Settings,
-    python: Path,
+    place: Place,
     scratch: Path,
     listener: Listener,
     warn: Callable[[str], None],
     on_red: Callable[[], None],
     lay: Callable[[Path], None] = lambda tree: None,
 ) -> Diagnosis:
-    """Run the tests in `scratch`; `on_red` is called as soon as something is known to fail, `lay`
-    with the copy before anything runs in it.
+    """Run the tests on copies in `scratch`, in a sandbox where the place wants that.
 
-    Raises ProjectError when there are no tests, or when nothing but collection fails.
+    `on_red` is called as soon as something is known to fail, `lay` with each copy before anything
+    runs in it.
+
+    Raises ProjectError when there are no tests, or when nothing but collection fails;
+    SandboxUnavailable.
     """
+    with _Suite(settings, place, scratch, lay) as suite:
+        return _diagnose(settings, suite, listener, warn, on_red)
+
+
+def _diagnose(
+    settings: Settings,
+    suite: _Suite,
+    listener: Listener,
+    warn: Callable[[str], None],
+    on_red: Callable[[], None],
+) -> Diagnosis:
     listener(events.Stage("running the tests"))
-    tree = copy_project(settings.root, scratch)
-    lay(tree)
     hang = max(HANG, settings.budget / 6)
-    first = run_tests(
-        settings.root, settings.pytest_args, python=python, tree=tree,
-        test_timeout=hang, timeout=max(300.0, 10 * settings.budget),
-    )  # fmt: skip
+    first = suite.run(test_timeout=hang, timeout=max(300.0, 10 * settings.budget))
     if not first.cases or (first.collection_errors and not first.red):
         raise _uncollected(first)
     listener(events.TestsRan(first))
@@ -79,15 +92,61 @@ def diagnose(
     for error in first.collection_errors:
         warn(f"{error.id} cannot be collected and is left out: {error.message}")
     listener(events.Stage("finding out which code the tests execute"))
-    again = run_tests(
-        settings.root, settings.pytest_args, python=python, tree=tree, coverage=True,
-        test_timeout=_second_limit(first, hang), timeout=max(600.0, 20 * settings.budget),
-    )  # fmt: skip
+    again = suite.run(
+        coverage=True,
+        test_timeout=_second_limit(first, hang),
+        timeout=max(600.0, 20 * settings.budget),
+    )
     unsteady = flaky(first, again)
     if unsteady:
         warn(f"flaky, left out: {', '.join(unsteady[:5])}")
     red = tuple(case.id for case in first.red if case.id not in unsteady)
     return Diagnosis(replace(first, coverage=again.coverage), red, unsteady)
+
+
+class _Suite:
+    """The project's tests on one scratch copy, run in one sandbox or as they always are."""
+
+    def __init__(
+        self, settings: Settings, place: Place, scratch: Path, lay: Callable[[Path], None]
+    ) -> None:
+        self.settings, self.place, self.scratch, self.lay = settings, place, scratch, lay
+        self.tree: Path | None = None
+        self.sandbox: Sandbox | None = None
+
+    def run(self, **options: Any) -> TestRun:
+        for left in range(RETRIES, -1, -1):
+            try:
+                self.prepare()
+                return run_tests(
+                    self.settings.root, self.settings.pytest_args, python=self.place.python,
+                    tree=self.tree, sandbox=self.sandbox, **options,
+                )  # fmt: skip
+            except SandboxUnavailable:
+                self.close()
+                if not left:
+                    raise
+        raise AssertionError
+
+    def prepare(self) -> None:
+        if self.tree is None:
+            folder = Path(tempfile.mkdtemp(dir=self.scratch)) / "project"
+            self.tree = copy_project(self.settings.root, folder)
+            self.lay(self.tree)
+            if self.place.enclosed:
+                self.sandbox = self.place.make(self.tree)
+                self.sandbox.start()
+
+    def close(self) -> None:
+        if self.sandbox is not None:
+            self.sandbox.close()
+        self.sandbox = self.tree = None
+
+    def __enter__(self) -> _Suite:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
 
 
 def _second_limit(first: TestRun, hang: float) -> float:

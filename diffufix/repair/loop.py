@@ -33,8 +33,9 @@ from diffufix.repair.record import Record
 from diffufix.repair.search import Counters, Goal, Search, Success
 from diffufix.repair.turns import Turns
 from diffufix.repair.types import RepairResult, Status
-from diffufix.sandbox import Sandbox, make_sandbox
-from diffufix.testing import copy_project, find_interpreter
+from diffufix.sandbox import Sandbox, choose
+from diffufix.sandbox.reap import reap_folders, scratch_prefix
+from diffufix.testing import copy_project
 from diffufix.verify import Candidate, Screen, Verdict, confirm
 
 if TYPE_CHECKING:
@@ -72,9 +73,10 @@ class _Loop:
 
     def run(self) -> RepairResult:
         root = self.settings.root
+        reap_folders()  # of runs that were killed
         with contextlib.ExitStack() as stack:
             self.scratch = Path(
-                stack.enter_context(tempfile.TemporaryDirectory(prefix="diffufix-"))
+                stack.enter_context(tempfile.TemporaryDirectory(prefix=scratch_prefix()))
             )
             self.record = stack.enter_context(Record.open(root, self.settings, self.job.command))
             if self.record.warning:
@@ -95,10 +97,12 @@ class _Loop:
             return result
 
     def _repair(self) -> RepairResult:
-        self.python = find_interpreter(self.settings.root, self.settings.python or None)
+        self.place = choose(self.settings, lambda line: self.listener(events.Stage(line)))
+        if self.place.note:
+            self.warn(self.place.note)
         with _InBackground(self._load_model) as loading:
             self.diagnosis = diagnose(
-                self.settings, self.python, self.scratch / "tests", self.listener, self.warn,
+                self.settings, self.place, self.scratch, self.listener, self.warn,
                 on_red=loading.start, lay=self.job.lay,
             )  # fmt: skip
             self.plan = plan = self.job.plan(self.diagnosis)
@@ -138,7 +142,7 @@ class _Loop:
         with threads_kept():
             try:
                 with Screen(
-                    self._sandbox, python=str(self.python), args=self.settings.pytest_args,
+                    self._sandbox, python=self.place.python, args=self.settings.pytest_args,
                     root=self.settings.root, expected=diagnosis.baseline, failing=diagnosis.red,
                     seconds=diagnosis.seconds, workers=workers,
                 ) as screen:  # fmt: skip
@@ -235,7 +239,7 @@ class _Loop:
 
     def _check(self, candidate: Candidate, green: tuple[str, ...]) -> Verdict:
         verdict = confirm(
-            candidate, self._sandbox, python=str(self.python), args=self.settings.pytest_args,
+            candidate, self._sandbox, python=self.place.python, args=self.settings.pytest_args,
             root=self.settings.root, baseline=self.baseline, targets=green,
             seconds=self.diagnosis.seconds,
         )  # fmt: skip
@@ -260,7 +264,7 @@ class _Loop:
         tree = Path(tempfile.mkdtemp(dir=self.scratch)) / "project"
         copy_project(self.settings.root, tree)
         self.job.lay(tree)
-        return make_sandbox(self.settings.sandbox, tree, python=str(self.python))
+        return self.place.make(tree)
 
     def warn(self, text: str) -> None:
         self.warnings.append(text)

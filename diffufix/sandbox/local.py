@@ -23,6 +23,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from diffufix.errors import PrerequisiteError, SandboxUnavailable
+from diffufix.sandbox import reap
 from diffufix.sandbox.protocol import (
     LARGEST_FILE,
     TAIL,
@@ -243,7 +244,7 @@ class LocalSandbox:
         if not self._tree.is_dir():
             raise SandboxUnavailable(f"the scratch tree {self._tree} is not there")
         try:
-            base = Path(tempfile.mkdtemp(prefix="diffufix-")).resolve()
+            base = Path(tempfile.mkdtemp(prefix=reap.scratch_prefix())).resolve()
             for name in ("private", "tmp", "home"):
                 (base / name).mkdir()
             shutil.copytree(self._tree, base / "pristine", symlinks=True)
@@ -410,7 +411,7 @@ class LocalSandbox:
         self._closed = True
         for folder in (self._tree, self._base):
             if folder is not None:
-                _remove(folder)
+                reap.remove(folder)
 
     def __enter__(self) -> LocalSandbox:
         self.start()
@@ -488,15 +489,4 @@ def _ancestry(pid: int) -> set[int]:
 
 def _empty(folder: Path) -> None:
     for entry in list(folder.iterdir()):
-        _remove(entry)
-
-
-def _remove(path: Path) -> None:
-    """Remove a file or a tree, also one whose folders were made unwritable."""
-    if path.is_symlink() or not path.is_dir():
-        path.unlink(missing_ok=True)
-        return
-    for folder, _, _ in os.walk(path):
-        with contextlib.suppress(OSError):
-            os.chmod(folder, 0o700)
-    shutil.rmtree(path, ignore_errors=True)
+        reap.remove(entry)

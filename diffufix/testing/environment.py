@@ -14,6 +14,11 @@ from pathlib import Path
 #: What must not leak into a run: another coverage measurement, options of an outer pytest.
 _FOREIGN = ("COVERAGE_", "COV_CORE_", "PYTEST_XDIST_", "DIFFUFIX_INSIDE")
 _FOREIGN_NAMES = frozenset({"PYTEST_CURRENT_TEST", "PYTEST_VERSION", "PYTHONHOME"})
+#: Of our own variables, those that decide how pytest and the project behave and are no secrets.
+INHERITED = (
+    *("PYTHONPATH", "PYTEST_ADDOPTS", "PYTEST_PLUGINS", "PYTEST_DISABLE_PLUGIN_AUTOLOAD"),
+    *("DJANGO_SETTINGS_MODULE", "DJANGO_CONFIGURATION"),
+)
 
 
 def moved(text: str, root: Path, tree: Path) -> str:
@@ -56,4 +61,25 @@ def child_environment(
     if (python.parent.parent / "pyvenv.cfg").is_file():  # as if the environment were activated
         env["PATH"] = str(python.parent) + os.pathsep + env.get("PATH", os.defpath)
         env["VIRTUAL_ENV"] = str(python.parent.parent)
+    return env
+
+
+def inherited_environment() -> dict[str, str]:
+    """What a process in a sandbox is told of the caller's environment."""
+    return {name: os.environ[name] for name in INHERITED if name in os.environ}
+
+
+def enclosed_environment(
+    root: Path, tree: str, *, first: Sequence[str] = (), extra: Mapping[str, str] | None = None
+) -> dict[str, str]:
+    """`child_environment` for a sandbox: additions to its own variables, paths as they are there.
+
+    The sandbox knows its interpreter; whether there is a `src` is looked up in `root`.
+    """
+    env = inherited_environment() | dict(extra or {})
+    given = [path for path in env.get("PYTHONPATH", "").split(os.pathsep) if path]
+    roots = [tree, f"{tree}/src"] if (root / "src").is_dir() else [tree]
+    paths = [*first, *roots, *(moved(path, root, Path(tree)) for path in given)]
+    env["PYTHONPATH"] = os.pathsep.join(dict.fromkeys(paths))
+    env["PYTHONDONTWRITEBYTECODE"] = "1"
     return env

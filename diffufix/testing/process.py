@@ -1,4 +1,7 @@
-"""Run one command in a process group of its own and listen to it; leaves no process behind."""
+"""Run one command, here in a process group of its own or in a sandbox, and listen to it.
+
+Leaves no process behind.
+"""
 
 from __future__ import annotations
 
@@ -12,10 +15,14 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from diffufix.sandbox.protocol import Process, Sandbox
+
 _OUTPUT_LIMIT = 64 * 1024
 _CHUNK = 1 << 16
 _POLL = 0.1  # seconds between looks at a process whose pipes somebody else keeps open
 _DRAIN = 2.0  # seconds at most for what lies in the pipes of a dead process
+REPORTS = 3  # the descriptor for lines, in a sandbox
+_REDIRECT = 'exec 3>&1 1>&2 </dev/null; exec "$@"'
 _LAST_WORDS = 5.0  # seconds from the last record to the end of the process
 
 
@@ -131,6 +138,54 @@ def run_listening(
         os.close(read)
     output = listener.output.decode("utf-8", "replace")
     return Ended(process.returncode, timed_out, time.monotonic() - began, output)
+
+
+def run_listening_inside(
+    sandbox: Sandbox,
+    command: Sequence[str],
+    *,
+    env: Mapping[str, str],
+    on_line: Callable[[bytes], bool],
+    timeout: float | None,
+) -> Ended:
+    """`run_listening` in a sandbox: the command writes its lines to descriptor 3.
+
+    Raises SandboxUnavailable.
+    """
+    began = time.monotonic()
+    process = sandbox.spawn(["/bin/sh", "-c", _REDIRECT, "sh", *command], env=env)
+    deadline = began + timeout if timeout is not None else float("inf")
+    rest, open_, finished, timed_out = b"", True, False, False
+    try:
+        while open_:
+            now = time.monotonic()
+            if now >= deadline:
+                timed_out = not finished
+                break
+            try:
+                data = process.read(_CHUNK, min(1.0, deadline - now))
+            except TimeoutError:
+                continue
+            open_ = bool(data)
+            *lines, rest = (rest + data).split(b"\n")
+            last = [line for line in lines if on_line(line)]
+            if last and not finished:
+                finished, deadline = True, min(deadline, time.monotonic() + _LAST_WORDS)
+        returncode = _status(process, 0.0 if timed_out else deadline - time.monotonic())
+    finally:
+        process.kill()
+    timed_out |= returncode is None and not finished
+    returncode = _status(process, _LAST_WORDS) if returncode is None else returncode
+    seconds = time.monotonic() - began
+    return Ended(-signal.SIGKILL if returncode is None else returncode, timed_out, seconds,
+                 process.diagnosis)  # fmt: skip
+
+
+def _status(process: Process, seconds: float) -> int | None:
+    try:
+        return process.wait(max(0.0, min(seconds, 1e6)))
+    except TimeoutError:
+        return None
 
 
 def kill_group(process: subprocess.Popen[bytes]) -> None:

@@ -1,7 +1,8 @@
 """Run a project's tests under its own interpreter: `run_tests`.
 
 Touches nothing but a temporary folder of its own (pytest's cache, temporary files of the tests),
-which is removed at the end. pytest itself runs in `tree`; tests that write there write there.
+which is removed at the end. pytest itself runs in `tree`; tests that write there write there. Given
+a sandbox, everything happens inside it.
 """
 
 from __future__ import annotations
@@ -18,8 +19,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from diffufix.errors import PrerequisiteError, ProjectError, UsageError
-from diffufix.testing.environment import child_environment, moved_args
-from diffufix.testing.process import Ended, run_listening
+from diffufix.sandbox.protocol import Sandbox
+from diffufix.sandbox.reap import remove, scratch_prefix
+from diffufix.testing.environment import child_environment, enclosed_environment, moved_args
+from diffufix.testing.process import REPORTS, Ended, run_listening, run_listening_inside
 from diffufix.testing.records import Records
 from diffufix.testing.types import TestRun
 
@@ -32,13 +35,14 @@ def run_tests(
     root: Path,
     args: Sequence[str],
     *,
-    python: Path,
+    python: Path | str,
     tree: Path | None = None,
     coverage: bool = False,
     timeout: float | None = None,
     test_timeout: float | None = None,
     env: Mapping[str, str] | None = None,
     ids: Sequence[str] | None = None,
+    sandbox: Sandbox | None = None,
 ) -> TestRun:
     """Run pytest with the user's `args` in `tree` (default: `root`) and tell every outcome.
 
@@ -48,47 +52,36 @@ def run_tests(
     of a test that takes longer than `test_timeout` seconds fails with the traceback of where it
     hung; a whole run that takes longer than `timeout` seconds is an error. `env` overrides
     variables; `DIFFUFIX_COLLECTOR` (coverage, monitoring, settrace) forces a way to record lines.
+    With `sandbox`, a started one, the tests run there in its tree, and `python` is a name there.
 
     Nothing collected gives a run without cases; a folder or module that cannot be collected is in
     `collection_errors`. Raises UsageError (pytest rejects the arguments), PrerequisiteError (no
-    such interpreter, no pytest in it), ProjectError (the run hangs, crashes or is cut short).
+    such interpreter, no pytest in it), ProjectError (the run hangs, crashes or is cut short),
+    SandboxUnavailable.
     """
     root = Path(os.path.abspath(root))
-    tree = (tree or root).resolve()
-    if not tree.is_dir():
-        raise ProjectError(f"There is no folder {tree}.", "Run diffufix in the project's folder.")
     collector = {**os.environ, **(env or {})}.get("DIFFUFIX_COLLECTOR", "auto")
-    records = Records(tidy=lambda text: text.replace(str(tree), str(root)))
-    with _scratch() as scratch:
-        settings = {
-            "root": str(root),
-            "tree": str(tree),
-            "ids": None,
-            "coverage": collector if coverage else "",
-            "test_timeout": test_timeout,
-        }
-        if ids is not None:
-            settings["ids"] = str(scratch / "ids.json")
-            (scratch / "ids.json").write_text(json.dumps(list(ids)), encoding="ascii")
-        variables = child_environment(
-            root, tree, python, first=[INSIDE], extra={"TMPDIR": str(scratch), **(env or {})}
-        )
-        began = time.monotonic()
-        try:
-            ended = run_listening(
-                _command(root, tree, args, python, scratch),
-                cwd=tree,
-                env=lambda fd: {**variables, "DIFFUFIX_INSIDE": json.dumps({**settings, "fd": fd})},
-                on_line=records.take,
-                timeout=timeout,
+    settings = {
+        "root": str(root),
+        "coverage": collector if coverage else "",
+        "test_timeout": test_timeout,
+    }
+    if sandbox is None:
+        tree = (tree or root).resolve()
+        if not tree.is_dir():
+            raise ProjectError(
+                f"There is no folder {tree}.", "Run diffufix in the project's folder."
             )
-        except OSError as error:
-            raise PrerequisiteError(
-                f"{python} cannot be run: {error.strerror or error}",
-                "Name the project's interpreter with --python.",
-            ) from error
+    there = str(tree) if sandbox is None else sandbox.tree
+    records = Records(tidy=lambda text: text.replace(there, str(root)))
+    began = time.monotonic()
+    if sandbox is None:
+        assert tree is not None
+        ended = _run_here(root, tree, args, Path(python), settings, env, ids, records, timeout)
+    else:
+        ended = _run_inside(root, sandbox, args, str(python), settings, env, ids, records, timeout)
     output = records.tidy(ended.output)
-    _judge(records, ended, output.strip()[-_SHOWN:], python, timeout)
+    _judge(records, ended, output.strip()[-_SHOWN:], str(python), timeout)
     return TestRun(
         root=root,
         args=tuple(args),
@@ -102,17 +95,83 @@ def run_tests(
     )
 
 
-def _command(root: Path, tree: Path, args: Sequence[str], python: Path, scratch: Path) -> list[str]:
-    command = [str(python), "-m", "pytest", "-p", "_diffufix_reporter"]
-    if not any("no:cacheprovider" in argument for argument in args):
-        # A cache of our own leaves no litter and, unlike no cache, keeps --lf and --ff working.
-        command += ["-o", f"cache_dir={scratch / 'cache'}"]
+def _run_here(
+    root: Path,
+    tree: Path,
+    args: Sequence[str],
+    python: Path,
+    settings: Mapping[str, object],
+    env: Mapping[str, str] | None,
+    ids: Sequence[str] | None,
+    records: Records,
+    timeout: float | None,
+) -> Ended:
+    with _scratch() as scratch:
+        listed = None
+        if ids is not None:
+            listed = scratch / "ids.json"
+            listed.write_text(json.dumps(list(ids)), encoding="ascii")
         with contextlib.suppress(OSError, shutil.Error):
             shutil.copytree(root / ".pytest_cache", scratch / "cache")
-    return command + moved_args(args, root, tree)
+        told = {**settings, "tree": str(tree), "ids": None if listed is None else str(listed)}
+        variables = child_environment(
+            root, tree, python, first=[INSIDE], extra={"TMPDIR": str(scratch), **(env or {})}
+        )
+        try:
+            return run_listening(
+                _command(str(python), moved_args(args, root, tree), f"{scratch}/cache"),
+                cwd=tree,
+                env=lambda fd: {**variables, "DIFFUFIX_INSIDE": json.dumps({**told, "fd": fd})},
+                on_line=records.take,
+                timeout=timeout,
+            )
+        except OSError as error:
+            raise PrerequisiteError(
+                f"{python} cannot be run: {error.strerror or error}",
+                "Name the project's interpreter with --python.",
+            ) from error
 
 
-def _judge(records: Records, ended: Ended, shown: str, python: Path, timeout: float | None) -> None:
+def _run_inside(
+    root: Path,
+    sandbox: Sandbox,
+    args: Sequence[str],
+    python: str,
+    settings: Mapping[str, object],
+    env: Mapping[str, str] | None,
+    ids: Sequence[str] | None,
+    records: Records,
+    timeout: float | None,
+) -> Ended:
+    place, cache = f"{sandbox.private}/testing", f"{sandbox.temporary}/cache"
+    files = {f"{place}/{path.name}": path.read_bytes() for path in INSIDE.glob("*.py")}
+    told = {**settings, "tree": sandbox.tree, "fd": REPORTS, "ids": None}
+    if ids is not None:
+        told["ids"] = f"{place}/ids.json"
+        files[f"{place}/ids.json"] = json.dumps(list(ids)).encode()
+    with contextlib.suppress(OSError):
+        for path in (root / ".pytest_cache" / "v" / "cache").iterdir():
+            files[f"{cache}/v/cache/{path.name}"] = path.read_bytes()
+    sandbox.write_files(files)
+    variables = enclosed_environment(root, sandbox.tree, first=[place], extra=env)
+    return run_listening_inside(
+        sandbox,
+        _command(python, moved_args(args, root, Path(sandbox.tree)), cache),
+        env={**variables, "DIFFUFIX_INSIDE": json.dumps(told)},
+        on_line=records.take,
+        timeout=timeout,
+    )
+
+
+def _command(python: str, args: Sequence[str], cache: str) -> list[str]:
+    command = [python, "-m", "pytest", "-p", "_diffufix_reporter"]
+    if not any("no:cacheprovider" in argument for argument in args):
+        # A cache of our own leaves no litter and, unlike no cache, keeps --lf and --ff working.
+        command += ["-o", f"cache_dir={cache}"]
+    return [*command, *args]
+
+
+def _judge(records: Records, ended: Ended, shown: str, python: str, timeout: float | None) -> None:
     """Raise unless the run says everything that there is to say about the tests."""
     where = f"in {records.running}" if records.running else "before the first test"
     skip = f"Leave it out with --deselect '{records.running}'" if records.running else "See above"
@@ -160,13 +219,8 @@ def _how(returncode: int) -> str:
 @contextlib.contextmanager
 def _scratch() -> Iterator[Path]:
     """A temporary folder, removed even when the tests left folders that cannot be entered."""
-    path = Path(tempfile.mkdtemp(prefix="dfx-")).resolve()
+    path = Path(tempfile.mkdtemp(prefix=scratch_prefix())).resolve()
     try:
         yield path
     finally:
-        shutil.rmtree(path, ignore_errors=True)
-        if path.exists():
-            for folder, _, _ in os.walk(path):
-                with contextlib.suppress(OSError):
-                    os.chmod(folder, 0o700)
-            shutil.rmtree(path, ignore_errors=True)
+        remove(path)

@@ -17,17 +17,17 @@ from typing import Any
 
 from diffufix.errors import ProjectError, SandboxUnavailable
 from diffufix.sandbox import Process, Sandbox
-from diffufix.testing.environment import moved, moved_args
+from diffufix.testing.environment import inherited_environment, moved, moved_args
 from diffufix.verify.deadlines import Deadlines
 from diffufix.verify.inside.launch import LAUNCH
+from diffufix.verify.route import Place
 
 #: Per child; memory is on top of what the server has mapped.
 LIMITS = {"memory": 2 * 2**30, "file_size": 64 * 2**20, "cpu": 300}
 START_TIMEOUT = 600.0  # seconds for a suite to be imported and collected
-INHERITED = (
-    *("PYTHONPATH", "PYTEST_ADDOPTS", "PYTEST_PLUGINS", "PYTEST_DISABLE_PLUGIN_AUTOLOAD"),
-    *("DJANGO_SETTINGS_MODULE", "DJANGO_CONFIGURATION"),
-)
+SILENCE = 60.0  # seconds without a sign of life from a server that works on a candidate
+#: Directories that belong to the sandbox alone wherever it is a boundary.
+SCRATCH = ("/tmp", "/var/tmp", "/dev/shm", "/run/lock")
 _PACKAGE = "_diffufix_inside"
 
 
@@ -55,17 +55,18 @@ class Setup:
         return cls(str(python), tuple(args), Path(root), env, {**LIMITS, **(limits or {})})
 
 
-def inherited_environment() -> dict[str, str]:
-    """Variables of ours that decide how pytest and the project behave, and are no secrets."""
-    return {name: os.environ[name] for name in INHERITED if name in os.environ}
-
-
 def inside_files() -> dict[str, bytes]:
     """The fork server's own sources, by file name."""
     folder = resources.files("diffufix.verify.inside")
     return {
         entry.name: entry.read_bytes() for entry in folder.iterdir() if entry.name.endswith(".py")
     }
+
+
+def _homes(sandbox: Sandbox) -> list[str]:
+    """The home of what runs in the sandbox, where it is told."""
+    home = getattr(sandbox, "home", None)
+    return [str(home)] if home else []
 
 
 def make_request(
@@ -80,12 +81,15 @@ def make_request(
     start: float = 1.0,
     exact: Sequence[str] | None = None,
     env: Mapping[str, str] | None = None,
+    places: Sequence[Place] = (),
+    words: Sequence[str] = (),
 ) -> dict[str, Any]:
     """One question to a fork server: do `tests`, run in order, end as `required`?
 
     `files` are bytes as latin-1 text. `stop` ends the run at the first unwanted outcome; `start`
     is the seconds to put the code in place. `exact` are the ids that must be collected, no more
-    and no fewer; `env` is added in a cold run.
+    and no fewer; `env` is added in a cold run. `places` are to be executed, `words` are what the
+    original texts name of `route.WORDS`.
     """
     place = secrets.choice((1, len(tests)))  # after the test that most candidates fail, or last
     return {
@@ -104,6 +108,8 @@ def make_request(
         "call": [deadlines.call(test) for test in tests],
         "nonce": secrets.token_hex(16),
         "sentinel": place,
+        "places": [list(place) for place in places],
+        "words": list(words),
     }
 
 
@@ -143,6 +149,9 @@ class Worker:
                 "tree": sandbox.tree,
                 "root": str(setup.root),
                 "temporary": sandbox.temporary,
+                "emptied": [sandbox.temporary, *_homes(sandbox)],
+                "scratch": SCRATCH if able.boundary else (),
+                "code": able.child_uid,
                 "args": moved_args(setup.args, setup.root, Path(sandbox.tree)),
                 "limits": dict(setup.limits),
             }
@@ -164,20 +173,21 @@ class Worker:
         paths = first + [moved(path, setup.root, Path(tree)) for path in given if path]
         env = {**setup.env, "PYTHONPATH": os.pathsep.join(dict.fromkeys(paths))}
         home = Path(setup.python).parent
-        if (home.parent / "pyvenv.cfg").is_file():  # as if the environment were activated
+        here = home.is_absolute()  # not a name on some image's PATH
+        if here and (home.parent / "pyvenv.cfg").is_file():  # as if it were activated
             env["PATH"] = str(home) + os.pathsep + os.environ.get("PATH", os.defpath)
             env["VIRTUAL_ENV"] = str(home.parent)
         return env
 
     def ask(self, request: Mapping[str, Any]) -> dict[str, Any]:
         """The server's report. Raises: SandboxUnavailable when it is gone or silent."""
-        # The server keeps the deadlines; this one is for a server that does not.
-        timeout = 120 + 20 * request["start"] + 10 * sum(request["setup"] + request["call"])
         self._send(request)
         try:
-            return self._receive(timeout)
+            while "beat" in (report := self._receive(SILENCE)):
+                pass
         except TimeoutError as error:
             raise SandboxUnavailable("the fork server does not answer") from error
+        return report
 
     def restart(self) -> None:
         """A new server on the tree as it was at first; a new sandbox where the old one is gone."""

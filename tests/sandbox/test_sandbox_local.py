@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from diffufix.errors import PrerequisiteError, SandboxUnavailable, UsageError
-from diffufix.sandbox import LocalSandbox, Sandbox, make_sandbox
+from diffufix.errors import SandboxUnavailable
+from diffufix.sandbox import LocalSandbox, Sandbox
 from diffufix.sandbox.local import bubblewrap_works
 
 WAYS = [
@@ -198,7 +198,7 @@ def close_kept() -> Iterator[None]:
 
 
 def test_close_is_final(tree: Path) -> None:
-    sandbox = make_sandbox("local", tree)
+    sandbox = LocalSandbox(tree)
     assert not sandbox.alive()
     with pytest.raises(SandboxUnavailable):
         sandbox.exec(["true"])
@@ -247,11 +247,3 @@ os.kill(os.getpid(), 9)
         time.sleep(0.05)
     subprocess.run(["rm", "-r", str(base)], check=True)
     assert not alive
-
-
-def test_the_factory_knows_its_kinds(tree: Path) -> None:
-    for kind in ("docker", "e2b"):
-        with pytest.raises(PrerequisiteError, match="not in this version"):
-            make_sandbox(kind, tree)
-    with pytest.raises(UsageError):
-        make_sandbox("cloud", tree)
