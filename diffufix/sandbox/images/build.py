@@ -5,7 +5,9 @@ Talks to the engine, which keeps the images; writes nothing on this machine itse
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
+import io
 import os
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -14,6 +16,7 @@ from typing import Any
 
 from diffufix.config import Settings
 from diffufix.errors import PrerequisiteError
+from diffufix.sandbox.engine import connect
 from diffufix.sandbox.images.dockerfile import BUILD_ARGS, REPOSITORY, context_of, render, tag_of
 from diffufix.sandbox.images.plan import plan
 from diffufix.sandbox.images.types import Foundation, Plan
@@ -47,7 +50,9 @@ def build(
     `listener` is told the engine's progress line by line; `force` builds without any cache;
     `engine` is a docker-py client. Raises: PrerequisiteError.
     """
-    engine = engine or connect()
+    if engine is None:
+        with contextlib.closing(connect()) as engine:
+            return build(wanted, listener=listener, force=force, engine=engine)
     tell = listener or (lambda line: None)
     if wanted.ready:
         return _present(engine, wanted.base, tell)
@@ -76,25 +81,6 @@ def image_name(wanted: Plan) -> str:
         return wanted.base
     base = foundation_tag(wanted.root, wanted.foundation) if wanted.foundation else ""
     return tag_of(render(wanted, base=base), wanted.files) if wanted.steps else base
-
-
-def connect() -> Any:
-    """A docker-py client of the engine that the environment or the Docker context names.
-
-    Raises: PrerequisiteError.
-    """
-    import docker
-    from docker.errors import DockerException
-
-    try:
-        client = docker.from_env()
-        client.ping()
-    except (DockerException, OSError, ValueError) as error:
-        raise PrerequisiteError(
-            f"No container engine answers: {error}",
-            "Start Docker or Podman (DOCKER_HOST names its socket), or use --sandbox local.",
-        ) from error
-    return client
 
 
 def foundation_tag(root: Path, foundation: Foundation) -> str:
@@ -138,8 +124,6 @@ def _foundation(
 
 def _run(engine: Any, tag: str, tell: Listener, base: str, **options: Any) -> None:
     """One build; raises PrerequisiteError with the last lines of its log."""
-    import io
-
     from docker.errors import DockerException
 
     if isinstance(options.get("fileobj"), bytes):
@@ -165,8 +149,11 @@ class BuildFailed(Exception):
 def progress(events: Iterable[Mapping[str, Any]]) -> Iterator[str]:
     """The lines of an engine's stream of events. Raises BuildFailed at an error."""
     seen: dict[str, str] = {}
-    for event in events:
+    stream = iter(events)
+    for event in stream:
         if "error" in event:
+            for _ in stream:  # to the end, so that the connection is given back
+                pass
             raise BuildFailed(str(event["error"]).strip())
         for line in str(event.get("stream", "")).splitlines():
             if line.strip():
@@ -181,7 +168,7 @@ def explain(message: str, tail: list[str], base: str) -> PrerequisiteError:
     """What failed in a build, and what to do about it."""
     text = "\n".join([*tail, message]).lower()
     shown = "\n".join([*tail, message])
-    started = any("step 2/" in line.lower() for line in tail)
+    started = "returned a non-zero code" in message  # of a command in the image
     if any(sign in message.lower() for sign in _NO_IMAGE) or (
         not started and any(sign in text for sign in _NO_NETWORK)
     ):

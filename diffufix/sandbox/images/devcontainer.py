@@ -54,7 +54,7 @@ def _read(root: Path, place: str) -> DevContainer | None:
     dockerfile = str(build.get("dockerfile") or document.get("dockerFile") or "")
     if dockerfile:
         folder = posixpath.dirname(place)
-        context = build.get("context", document.get("context", "."))
+        context = str(build.get("context") or document.get("context") or ".")
         args = {name: str(value) for name, value in (build.get("args") or {}).items()}
         foundation = Foundation(
             dockerfile=posixpath.normpath(posixpath.join(folder, dockerfile)),

@@ -19,6 +19,12 @@ from diffufix.sandbox.images.types import USER, VENV, WORKDIR, Plan
 REPOSITORY = "diffufix-env"
 #: Taken from the caller's environment when an image is built; the image's history shows them.
 BUILD_ARGS = ("PIP_INDEX_URL", "PIP_EXTRA_INDEX_URL", "PIP_TRUSTED_HOST", "UV_DEFAULT_INDEX")
+_VARIABLES = (
+    *(f"VIRTUAL_ENV={VENV}", f"UV_PROJECT_ENVIRONMENT={VENV}"),
+    f"PATH={VENV}/bin:/opt/tools/bin:$PATH",
+    *("PIP_DISABLE_PIP_VERSION_CHECK=1", "PIP_NO_CACHE_DIR=1", "PIP_ROOT_USER_ACTION=ignore"),
+    *("UV_COMPILE_BYTECODE=1", "UV_NO_CACHE=1", "UV_PYTHON_DOWNLOADS=never"),
+)
 
 
 def render(plan: Plan, *, base: str = "", e2b: bool = False) -> str:
@@ -30,10 +36,7 @@ def render(plan: Plan, *, base: str = "", e2b: bool = False) -> str:
     lines = [f"# Made by diffufix from {plan.source}.", f"FROM {base or plan.base}"]
     if not e2b:
         lines += [f"ARG {name}" for name in BUILD_ARGS]
-    lines += ["USER root", f"ENV VIRTUAL_ENV={VENV} UV_PROJECT_ENVIRONMENT={VENV}"]
-    lines += [f"ENV PATH={VENV}/bin:/opt/tools/bin:$PATH"]
-    lines += ["ENV PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_NO_CACHE_DIR=1 PIP_ROOT_USER_ACTION=ignore"]
-    lines += ["ENV UV_COMPILE_BYTECODE=1 UV_NO_CACHE=1 UV_PYTHON_DOWNLOADS=never"]
+    lines += ["USER root", " \\\n    ".join(["ENV", *_VARIABLES])]
     lines += [f"WORKDIR {WORKDIR}", "", "# the environment", f"RUN {_make_venv(plan)}"]
     for step in plan.steps:
         lines += ["", f"# {step.why}", *_copies(step.files), f"RUN {step.run}"]
@@ -63,7 +66,7 @@ def _copies(files: tuple[str, ...]) -> list[str]:
     return lines
 
 
-def install(requirements: list[str], tool: str = "pip install") -> str:
+def install(requirements: list[str], tool: str = "python -m pip install") -> str:
     """The command that installs `requirements`, one a line."""
     return " \\\n    ".join([tool, *(shlex.quote(line) for line in requirements)])
 

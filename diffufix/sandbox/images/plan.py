@@ -7,6 +7,7 @@ to build on; one of the later sources says what to install there.
 
 from __future__ import annotations
 
+import re
 import tempfile
 import tomllib
 from dataclasses import dataclass, field
@@ -217,8 +218,8 @@ def _add_files(found: _Dependencies, read: Requirements) -> None:
     if not read.requires:
         return
     words = [f"-r {name}" for name in read.names if name in read.files]
-    commands = [f"pip install {word}" for word in words]
-    run = " && ".join(commands) if read.hashed else f"pip install {' '.join(words)}"
+    commands = [f"python -m pip install {word}" for word in words]
+    run = " && ".join(commands) if read.hashed else f"python -m pip install {' '.join(words)}"
     found.steps.append(Step("dependencies", run, tuple(sorted(read.files))))
     found.downloads = not read.offline
 
@@ -230,7 +231,9 @@ def _computed(root: Path, project: Project) -> _Dependencies:
     with tempfile.TemporaryDirectory(prefix="dfx-") as scratch:
         files = read_tree(copy_project(root, Path(scratch) / "project"), ".")
     extras = f"[{','.join(project.test_extras())}]" if project.test_extras() else ""
-    step = Step("the project, for its dependencies", f"pip install '.{extras}'", tuple(files))
+    step = Step(
+        "the project, for its dependencies", f"python -m pip install '.{extras}'", tuple(files)
+    )
     note = "setup.py computes its dependencies: the image is made anew when any file changes"
     return _Dependencies(
         "setup.py", "it is run to learn them", [step], files, [note], installs_project=True
@@ -242,7 +245,9 @@ def _pytest(offline: bool) -> Step:
     check = "python -c 'import pytest'"
     if offline:
         return Step("pytest must be in the base image", check)
-    return Step("pytest, unless it is there", f"{check} 2>/dev/null || pip install pytest")
+    return Step(
+        "pytest, unless it is there", f"{check} 2>/dev/null || python -m pip install pytest"
+    )
 
 
 def _metadata(project: Project) -> dict[str, bytes]:
@@ -261,7 +266,8 @@ def _metadata(project: Project) -> dict[str, bytes]:
 
 
 def _metadata_step(project: Project, files: dict[str, bytes]) -> Step:
-    folder = f"{canonicalize_name(project.name).replace('-', '_')}-{project.version}.dist-info"
+    version = re.sub(r"[^\w.+]", "_", project.version)
+    folder = f"{canonicalize_name(project.name).replace('-', '_')}-{version}.dist-info"
     where = "$(python -c 'import sysconfig; print(sysconfig.get_path(\"purelib\"))')"
     run = f'cp -r {_METADATA} "{where}/{folder}"'
     return Step("the project's metadata; its code comes at run time", run, tuple(sorted(files)))

@@ -1,0 +1,35 @@
+# setup.py: it is run to learn them; Python 3.12: the default
+# note: setup.py computes its dependencies: the image is made anew when any file changes
+# file: deps.txt
+# file: setup.py
+# file: shop.py
+# Made by diffufix from setup.py.
+FROM python:3.12-slim
+ARG PIP_INDEX_URL
+ARG PIP_EXTRA_INDEX_URL
+ARG PIP_TRUSTED_HOST
+ARG UV_DEFAULT_INDEX
+USER root
+ENV \
+    VIRTUAL_ENV=/opt/venv \
+    UV_PROJECT_ENVIRONMENT=/opt/venv \
+    PATH=/opt/venv/bin:/opt/tools/bin:$PATH \
+    PIP_DISABLE_PIP_VERSION_CHECK=1 \
+    PIP_NO_CACHE_DIR=1 \
+    PIP_ROOT_USER_ACTION=ignore \
+    UV_COMPILE_BYTECODE=1 \
+    UV_NO_CACHE=1 \
+    UV_PYTHON_DOWNLOADS=never
+WORKDIR /opt/diffufix/project
+
+# the environment
+RUN python3 -m venv /opt/venv
+
+# the project, for its dependencies
+COPY deps.txt setup.py shop.py ./
+RUN python -m pip install '.[test]'
+
+# pytest, unless it is there
+RUN python -c 'import pytest' 2>/dev/null || python -m pip install pytest
+
+USER 65534:65534
