@@ -18,7 +18,7 @@ from typing import Annotated, Any
 import typer
 
 import diffufix
-from diffufix.cli import clean, repair, runs, train, undo
+from diffufix.cli import clean, generate, repair, runs, train, undo
 from diffufix.errors import DiffufixError, UsageError
 
 INTERRUPTED = 130
@@ -34,6 +34,7 @@ app = typer.Typer(
     epilog="Exit codes: 0 repaired or nothing to do, 1 not repaired, 2 error, 130 interrupted.",
 )
 app.command("repair", context_settings=repair.PYTEST_PASSTHROUGH)(repair.repair)
+app.command("generate")(generate.generate)
 app.command("undo")(undo.undo)
 app.command("clean")(clean.clean)
 app.add_typer(runs.app, name="runs")

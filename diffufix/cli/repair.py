@@ -78,7 +78,7 @@ def repair(
     settings = load_settings(Path.cwd(), args, given)
     result = _search(settings)
     if settings.apply and result.patch is not None and not result.applied:
-        result = _applied(settings, result)
+        result = applied(settings, result)
     if settings.json:
         sys.stdout.write(jsondoc.dump(jsondoc.result_document(result)))
     else:
@@ -96,7 +96,7 @@ def _search(settings: Settings) -> RepairResult:
         return RepairResult(Status.INTERRUPTED)
 
 
-def _applied(settings: Settings, result: RepairResult) -> RepairResult:
+def applied(settings: Settings, result: RepairResult) -> RepairResult:
     """Write the patch. When that is refused the patch is shown before the error."""
     from diffufix.errors import ApplyError
     from diffufix.repair.apply import apply

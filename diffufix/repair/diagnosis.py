@@ -69,13 +69,13 @@ def diagnose(
     Raises ProjectError when there are no tests, or when nothing but collection fails;
     SandboxUnavailable.
     """
-    with _Suite(settings, place, scratch, lay) as suite:
+    with Suite(settings, place, scratch, lay) as suite:
         return _diagnose(settings, suite, listener, warn, on_red)
 
 
 def _diagnose(
     settings: Settings,
-    suite: _Suite,
+    suite: Suite,
     listener: Listener,
     warn: Callable[[str], None],
     on_red: Callable[[], None],
@@ -104,7 +104,7 @@ def _diagnose(
     return Diagnosis(replace(first, coverage=again.coverage), red, unsteady)
 
 
-class _Suite:
+class Suite:
     """The project's tests on one scratch copy, run in one sandbox or as they always are."""
 
     def __init__(
@@ -142,7 +142,7 @@ class _Suite:
             self.sandbox.close()
         self.sandbox = self.tree = None
 
-    def __enter__(self) -> _Suite:
+    def __enter__(self) -> Suite:
         return self
 
     def __exit__(self, *_: object) -> None:

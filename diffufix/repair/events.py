@@ -30,9 +30,10 @@ class TestsRan:
 
 @dataclass(frozen=True)
 class Localized:
-    """The suspects, most suspicious first."""
+    """The suspects, most suspicious first; with a title they are what that says."""
 
     suspects: tuple[Suspect, ...]
+    title: str = ""
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ filled for them, and what a result is called. `diffufix generate` is the other o
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
@@ -22,11 +22,15 @@ from diffufix.repair.patch import Source, read_source
 from diffufix.repair.search import Goal, Success
 from diffufix.repair.turns import SLICE
 from diffufix.repair.types import RepairResult, Status
+from diffufix.testing.types import TestRun
 from diffufix.verify import Candidate, Verdict
 
 if TYPE_CHECKING:
     from diffufix.model.checkpoint import LoadedModel
     from diffufix.repair.proposals import Proposal, Story, Watcher
+
+#: Runs tests on a copy with some files changed: (relative path -> bytes, test ids, coverage?).
+Probe = Callable[[Mapping[str, bytes], Sequence[str], bool], TestRun]
 
 SUSPECTS = 5  # functions searched per goal
 
@@ -40,6 +44,7 @@ class Plan:
     sources: dict[str, Source] = field(default_factory=dict)
     #: The texts of those files that changes are made to; None: as they are in the project.
     base: dict[str, str] | None = None
+    title: str = ""  # of the suspects, where they are no suspects
     #: The tests that are to turn green; None: all that are red.
     wanted: tuple[str, ...] | None = None
     suspects: list[Suspect] = field(default_factory=list)
@@ -72,7 +77,7 @@ class Job(Protocol):
     def lay(self, tree: Path) -> None:
         """Change a fresh copy of the project before anything is run in it."""
 
-    def plan(self, diagnosis: Diagnosis) -> Plan: ...
+    def plan(self, diagnosis: Diagnosis, probe: Probe) -> Plan: ...
 
     def propose(
         self,
@@ -108,7 +113,7 @@ class Mending:
     def lay(self, tree: Path) -> None:
         """The project is run as it is."""
 
-    def plan(self, diagnosis: Diagnosis) -> Plan:
+    def plan(self, diagnosis: Diagnosis, probe: Probe) -> Plan:
         """Goals with their suspects; the sources of all suspects are read."""
         if not diagnosis.run.red:
             return Plan(

@@ -15,7 +15,7 @@ import os
 import tempfile
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -25,7 +25,7 @@ from diffufix.errors import DiffufixError, ProjectError
 from diffufix.repair import events
 from diffufix.repair.candidates import Assembly, Change, Subject
 from diffufix.repair.confirmation import Confirmation
-from diffufix.repair.diagnosis import diagnose
+from diffufix.repair.diagnosis import Suite, diagnose
 from diffufix.repair.events import Listener
 from diffufix.repair.job import Job, Mending, Plan
 from diffufix.repair.patch import make_patch, read_source
@@ -36,10 +36,13 @@ from diffufix.repair.types import RepairResult, Status
 from diffufix.sandbox import Sandbox, choose
 from diffufix.sandbox.reap import reap_folders, scratch_prefix
 from diffufix.testing import copy_project
+from diffufix.testing.types import TestRun
 from diffufix.verify import Candidate, Screen, Verdict, confirm
 
 if TYPE_CHECKING:
     from diffufix.model.checkpoint import LoadedModel
+
+PROBE = 2.0  # seconds that a phase of a test may take in a run on the side
 
 
 def repair(settings: Settings, listener: Listener) -> RepairResult:
@@ -105,10 +108,10 @@ class _Loop:
                 self.settings, self.place, self.scratch, self.listener, self.warn,
                 on_red=loading.start, lay=self.job.lay,
             )  # fmt: skip
-            self.plan = plan = self.job.plan(self.diagnosis)
+            self.plan = plan = self.job.plan(self.diagnosis, self._probe)
             if not plan.goals:
                 return self._result(plan.status, message=plan.message, hint=plan.hint)
-            self.listener(events.Localized(tuple(plan.suspects)))
+            self.listener(events.Localized(tuple(plan.suspects), plan.title))
             self.record.suspects(plan.suspects)
             self.listener(events.Stage("loading the model"))
             self.model, seconds = loading.result()
@@ -128,6 +131,19 @@ class _Loop:
             self.settings.model or None, device=device, adapter=self.settings.adapter or None
         )
         return model, time.monotonic() - began
+
+    def _probe(self, files: Mapping[str, bytes], ids: Sequence[str], coverage: bool) -> TestRun:
+        """Outcomes of these tests on a copy in which these files are changed."""
+
+        def lay(tree: Path) -> None:
+            self.job.lay(tree)
+            for path, content in files.items():
+                (tree / path).write_bytes(content)
+
+        with Suite(self.settings, self.place, self.scratch, lay) as suite:
+            return suite.run(
+                ids=ids, coverage=coverage, test_timeout=PROBE, timeout=20 * PROBE + 60
+            )
 
     # -- 2. search ---------------------------------------------------------------------------------
 

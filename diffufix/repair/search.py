@@ -38,6 +38,7 @@ class Goal:
     name: str = ""
     guards: tuple[str, ...] = ()
     beyond: Mapping[str, str] = field(default_factory=dict)
+    limit: float = 0.0  # seconds of search, 0: as many as there are
 
 
 @dataclass(frozen=True)
@@ -158,7 +159,8 @@ class Search:
     @property
     def over(self) -> bool:
         done = self.exhausted and not self._waiting
-        return self.settled or done or (0 < self.cap <= self.counters.tried)
+        spent = 0 < self.goal.limit <= self.spent
+        return self.settled or done or spent or (0 < self.cap <= self.counters.tried)
 
     def step(self, until: float, tick: Callable[[], None]) -> None:
         """Search until the moment `until` (monotonic seconds), or until it is over; `tick` is

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Any
+from typing import Any, Protocol
 
 from diffufix.localize.types import Suspect
 
@@ -33,6 +33,19 @@ class Patch:
         return {edit.path: edit.new for edit in self.edits}
 
 
+class Function(Protocol):
+    """What is said of one function that was to be written (`diffufix.generate.types.Filled`)."""
+
+    @property
+    def done(self) -> bool: ...
+
+    def document(self) -> dict[str, Any]: ...
+
+    def lines(self) -> list[str]:
+        """The same in words."""
+        ...
+
+
 class Status(StrEnum):
     """How a repair ended."""
 
@@ -40,6 +53,8 @@ class Status(StrEnum):
     NOTHING_FAILING = "nothing-failing"
     NOT_REPAIRED = "not-repaired"
     INTERRUPTED = "interrupted"
+    GENERATED = "generated"
+    NOT_GENERATED = "not-generated"
 
 
 EXIT_CODES = {
@@ -47,6 +62,8 @@ EXIT_CODES = {
     Status.NOTHING_FAILING: 0,
     Status.NOT_REPAIRED: 1,
     Status.INTERRUPTED: 130,
+    Status.GENERATED: 0,
+    Status.NOT_GENERATED: 1,
 }
 
 
@@ -72,6 +89,7 @@ class RepairResult:
     model: str = ""
     model_hash: str = ""
     run_id: int | None = None  # in the log of .diffufix/
+    functions: tuple[Function, ...] = ()  # of a generation: each with what its body has passed
     applied: bool = False
     message: str = ""  # one sentence on what happened
     hint: str = ""  # the next step
@@ -114,6 +132,7 @@ class RepairResult:
                 for suspect in self.suspects
             ],
             "model": {"name": self.model, "hash": self.model_hash},
+            **({"functions": [f.document() for f in self.functions]} if self.functions else {}),
             "run_id": self.run_id,
             "warnings": list(self.warnings),
         }

@@ -48,7 +48,13 @@ def milestone(event: Event) -> list[str]:
             red = [f"  {case.id}  {case.message}".rstrip() for case in run.red[:10]]
             more = [f"  ... and {len(run.red) - 10} more"] if len(run.red) > 10 else []
             return [head, *red, *more]
-        case events.Localized(suspects):
+        case events.Localized(suspects, title):
+            if title:
+                listed = [
+                    f"  {s.path}:{max(s.lines, default=s.first_line)} {s.evidence}"
+                    for s in suspects
+                ]
+                return [f"{counted(len(suspects), 'function')} {title}:", *listed]
             shown = [
                 f"  {s.score:.2f}  {s.path}:{s.first_line} {s.qualname}"
                 + (f"  ({s.evidence})" if s.evidence else "")

@@ -41,11 +41,13 @@ def write_diff(diff: str, out: TextIO) -> None:
 def summary_lines(result: RepairResult) -> list[str]:
     """What happened, in words; one fact a line."""
     lines = [_headline(result)]
+    for function in result.functions:
+        lines += function.lines()
     lines += [f"  {line}" for line in _listed(result.turned_green)]
     if result.still_red and result.patch is not None:
         lines.append(f"Still failing: {len(result.still_red)}")
         lines += [f"  {line}" for line in _listed(result.still_red)]
-    if result.patch is None and result.suspects:
+    if result.patch is None and result.suspects and not result.functions:
         lines.append("Most suspicious:")
         lines += [
             f"  {s.path}:{s.first_line} {s.qualname} ({s.score:.2f})" for s in result.suspects[:5]
@@ -53,11 +55,13 @@ def summary_lines(result: RepairResult) -> list[str]:
     if result.tried:
         lines.append(_search(result))
     if result.patch is not None:
-        lines.append(_alternatives(len(result.alternatives)))
+        if not result.functions:
+            lines.append(_alternatives(len(result.alternatives)))
         lines.append(
             "The patch is written; `diffufix undo` takes it back."
             if result.applied
-            else "Your files are unchanged; `diffufix repair --apply` writes the patch."
+            else f"Your files are unchanged; `diffufix {_command(result)} --apply` writes the "
+            "patch."
         )
     if result.hint:
         lines.append(f"hint: {result.hint}")
@@ -75,6 +79,11 @@ def counted(number: int, noun: str, plural: str = "") -> str:
 
 
 def _headline(result: RepairResult) -> str:
+    if result.functions:
+        done = sum(function.done for function in result.functions)
+        return f"{done} of {counted(len(result.functions), 'function')} written and verified." + (
+            f" {result.message}" if result.message else ""
+        )
     if result.patch is not None and result.turned_green:
         others = result.tests - len(result.turned_green) - len(result.still_red)
         green = counted(len(result.turned_green), "failing test")
@@ -89,7 +98,13 @@ def _headline(result: RepairResult) -> str:
         Status.NOTHING_FAILING: f"Nothing to repair: {counted(result.tests, 'test')}, none fails.",
         Status.NOT_REPAIRED: "Not repaired: no candidate passes the failing tests.",
         Status.INTERRUPTED: "Interrupted; your files are unchanged.",
+        Status.GENERATED: "Generated.",
+        Status.NOT_GENERATED: "Not generated.",
     }[result.status]
+
+
+def _command(result: RepairResult) -> str:
+    return "generate" if result.functions else "repair"
 
 
 def _search(result: RepairResult) -> str:

@@ -1,0 +1,135 @@
+"""`Body`: a function that waits for its body, as a subject of the search; `Draft`: one that has a
+body which is not right yet. Both make changes of the same file. Text only."""
+
+from __future__ import annotations
+
+import ast
+
+from diffufix.generate.stubs import Emptied, functions_of
+from diffufix.localize.types import Suspect
+from diffufix.masking import Hole, Kind, holes
+from diffufix.masking.spans import FunctionNode, Text
+from diffufix.repair.candidates import Change, Subject
+
+_GENERATORS = frozenset({"Iterator", "Generator", "AsyncIterator", "AsyncGenerator", "Iterable"})
+_NOTHING = frozenset({"None", "NoReturn", "Never"})
+
+
+class Body(Subject):
+    """The emptied function in the text that changes are made to."""
+
+    def __init__(self, suspect: Suspect, source: str, emptied: Emptied) -> None:
+        """`source` is the text in which it is empty; `suspect` the outermost function around."""
+        super().__init__(suspect, source)
+        self.emptied = emptied
+        self.qualname = emptied.function.qualname
+        start, end = emptied.hole
+        self.hole = Hole(start, end, Kind.BODY, 1.0)
+        line = source.rfind("\n", 0, start) + 1
+        self.indent = source[line:start]
+
+    def holes(self) -> list[Hole]:
+        return [self.hole]
+
+    def change(self, hole: Hole, fill: str) -> Change | None:
+        """As of a subject; None also for what is still a stub, or does not give what it should."""
+        change = super().change(hole, fill)
+        return change if change and self._sound(fill) else None
+
+    def _sound(self, body: str) -> bool:
+        text = self.source[: self.hole.start] + body + self.source[self.hole.end :]
+        try:
+            named = [f for f in functions_of(self.suspect.path, text)
+                     if f.qualname == self.qualname]  # fmt: skip
+        except (SyntaxError, ValueError, RecursionError):
+            return False
+        inside = [f for f in named if f.node.body[0].lineno <= Text(text).line_of(self.hole.start)]
+        return any(not f.is_stub and gives_what_it_says(f.node) for f in inside)
+
+
+class Draft(Subject):
+    """A body that some examples refuse: its holes are cut anew, its changes are of the `Body`."""
+
+    def __init__(self, body: Body, text: str, lines: dict[int, float] | None = None) -> None:
+        """`text` is the draft's body; `lines` how suspicious its lines are, None: all alike.
+
+        Raises SyntaxError.
+        """
+        whole = body.source[: body.hole.start] + text + body.source[body.hole.end :]
+        first = Text(whole).line_of(body.hole.start)
+        last = Text(whole).line_of(body.hole.start + max(0, len(text) - 1))
+        lines = lines or dict.fromkeys(range(first, last + 1), 1.0)
+        old = body.suspect
+        longer = whole.count("\n") - body.source.count("\n")
+        super().__init__(
+            Suspect(
+                old.path, old.qualname, old.first_line, old.last_line + longer, old.score, lines,
+                old.evidence,
+            ),
+            whole,
+        )  # fmt: skip
+        self.body, self.text = body, text
+        self.begin, self.stop = body.hole.start, body.hole.start + len(text)
+        self._known = body._known
+        self._used = body._used
+
+    @property
+    def base(self) -> Subject:
+        return self.body
+
+    @property
+    def branches(self) -> bool:
+        """May a run leave some of its lines out?"""
+        kinds = (ast.If, ast.For, ast.While, ast.Try, ast.Match)
+        inside = () if self.node is None else ast.walk(self.node)
+        return any(
+            isinstance(n, kinds) and self.begin <= Text(self.source).span(n)[0] < self.stop
+            for n in inside
+        )
+
+    def holes(self) -> list[Hole]:
+        if self.node is None:
+            return []
+        every = holes(self.source, self.node, self.suspect.lines)
+        return [hole for hole in every if self.begin <= hole.start and hole.end <= self.stop]
+
+    def change(self, hole: Hole, fill: str) -> Change | None:
+        text = self.source[self.begin : hole.start] + fill + self.source[hole.end : self.stop]
+        return self.body.change(self.body.hole, text)
+
+
+def gives_what_it_says(node: FunctionNode) -> bool:
+    """Does it return, yield or raise anything where its return type says that it should?"""
+    hint = node.returns
+    if hint is None:
+        return True
+    text = ast.unparse(hint).strip("'\"")
+    name = text.split("[")[0].split(".")[-1]
+    own = list(_own(node))
+    yields = any(isinstance(n, ast.Yield | ast.YieldFrom) for n in own)
+    returns = any(isinstance(n, ast.Return) and n.value is not None for n in own)
+    raises = any(isinstance(n, ast.Raise) for n in own)
+    if name in _NOTHING:
+        return not any(
+            isinstance(n, ast.Return) and n.value is not None
+            and not (isinstance(n.value, ast.Constant) and n.value.value is None)
+            for n in own
+        )  # fmt: skip
+    if name in _GENERATORS:
+        return yields or returns
+    if yields:
+        return False
+    optional = "None" in text or name in ("Optional", "Any", "object")
+    return returns or raises or optional
+
+
+def _own(node: FunctionNode) -> list[ast.AST]:
+    """Nodes of the function without those of functions and classes inside it."""
+    found: list[ast.AST] = []
+    waiting: list[ast.AST] = list(node.body)
+    while waiting:
+        each = waiting.pop()
+        found.append(each)
+        if not isinstance(each, FunctionNode | ast.Lambda | ast.ClassDef):
+            waiting += ast.iter_child_nodes(each)
+    return found

@@ -1,0 +1,154 @@
+"""Whole bodies for one hole. Text on one side, ids on the other, as in repair/proposals.py.
+
+- aside (`mini`): the function is shown with a gap, and holes of several first lengths, empty or
+  begun with `return`, compete in one best-first search.
+- inline with `<expand>` and `<delete>`: `infill`, batch after batch, hotter every time.
+- other inline families: the same, block by block (sampler/blockwise.py).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+
+from diffufix.generate.body import Body
+from diffufix.model.checkpoint import LoadedModel
+from diffufix.repair.prompting import render
+from diffufix.repair.proposals import Proposal, Story, Watcher, fit, show
+from diffufix.repair.window import window
+from diffufix.sampler import infill
+from diffufix.sampler.aside import AsideContext, Place
+from diffufix.sampler.best_first import BestFirst, Question
+from diffufix.sampler.blockwise import blockwise
+from diffufix.sampler.canvas import fill_text, inline_canvas
+from diffufix.sampler.threads import Threads
+
+#: First lengths in masks, and the nats that a long one starts behind with.
+EMPTY = ((6, 0.0), (12, 1.0), (20, 2.0), (32, 4.0))
+#: The same for holes that begin with `return`, as most short bodies do.
+RETURNS = ((3, 0.0), (6, 0.0), (10, 1.0), (16, 2.0), (24, 4.0))
+LONGEST = 48  # tokens of a body in the aside layout
+SAMPLES = 4  # bodies of one batch, inline
+MAX_TOKENS = 256  # of a body, inline
+BEFORE, AFTER = 120, 40  # lines of the file around the function that a prompt shows
+
+
+def whole_bodies(
+    model: LoadedModel,
+    body: Body,
+    story: Story,
+    seed: int,
+    watch: Watcher,
+    busy: Callable[[], bool],
+) -> Iterator[Proposal]:
+    """Whole bodies, the likeliest first (aside) or the coolest samples first (inline)."""
+    if model.family.layout == "aside":
+        return _aside(model, body, watch, busy)
+    return _inline(model, body, story, seed, watch)
+
+
+def _aside(
+    model: LoadedModel, body: Body, watch: Watcher, busy: Callable[[], bool]
+) -> Iterator[Proposal]:
+    if body.node is None:
+        return
+    tokenizer, mask, gap = model.tokenizer, model.family.mask, model.family.gap
+    assert gap is not None
+    view = window(body.source, body.node, tokenizer, (body.hole.start, body.hole.end))
+    found = view.locate(body.hole.start, body.hole.end)
+    if found is None:
+        return
+    start, end = found
+    lead = body.source[view.spans[start][0] : body.hole.start]  # blanks that a token takes along
+    context = AsideContext(model, [*view.ids[:start], gap, *view.ids[end:]])
+    place = Place(start + 1, start + 2, ())
+    begun = tuple(tokenizer.encode(lead + "return"))
+    questions = [Question(context, place, cost, (mask,) * n) for n, cost in EMPTY]
+    questions += [Question(context, place, cost, (*begun, *[mask] * n)) for n, cost in RETURNS]
+    threads = Threads(busy)
+    search = BestFirst(questions, max_tokens=LONGEST)
+    for index, fill in search:
+        threads.adapt()
+        if search.looking:
+            show(model, body, body.hole, search.looking.ids, watch)
+        text = fit(body, tokenizer.decode(fill.ids)).removeprefix(lead)
+        yield Proposal(body, body.hole, text, fill, fill.logp - questions[index].cost)
+
+
+def _inline(
+    model: LoadedModel, body: Body, story: Story, seed: int, watch: Watcher
+) -> Iterator[Proposal]:
+    import torch
+
+    left, right = prompt(model, body, story)
+    canvas = inline_canvas(model, left, right, max_tokens=MAX_TOKENS)
+    generator = torch.Generator().manual_seed(seed)
+    temperature = 0.2
+
+    def hook(step: int, rows: list[list[int]]) -> None:
+        show(model, body, body.hole, rows[0], watch)
+
+    def ended(ids: Sequence[int]) -> int | None:
+        text = model.tokenizer.decode(ids).removeprefix(canvas.lead)
+        end = end_of_body(text, body.indent)
+        return None if end is None else _tokens_of(model, ids, len(canvas.lead) + end)
+
+    while True:
+        if model.family.variable_length:
+            fills = infill(
+                model, canvas, SAMPLES, temperature=temperature, top_p=0.95,
+                max_tokens=MAX_TOKENS, generator=generator, hook=hook,
+            )  # fmt: skip
+        else:
+            fills = blockwise(
+                model, canvas, SAMPLES, ended, temperature=temperature, top_p=0.95,
+                max_tokens=MAX_TOKENS, threshold=0.95, generator=generator, hook=hook,
+            )  # fmt: skip
+        for fill in sorted(fills, key=lambda f: -f.logp / max(1, len(f.ids))):
+            text = fit(body, fill_text(model, canvas, fill))
+            end = end_of_body(text, body.indent)
+            text = (text if end is None else text[:end]).rstrip()
+            yield Proposal(body, body.hole, text, fill, fill.logp / max(1, len(fill.trace)))
+        temperature = min(1.0, temperature + 0.2)
+
+
+def end_of_body(text: str, indent: str) -> int | None:
+    """Where a body ends within `text`: at the first line that is indented less, or at a fence.
+
+    None while it goes on.
+    """
+    at = 0
+    for number, line in enumerate(text.splitlines(keepends=True)):
+        stripped = line.strip()
+        if stripped.startswith("```") or (number and stripped and not line.startswith(indent)):
+            return len(text[:at].rstrip())
+        at += len(line)
+    return None
+
+
+def _tokens_of(model: LoadedModel, ids: Sequence[int], characters: int) -> int:
+    """The least number of tokens whose text has so many characters."""
+    low, high = 0, len(ids)
+    while low < high:
+        middle = (low + high) // 2
+        if len(model.tokenizer.decode(ids[:middle])) < characters:
+            low = middle + 1
+        else:
+            high = middle
+    return low
+
+
+def prompt(model: LoadedModel, body: Body, story: Story) -> tuple[str, str]:
+    """What stands left and right of the hole for families that read prose."""
+    source, hole = body.source, body.hole
+    before, after = source[: hole.start], source[hole.end :]
+    left = "".join(before.splitlines(keepends=True)[-BEFORE:])
+    right = "".join(after.splitlines(keepends=True)[: AFTER + 1])
+    return render(
+        model.family.prompts,
+        "generate",
+        path=body.suspect.path,
+        function=body.qualname,
+        left=left,
+        right=right,
+        tests=story.test_source,
+    )
