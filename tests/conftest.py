@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import subprocess
 import sys
@@ -15,9 +16,12 @@ ROOT = Path(__file__).resolve().parents[1]
 os.environ["PYTHONPATH"] = os.pathsep.join(
     [str(ROOT), *filter(None, [os.environ.get("PYTHONPATH", "")])]
 )
+#: The container image that the tests' projects run in: Python and pytest, nothing else.
+TEST_IMAGE = os.environ.get("DIFFUFIX_TEST_IMAGE") or "diffufix-test-base:bookworm"
 for _variable in [name for name in os.environ if name.startswith("DIFFUFIX_")]:
     if not _variable.startswith("DIFFUFIX_UPDATE_"):
         del os.environ[_variable]
+os.environ["DIFFUFIX_SANDBOX"] = "local"  # no test builds an image unasked
 
 
 def _no_gpu() -> str:
@@ -27,11 +31,13 @@ def _no_gpu() -> str:
 
 
 def _no_docker() -> str:
-    try:
-        done = subprocess.run(["docker", "info"], capture_output=True, timeout=20)
-    except (OSError, subprocess.TimeoutExpired) as error:
-        return f"no container engine: {error}"
-    return "" if done.returncode == 0 else "the container engine does not answer"
+    from diffufix.sandbox.engine import connect, find_engine
+
+    if find_engine() is None:
+        return "no container engine answers"
+    with contextlib.closing(connect()) as client:
+        there = client.images.list(TEST_IMAGE)
+    return "" if there else f"the engine has no image {TEST_IMAGE}; .ci/run makes it"
 
 
 def _no_e2b() -> str:
@@ -56,6 +62,12 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
 def repository() -> Path:
     """The root of this checkout."""
     return ROOT
+
+
+@pytest.fixture(scope="session")
+def test_image() -> str:
+    """The image for tests marked `docker`."""
+    return TEST_IMAGE
 
 
 @pytest.fixture

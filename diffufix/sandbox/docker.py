@@ -40,6 +40,7 @@ CODE = 65534  # nobody, in every distribution: tests that ask who they are find 
 MEMORY = 4 * 2**30  # bytes for a container, less where the machine has little
 PROCESSES = 512
 CPUS = 2
+SILENCE = 45.0  # seconds without a word from us after which a container ends
 START = 60.0  # seconds for a container to come up
 #: The agent runs on the image's own interpreter, best the system's: less to import.
 _BOOT = (
@@ -99,8 +100,9 @@ class AttachedStream:
     def close(self) -> None:
         with contextlib.suppress(OSError, AttributeError):
             self._socket.shutdown(socket.SHUT_RDWR)
-        with contextlib.suppress(OSError):
-            self._attached.close()
+        for end in (self._attached, self._socket):
+            with contextlib.suppress(OSError):
+                end.close()
 
 
 class DockerSandbox:
@@ -123,7 +125,7 @@ class DockerSandbox:
     ) -> None:
         self._source = Path(tree).resolve()
         self._image = image
-        self._client = client
+        self._client, self._own_client = client, client is None
         self._limits = limits or Limits()
         self._runtime = runtime
         self._container = ""
@@ -168,6 +170,7 @@ class DockerSandbox:
         try:
             self._launch()
         except ImageNotFound as error:
+            self._remove()
             raise PrerequisiteError(
                 f"The engine has no image {self._image}.", f"Fetch it: docker pull {self._image}"
             ) from error
@@ -250,6 +253,7 @@ class DockerSandbox:
             "open": [TEMPORARY, HOME, SHARED],
             "code": CODE,
             "largest": LARGEST_FILE,
+            "silence": SILENCE,
             "limits": {name: value for name, value in limits.items() if value is not None},
             "env": {**FIXED, "HOME": HOME, "TMPDIR": TEMPORARY, "LANG": "C.UTF-8"},
         }
@@ -298,6 +302,9 @@ class DockerSandbox:
             with contextlib.suppress(Exception):
                 reap.remove_container(self._client, self._container)
         self._container = ""
+        if self._own_client and self._client is not None:
+            self._client.close()
+            self._client = None
 
     def __enter__(self) -> DockerSandbox:
         self.start()

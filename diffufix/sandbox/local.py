@@ -21,6 +21,7 @@ import threading
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import IO
 
 from diffufix.errors import PrerequisiteError, SandboxUnavailable
 from diffufix.sandbox import reap
@@ -205,7 +206,8 @@ class LocalSandbox:
         self._base: Path | None = None
         self._closed = False
         self._running: set[LocalProcess] = set()
-        self._lock = threading.Lock()
+        self._executing: set[int] = set()
+        self._lock = threading.RLock()
 
     @property
     def capabilities(self) -> Capabilities:
@@ -306,8 +308,8 @@ class LocalSandbox:
     ) -> LocalProcess:
         del user  # there is only one here
         where = cwd or self.tree
-        process = LocalProcess(self._command(argv, where), where, self._environment(env))
         with self._lock:
+            process = LocalProcess(self._command(argv, where), where, self._environment(env))
             self._running.add(process)
         return process
 
@@ -327,20 +329,30 @@ class LocalSandbox:
         with tempfile.TemporaryFile() as source:
             source.write(stdin)
             source.seek(0)
-            try:
-                popen = subprocess.Popen(
-                    self._command(argv, where), cwd=where, env=self._environment(env),
-                    stdin=source, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-                    start_new_session=True,
-                )  # fmt: skip
-            except OSError as error:
-                raise SandboxUnavailable(f"cannot start {argv[0]}: {error}") from error
+            with self._lock:
+                popen = self._popen(argv, where, env, source)
+                self._executing.add(popen.pid)
         try:
             stdout, stderr, truncated, timed_out = _collect(popen, timeout, max_output)
         finally:
             _kill_group(popen)
-            self._sweep()
+            with self._lock:
+                self._executing.discard(popen.pid)
+                if not self._executing:
+                    self._sweep()
         return ExecResult(popen.returncode, stdout, stderr, truncated, timed_out)
+
+    def _popen(
+        self, argv: Sequence[str], where: str, env: Mapping[str, str] | None, source: IO[bytes]
+    ) -> subprocess.Popen[bytes]:
+        try:
+            return subprocess.Popen(
+                self._command(argv, where), cwd=where, env=self._environment(env),
+                stdin=source, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+                start_new_session=True,
+            )  # fmt: skip
+        except OSError as error:
+            raise SandboxUnavailable(f"cannot start {argv[0]}: {error}") from error
 
     def _sweep(self) -> None:
         """Kill what outlived its group. Inside bubblewrap the kernel has done so already."""

@@ -79,14 +79,14 @@ def reap_containers(client: Any) -> int:
 
 def remove_container(client: Any, name: str) -> None:
     """Kill and remove it; that it is gone already is no error."""
-    from docker.errors import APIError, NotFound
+    from docker.errors import APIError
 
     try:
         client.api.remove_container(name, force=True, v=True)
-    except NotFound:
-        pass
     except APIError as error:
-        if error.status_code != 409:  # it is being removed
+        if error.response is not None:
+            error.response.close()  # docker-py leaves that to the garbage collector
+        if error.status_code not in (404, 409):  # 409: it is being removed
             raise
 
 

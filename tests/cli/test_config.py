@@ -20,7 +20,7 @@ def test_command_line_beats_environment_beats_file_beats_default(tmp_path: Path)
     env = {"DIFFUFIX_BUDGET": "20", "DIFFUFIX_SEED": "2"}
     settings = load_settings(tmp_path, (), {"budget": 30.0, "seed": None}, env)
     assert (settings.budget, settings.seed, settings.model) == (30.0, 2, "a")
-    assert (settings.candidates, settings.sandbox) == (0, "local")
+    assert (settings.candidates, settings.sandbox) == (0, "auto")
 
 
 @pytest.mark.parametrize(

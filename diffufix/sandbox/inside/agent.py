@@ -29,7 +29,6 @@ import time
 HEAD = struct.Struct(">IcI")
 CHUNK = 1 << 16
 WINDOW = 1 << 20  # bytes of a stream that may be under way, not yet taken by the host
-SILENCE = 45.0  # seconds without a word from the host
 DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW
 
 
@@ -65,6 +64,7 @@ class Agent:
         self.open_to_code = settings["open"]  # temporary, home, shared memory
         self.code = settings["code"]  # uid and gid
         self.limits = settings["limits"]  # of every command: name in `resource` -> value
+        self.silence = settings["silence"]  # seconds without a word from the host
         self.largest = settings["largest"]  # bytes of a file that may be read
         self.roots = [self.tree, self.private, *self.open_to_code]
         self.env = dict(os.environ, **settings["env"])
@@ -104,10 +104,10 @@ class Agent:
         self.send(b"H", 0, json.dumps(hello()).encode())
         while True:
             moments = [job.deadline for job in self.jobs.values() if job.deadline is not None]
-            until = min([self.heard + SILENCE, *moments])
+            until = min([self.heard + self.silence, *moments])
             for key, _ in self.selector.select(max(0.0, until - time.monotonic())):
                 key.data()
-            if time.monotonic() - self.heard > SILENCE:
+            if time.monotonic() - self.heard > self.silence:
                 os._exit(0)
             self.reap()
             self.end_late_ones()
