@@ -1,7 +1,8 @@
-"""`diffufix clean`: remove the project's `.diffufix/` folder."""
+"""`diffufix clean`: remove the project's `.diffufix/` folder and what killed runs left behind."""
 
 from __future__ import annotations
 
+import contextlib
 import shutil
 import sys
 from pathlib import Path
@@ -10,18 +11,24 @@ from typing import Annotated
 import typer
 
 from diffufix.config import find_root
-from diffufix.errors import UsageError
+from diffufix.errors import DiffufixError, UsageError
 from diffufix.store.folder import private_path
 
 
 def clean(
     yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
 ) -> None:
-    """Remove the log, the rewards and the undo records of this project (`.diffufix/`)."""
+    """Remove the log, the rewards and the undo records of this project (`.diffufix/`).
+
+    What runs that were killed left behind goes too: scratch folders and containers.
+    """
+    left = _leftovers()
     folder = private_path(find_root(Path.cwd()))
     if not folder.is_dir():
-        typer.echo("Nothing to remove.")
+        typer.echo(left or "Nothing to remove.")
         return
+    if left:
+        typer.echo(left)
     if folder.is_symlink() or not (folder / "CACHEDIR.TAG").is_file():
         raise UsageError(f"{folder} was not made by diffufix.", "Remove it yourself.")
     if not yes:
@@ -32,3 +39,20 @@ def clean(
         typer.confirm(f"Remove {folder} with its log and undo records?", abort=True)
     shutil.rmtree(folder)
     typer.echo(f"Removed {folder}.")
+
+
+def _leftovers() -> str:
+    """Remove what belongs to processes that are gone; in words what that was."""
+    from diffufix.sandbox import reap
+    from diffufix.sandbox.engine import connect, find_engine
+
+    folders, containers = len(reap.reap_folders()), 0
+    if find_engine() is not None:
+        from docker.errors import DockerException
+
+        with contextlib.suppress(DiffufixError, DockerException):
+            with contextlib.closing(connect()) as client:
+                containers = reap.reap_containers(client)
+    counts = ((folders, "scratch folder"), (containers, "container"))
+    found = [f"{count} {noun}{'s' * (count > 1)}" for count, noun in counts if count]
+    return f"Removed {' and '.join(found)} of killed runs." if found else ""

@@ -6,6 +6,7 @@ interpreter once, to ask for pytest, only where it runs locally anyway.
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -84,11 +85,17 @@ def _local(settings: Settings, note: str = "") -> Place:
 
 
 def _docker(settings: Settings, tell: Tell) -> Place:
+    from docker.errors import DockerException
+
     from diffufix.sandbox.docker import DockerSandbox
+    from diffufix.sandbox.engine import connect
     from diffufix.sandbox.images import image_for
+    from diffufix.sandbox.reap import reap_containers
 
     image = image_for(settings.root, settings=settings, listener=tell)
     runtime = settings.runtime or None
+    with contextlib.closing(connect()) as client, contextlib.suppress(DockerException):
+        reap_containers(client)  # of runs that were killed
     return Place(
         "docker",
         settings.python or PYTHON,
@@ -98,10 +105,7 @@ def _docker(settings: Settings, tell: Tell) -> Place:
 
 
 def _e2b(settings: Settings, tell: Tell) -> Place:
-    from diffufix.sandbox.e2b import (  # type: ignore[import-not-found,unused-ignore]
-        E2BSandbox,
-        template_for,
-    )
+    from diffufix.sandbox.e2b import E2BSandbox, template_for
 
     template = template_for(settings.root, settings=settings, listener=tell)
     return Place(

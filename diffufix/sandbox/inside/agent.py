@@ -64,7 +64,7 @@ class Agent:
         self.open_to_code = settings["open"]  # temporary, home, shared memory
         self.code = settings["code"]  # uid and gid
         self.limits = settings["limits"]  # of every command: name in `resource` -> value
-        self.silence = settings["silence"]  # seconds without a word from the host
+        self.silence = settings.get("silence", 45.0)  # seconds without a word from the host
         self.largest = settings["largest"]  # bytes of a file that may be read
         self.roots = [self.tree, self.private, *self.open_to_code]
         self.env = dict(os.environ, **settings["env"])
