@@ -15,7 +15,7 @@ from diffufix.sandbox import Sandbox
 from diffufix.testing.types import RED
 from diffufix.verify.deadlines import Deadlines
 from diffufix.verify.judge import judge
-from diffufix.verify.route import Original
+from diffufix.verify.route import Original, Place
 from diffufix.verify.static import forbidden, suspicion
 from diffufix.verify.types import Candidate, State, Verdict
 from diffufix.verify.worker import Setup, Worker, make_request
@@ -90,6 +90,7 @@ class _Confirmation:
         self.deadlines = deadlines
         self.originals = {path: _original(worker, path) for path in candidate.files}
         self.candidate = candidate
+        self.places: list[Place] = []
 
     def run(self, tests: Sequence[str]) -> Verdict:
         try:
@@ -99,6 +100,12 @@ class _Confirmation:
             }
         except UnicodeEncodeError as error:
             return Verdict(State.ERROR, detail=str(error))
+        self.places = [
+            place
+            for path, text in self.candidate.files.items()
+            if path.endswith(".py")
+            for place in self.originals[path].places(path, text)
+        ]
         first = self.once(files, tests, stop=True)
         if not first.passed:
             return first
@@ -123,11 +130,13 @@ class _Confirmation:
             start=START,
             exact=self.collected,
             env={"PYTHONHASHSEED": "0" if stop else "1"},
+            places=self.places if files else (),
+            words=sorted({w for original in self.originals.values() for w in original.words}),
         )
         report = self.worker.ask(request)
         if not report.get("clean", False):
             self.worker.restart()
-        return judge(report, tests, request["required"], 0.0)
+        return judge(report, tests, request["required"], 0.0, every_place=True)
 
     def blameless(self, verdict: Verdict, tests: Sequence[str]) -> bool:
         """Whether what broke in this order breaks without the candidate, too."""

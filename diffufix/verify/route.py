@@ -8,6 +8,7 @@ signature, decorators, docstring and kind the same syntax.
 from __future__ import annotations
 
 import ast
+import difflib
 import io
 import tokenize
 import warnings
@@ -15,6 +16,16 @@ from dataclasses import dataclass
 from functools import cached_property
 
 Function = ast.FunctionDef | ast.AsyncFunctionDef
+#: (path, first line, last line, changed lines) in the candidate's text of one edited function with
+#: what is inside it; first line 0: of the rest of the module.
+Place = tuple[str, int, int, tuple[int, ...]]
+#: What edited code may use at run time only where the original text names it, too.
+WORDS = (
+    *("_getframe", "_current_frames", "_current_exceptions", "settrace", "setprofile", "/proc"),
+    *("addaudithook", "monitoring", "CodeType", "FunctionType", "ctypes", "marshal", "gc"),
+    *("__code__", "__closure__", "__globals__", "__builtins__", "__defaults__", "__kwdefaults__"),
+    *("tb_frame", "gi_frame", "cr_frame", "ag_frame", "gi_code", "cr_code", "f_code"),
+)
 
 
 def decode(data: bytes) -> tuple[str, str]:
@@ -49,24 +60,35 @@ class Original:
         return self.text.splitlines(keepends=True)
 
     @cached_property
+    def words(self) -> frozenset[str]:
+        """Those of `WORDS` that the text names."""
+        return frozenset(word for word in WORDS if word in self.text)
+
+    @cached_property
     def functions(self) -> list[tuple[int, int, Function]]:
         """(first line with decorators, last line, node) of every function not inside another."""
-        try:
-            tree = _parse(self.text)
-        except (SyntaxError, ValueError, RecursionError):
-            return []
-        found: list[tuple[int, int, Function]] = []
+        return functions_of(self.text)
 
-        def visit(node: ast.AST) -> None:
-            for child in ast.iter_child_nodes(node):
-                if isinstance(child, Function):
-                    first = min([child.lineno, *(d.lineno for d in child.decorator_list)])
-                    found.append((first, child.end_lineno or child.lineno, child))
-                elif not isinstance(child, ast.Lambda):
-                    visit(child)
-
-        visit(tree)
-        return found
+    def places(self, path: str, candidate: str) -> list[Place]:
+        """Where the candidate differs: every outermost function, and the module if it does."""
+        new = candidate.splitlines(keepends=True)
+        ranges = changed_ranges(self.lines, new)
+        swaps = self.swaps(candidate)
+        if swaps:
+            ((name, start),) = swaps
+            end = next(e for s, e, n in self.functions if s == start and n.name == name)
+            functions = [(start, end + len(new) - len(self.lines))]
+        else:
+            functions = [(first, last) for first, last, _ in functions_of(candidate)]
+        found: dict[tuple[int, int], list[int]] = {}
+        for first, last in ranges:  # last < first: lines were taken away before `first`
+            for start, end in functions:
+                if start <= first and max(first, last) <= end + (last < first):
+                    found.setdefault((start, end), []).extend(range(first, last + 1))
+                    break
+            else:
+                found.setdefault((0, 0), [])
+        return [(path, start, end, tuple(lines)) for (start, end), lines in found.items()]
 
     def swaps(self, candidate: str) -> list[tuple[str, int]] | None:
         """(name, first line) of the functions to exchange: one, none for equal texts."""
@@ -83,6 +105,41 @@ class Original:
                 if _same_but_body(before, segment, node.name):
                     return [(node.name, start)]
         return None
+
+
+def functions_of(text: str) -> list[tuple[int, int, Function]]:
+    """(first line with decorators, last line, node) of every function not inside another."""
+    try:
+        tree = _parse(text)
+    except (SyntaxError, ValueError, RecursionError):
+        return []
+    found: list[tuple[int, int, Function]] = []
+
+    def visit(node: ast.AST) -> None:
+        for child in ast.iter_child_nodes(node):
+            if isinstance(child, Function):
+                first = min([child.lineno, *(d.lineno for d in child.decorator_list)])
+                found.append((first, child.end_lineno or child.lineno, child))
+            elif not isinstance(child, ast.Lambda):
+                visit(child)
+
+    visit(tree)
+    return found
+
+
+def changed_ranges(old: list[str], new: list[str]) -> list[tuple[int, int]]:
+    """(first, last) line in `new` of every difference; last < first where lines are only gone."""
+    head = _common(old, new)
+    tail = _common(old[head:][::-1], new[head:][::-1])
+    before, after = old[head : len(old) - tail], new[head : len(new) - tail]
+    if len(before) * len(after) <= 1 or not before or not after:
+        return [(head + 1, head + len(after))] if before or after else []
+    matcher = difflib.SequenceMatcher(None, before, after, autojunk=False)
+    return [
+        (head + first + 1, head + last)
+        for tag, _, _, first, last in matcher.get_opcodes()
+        if tag != "equal"
+    ]
 
 
 def _common(one: list[str], two: list[str]) -> int:

@@ -20,7 +20,7 @@ from diffufix.errors import DiffufixError, ProjectError, SandboxUnavailable
 from diffufix.sandbox import Sandbox
 from diffufix.verify.deadlines import Deadlines
 from diffufix.verify.judge import judge
-from diffufix.verify.route import Original
+from diffufix.verify.route import Original, Place
 from diffufix.verify.static import forbidden, suspicion
 from diffufix.verify.types import Candidate, State, Verdict
 from diffufix.verify.worker import Setup, Worker, make_request
@@ -241,12 +241,18 @@ class Screen:
 
     def _request(self, worker: Worker, job: _Job) -> dict[str, Any]:
         swaps: dict[str, list[tuple[str, int]]] | None = {}
-        files = {}
+        files: dict[str, str] = {}
+        places: list[Place] = []
+        words: set[str] = set()
         for path, text in job.candidate.files.items():
             original = self._original(worker, path)
-            files[path] = (original or Original(b"")).encode(text).decode("latin-1")
-            places = original.swaps(text) if original else None
-            swaps = None if swaps is None or places is None else {**swaps, path: places}
+            known = original or Original(b"")
+            files[path] = known.encode(text).decode("latin-1")
+            words |= known.words
+            if path.endswith(".py"):
+                places += known.places(path, text)
+            bodies = original.swaps(text) if original else None
+            swaps = None if swaps is None or bodies is None else {**swaps, path: bodies}
         required = [
             "passed" if test in self._failing else self._expected[test] for test in job.tests
         ]
@@ -259,4 +265,6 @@ class Screen:
             way=job.way,
             stop=job.stop,
             start=START,
+            places=places,
+            words=sorted(words),
         )

@@ -63,6 +63,16 @@ def forbidden(path: str, protected: frozenset[str] = frozenset()) -> str:
     return ""
 
 
+def planted(path: str) -> str:
+    """Why tests may not make a file of this relative path; empty if they may."""
+    name = PurePosixPath(path).name
+    if any(fnmatch.fnmatchcase(name, pattern) for pattern in FORBIDDEN):
+        return f"{path} is a test or configuration"
+    if name.endswith(".py") and FORBIDDEN_FOLDERS & set(PurePosixPath(path).parts[:-1]):
+        return f"{path} lies among tests"
+    return ""
+
+
 def suspicion(original: str, candidate: str) -> str:
     """What the candidate names more often than the original and should not; empty if nothing."""
     try:

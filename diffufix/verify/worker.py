@@ -63,12 +63,6 @@ def inside_files() -> dict[str, bytes]:
     }
 
 
-def _homes(sandbox: Sandbox) -> list[str]:
-    """The home of what runs in the sandbox, where it is told."""
-    home = getattr(sandbox, "home", None)
-    return [str(home)] if home else []
-
-
 def make_request(
     tests: Sequence[str],
     required: Sequence[str],
@@ -136,20 +130,22 @@ class Worker:
         """
         sandbox = self._sandbox = self._sandbox or self._factory()
         sandbox.start()
-        base = f"{sandbox.private}/{_PACKAGE}"
-        sandbox.write_files({f"{base}/{name}": data for name, data in inside_files().items()})
-        self._spawn()
+        # A folder that no earlier candidate knew of.
+        base = f"{sandbox.private}/{secrets.token_hex(8)}"
+        files = {f"{base}/{_PACKAGE}/{name}": data for name, data in inside_files().items()}
+        sandbox.write_files(files)
+        self._spawn(base)
 
-    def _spawn(self) -> None:
+    def _spawn(self, base: str) -> None:
         sandbox, setup = self.sandbox, self._setup
-        command = [setup.python, "-c", LAUNCH, sandbox.private]
+        able = sandbox.capabilities
+        command = [setup.python, "-c", LAUNCH, base]
         self._process = sandbox.spawn(command, env=self._environment(), user="server")
         self._send(
             {
                 "tree": sandbox.tree,
                 "root": str(setup.root),
                 "temporary": sandbox.temporary,
-                "emptied": [sandbox.temporary, *_homes(sandbox)],
                 "scratch": SCRATCH if able.boundary else (),
                 "code": able.child_uid,
                 "args": moved_args(setup.args, setup.root, Path(sandbox.tree)),

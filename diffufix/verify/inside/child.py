@@ -16,6 +16,8 @@ import sys
 
 import pytest
 
+from . import rights
+
 RANK = {"passed": 0, "xpassed": 1, "skipped": 2, "xfailed": 3, "failed": 4, "error": 5}
 MESSAGE = 300  # characters of a failure's message that travel
 
@@ -26,7 +28,7 @@ def make_emitter(fd, nonce):
     getpid = os.getpid
 
     def emit(event, **fields):
-        if getpid() != owner:  # a fork made by a test came back to pytest
+        if getpid() != owner and event != "audit":  # a fork made by a test came back to pytest
             return
         line = prefix + dumps(dict(fields, event=event)).encode("ascii") + b"\n"
         while line:
@@ -61,10 +63,11 @@ def limit_resources(limits):
             lower(getattr(resource, name), value)
 
 
-def settle(limits, death_signal):
-    """The first thing in a new child: its own session, limits, seeds, no bytecode."""
+def settle(limits, code, death_signal):
+    """The first thing in a new child: its own session, user, limits, seeds, no bytecode."""
     os.setsid()
-    death_signal()
+    rights.drop(code)
+    death_signal()  # a change of user takes it off
     limit_resources(limits)
     signal.signal(signal.SIGINT, signal.SIG_DFL)
     sys.dont_write_bytecode = True
@@ -131,14 +134,33 @@ def explain(excinfo, style=None):
     return " ".join(text.split())[:MESSAGE]
 
 
-def sentinel_item(session, name):
-    """A test that fails, made like any other; whoever patches pytest to pass, passes this too."""
+def twin(item):
+    """A test that fails, in all but its body the double of a real one: who makes tests pass by
+    changing pytest, makes this one pass, too."""
+    real = getattr(item, "function", None) or getattr(item, "obj", None)
+    name = item.name.partition("[")[0]
 
     def body():
-        raise AssertionError("the sentinel fails, as it must")
+        raise AssertionError
 
-    body.__name__ = name
-    return pytest.Function.from_parent(session, name=name, callobj=body)
+    if hasattr(real, "__code__"):
+        code = real.__code__
+        body.__code__ = body.__code__.replace(
+            co_filename=code.co_filename,
+            co_name=code.co_name,
+            co_firstlineno=code.co_firstlineno,
+        )
+    body.__name__ = body.__qualname__ = name
+    body.__module__ = getattr(real, "__module__", None)
+    for parent in (item.parent, item.getparent(pytest.Module), item.session):
+        try:
+            made = pytest.Function.from_parent(parent, name=name, callobj=body)
+        except Exception:  # a kind of collector that knows its own tests only
+            continue
+        break
+    made.name, made._nodeid = item.name, item.nodeid
+    made.repr_failure = made._repr_failure_py = explain
+    return made
 
 
 def hush(config):
@@ -175,35 +197,37 @@ class Ready:
         self.items = {item.nodeid: item for item in session.items}
         self.recorder = Recorder()
         session.config.pluginmanager.register(self.recorder, "diffufix-recorder")
-        self.sentinel = sentinel_item(session, "test_" + os.urandom(4).hex())
-        for item in [*session.items, self.sentinel]:
+        for item in session.items:
             item.repr_failure = item._repr_failure_py = explain
 
 
-def run_tests(ready, request, emit, problem=""):
+def run_tests(ready, request, emit, witness, problem=""):
     """Run `request["tests"]` in order, stop at the first unwanted outcome, end the process.
 
     `problem` says what went wrong while they were collected.
     """
+    leave, status = os._exit, 3
     try:
-        _run_tests(ready, request, emit, problem)
-    except BaseException as error:  # pytest.exit, KeyboardInterrupt, a broken plugin
-        emit("quit", reason=f"{type(error).__name__}: {str(error)[:MESSAGE]}")
-        os._exit(3)
-    os._exit(0)
+        try:
+            status = _run_tests(ready, request, emit, witness, problem)
+        except BaseException as error:  # pytest.exit, KeyboardInterrupt, a broken plugin
+            emit("quit", reason=f"{type(error).__name__}: {str(error)[:MESSAGE]}")
+    finally:
+        leave(status)
 
 
-def _run_tests(ready, request, emit, problem):
+def _run_tests(ready, request, emit, witness, problem):
     known, recorder, required = ready.items, ready.recorder, request["required"]
     missing = [name for name in request["tests"] if name not in known]
     if missing:
         emit("error", reason=problem or "not collected: " + missing[0])
-        os._exit(4)
+        return 4
     if request.get("exact") is not None and set(request["exact"]) != set(known):
         emit("error", reason=problem or "other tests are collected than before")
-        os._exit(4)
+        return 4
     order = list(enumerate(known[name] for name in request["tests"]))
-    order.insert(request["sentinel"], (None, ready.sentinel))
+    place = request["sentinel"]
+    order.insert(place, (None, twin(order[place - 1][1])))
     recorder.emit = emit
     following = [item for _, item in order[1:]] + [None]
     emit("ready")
@@ -220,4 +244,5 @@ def _run_tests(ready, request, emit, problem):
         emit("test", index=index, outcome=outcome, message=recorder.message[:MESSAGE])
         if request["stop"] and outcome != required[index]:
             break
-    emit("end", sentinel=sentinel)
+    emit("end", sentinel=sentinel, unseen=witness.unseen(), spawned=witness.spawned)
+    return 0

@@ -18,67 +18,92 @@ can do runs in a new interpreter ("cold").
 import gc
 import json
 import os
+import select
 import socket
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 import warnings
 
 import pytest
 
-from . import child, frames, supervise
+from . import child, frames, rights, supervise
 from .calm import calm_arguments, move_imports
-from .launch import LAUNCH
+from .launch import COLD
 from .swap import Calls, Live, exchange
 from .tree import Tree
+from .witness import Witness
 
 COLD_START = 5.0  # seconds for an interpreter to start and import pytest
+SILENCE = 20.0  # seconds without a sign of life after which a stage is given up
 
 
-def main(private, request_path=None):
-    """Entry of the server (`request_path` None) and of a cold run."""
+def main():
+    """Entry of the server, which talks to the host by its stdin and stdout."""
     sys.path[0] = os.getcwd()  # as `python -m pytest` does
-    if request_path is None:
-        stream = os.dup(0), os.dup(1)
-        config = frames.receive(stream[0])
-    else:
-        with open(request_path, encoding="utf-8") as file:
-            config = json.load(file)
-        os.unlink(request_path)
-        stream = ()
+    stream = os.dup(0), os.dup(1)
+    config = frames.receive(stream[0])
+    rights.undumpable()
     null = os.open(os.devnull, os.O_RDWR)
     os.dup2(null, 0)
     os.dup2(null, 1)
     os.close(null)
-    server = Server(config, private, stream)
+    server = Server(config, stream)
     move_imports(config["root"], config["tree"])
     sys.argv[:] = ["pytest", *config["args"]]
-    if request_path is None:
-        server.calls.start()
-    else:
-        child.settle(config["limits"], supervise.die_with_parent)
-        os.set_inheritable(config["fd"], False)
-        server.become_child(config["request"], config["fd"])
+    server.calls.start()
     status = pytest.main(list(config["args"]), plugins=[server])
     server.never_looped(int(status))
+
+
+def main_cold(config):
+    """Entry of a cold run: one child that does all by itself."""
+    sys.path[0] = os.getcwd()
+    server = Server(config, ())
+    move_imports(config["root"], config["tree"])
+    sys.argv[:] = ["pytest", *config["args"]]
+    child.settle(config["limits"], config["code"], supervise.die_with_parent)
+    os.set_inheritable(config["fd"], False)
+    server.become_child(config["request"], config["fd"])
+    status = pytest.main(list(config["args"]), plugins=[server])
+    server.never_looped(int(status))
+
+
+def own_sources():
+    """{module: text} of this package, read before anybody could change it."""
+    package = __name__.rpartition(".")[0]
+    folder = os.path.dirname(os.path.abspath(__file__))
+    sources = {}
+    for entry in sorted(os.listdir(folder)):
+        stem, kind = os.path.splitext(entry)
+        if kind == ".py":
+            with open(os.path.join(folder, entry), encoding="utf-8") as file:
+                sources[package if stem == "__init__" else package + "." + stem] = file.read()
+    return sources
 
 
 class Server:
     """The pytest plugin of every stage and every child; `role` says which one this is."""
 
-    def __init__(self, config, private, stream):
+    def __init__(self, config, stream):
         self.config = config
-        self.private = private
+        self.code = config["code"]
         self.stream = stream  # (requests from, replies to): the host or the stage above
         self.role = "start"
-        self.tree = Tree(config["tree"], config["temporary"])
+        # The home is the sandbox's, never the user's: every backend sets it.
+        scratch = [*config["scratch"], os.environ.get("HOME", "")]
+        self.tree = Tree(config["tree"], [config["temporary"]], scratch, self.code)
         self.calls = Calls(config["tree"])
         self.began = time.monotonic()
+        self.sources = own_sources() if stream else {}
         self.next = None  # (pid, socket) of the stage below
+        self.whole = True  # no stage is lost, no process escaped
         self.problems = child.CollectErrors()
         self.request = None
         self.emit = None
+        self.witness = None
 
     # -- pytest's hooks --------------------------------------------------------------------
 
@@ -107,7 +132,7 @@ class Server:
         ready = child.Ready(session)
         if self.role == "start":
             self.stay_collected(session, ready)
-        child.run_tests(ready, self.request, self.emit, self.problems.first)
+        child.run_tests(ready, self.request, self.emit, self.witness, self.problems.first)
 
     def never_looped(self, status):
         """pytest.main came back without running a test: wrong arguments, a broken conftest."""
@@ -154,15 +179,16 @@ class Server:
         while True:
             request = frames.receive(self.stream[0])
             if request is None:
-                supervise.sweep(set())
-                os._exit(0)
+                self.end()
             if self.role == "early":
                 self.tree.lay(request.pop("files"))
             reply = self.attempt(request)
             if reply is None:
                 return  # a child goes on: pytest does the rest
             if self.role == "early":
-                reply["clean"], reply["touched"] = self.tree.restore()
+                restored, reply["touched"], reply["added"] = self.tree.restore()
+                reply["clean"] = restored and self.whole
+            reply["whole"] = self.whole
             child.forget_output(config)
             frames.send(self.stream[1], reply)
 
@@ -188,21 +214,42 @@ class Server:
         edited = {os.path.join(self.tree.root, name) for name in request["edited"]}
         return threading.active_count() == 1 and not edited & self.files
 
+    def end(self):
+        supervise.sweep(set(), self.code)
+        os._exit(0)
+
+    def beat(self):
+        """A sign of life for whoever waits for our reply."""
+        frames.send(self.stream[1], {"beat": 1})
+
     def ask_next(self, request):
         reply = None
         if self.next is not None:
+            pid, stream = self.next
             try:
-                frames.send(self.next[1].fileno(), request)
-                reply = frames.receive(self.next[1].fileno())
+                frames.send(stream.fileno(), request)
+                reply = self.await_reply(stream.fileno())
             except OSError:
                 pass
             if reply is None:
-                pid, stream = self.next
-                self.next = None
+                self.next, self.whole = None, False
                 stream.close()
                 supervise.kill(pid)
                 supervise.reap(pid, 2.0)
+                supervise.sweep(set(), self.code)
+        self.whole &= bool((reply or {}).get("whole", True))
         return reply or {"refused": "the next stage is gone"}
+
+    def await_reply(self, fd):
+        """The next stage's reply; None when it is gone or silent."""
+        poller = select.poll()
+        poller.register(fd, select.POLLIN)
+        while poller.poll(SILENCE * 1000):
+            reply = frames.receive(fd)
+            if reply is None or "beat" not in reply:
+                return reply
+            self.beat()
+        return None
 
     def keep(self):
         return {self.next[0]} if self.next else set()
@@ -217,8 +264,13 @@ class Server:
             self.refuse_nonsense(request["edited"])
             return None
         os.close(writer)
-        reply = supervise.supervise(pid, reader, request, self.keep())
-        return dict(reply, way="fork")
+        return dict(self.watch(pid, reader, request), way="fork")
+
+    def watch(self, pid, reader, request):
+        request = dict(request, disk=self.config["temporary"])
+        reply = supervise.supervise(pid, reader, request, self.keep(), self.code, self.beat)
+        self.whole &= reply["swept"]
+        return reply
 
     def enter_child(self, request, writer):
         """Leave everything of the server's behind; this is a new child."""
@@ -226,13 +278,17 @@ class Server:
             os.close(fd)
         if self.next is not None:
             self.next[1].close()
-        child.settle(self.config["limits"], supervise.die_with_parent)
+        child.settle(self.config["limits"], self.code, supervise.die_with_parent)
         self.become_child(request, writer)
 
     def become_child(self, request, writer):
         self.role = "child"
         self.request = request
         self.emit = child.make_emitter(writer, request["nonce"])
+        self.witness = Witness(self.config["tree"], request["places"])
+        emit = self.emit
+        self.witness.listen(request["words"], lambda reason: emit("audit", reason=reason))
+        self.witness.start()
 
     def refuse_nonsense(self, names):
         """In a new child: a file that does not compile needs no collection to be told."""
@@ -253,21 +309,29 @@ class Server:
         start = request["start"] + 10 * self.remaining + COLD_START
         request = dict(request, start=start, narrow=False)
         reader, writer = os.pipe()
-        path = os.path.join(self.private, f"cold-{os.urandom(8).hex()}.json")
-        with open(path, "w", encoding="utf-8") as file:
-            json.dump(dict(self.config, request=request, fd=writer), file)
-        process = subprocess.Popen(
-            [sys.executable, "-c", LAUNCH, self.private, path],
-            pass_fds=(writer,),
-            env={**os.environ, **request["env"]},
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-        )
+        config = dict(self.config, request=request, fd=writer)
+        with tempfile.TemporaryFile(dir=self.config["temporary"]) as message:
+            text = json.dumps({"sources": self.sources, "config": config})
+            message.write(text.encode("utf-8"))
+            message.seek(0)
+            process = subprocess.Popen(
+                [sys.executable, "-c", COLD, str(message.fileno())],
+                pass_fds=(writer, message.fileno()),
+                env={**os.environ, **request["env"]},
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL,
+                stderr=subprocess.DEVNULL,
+                **self.as_code(),
+            )
         process.returncode = 0  # `supervise` reaps it
         os.close(writer)
-        reply = supervise.supervise(process.pid, reader, request, self.keep())
-        return dict(reply, way="cold")
+        return dict(self.watch(process.pid, reader, request), way="cold")
+
+    def as_code(self):
+        """Before its interpreter starts, which may import what the project puts on its path."""
+        if self.code is None:
+            return {}
+        return {"user": self.code, "group": self.code, "extra_groups": []}
 
     # -- collected -------------------------------------------------------------------------
 
@@ -283,11 +347,10 @@ class Server:
         while True:
             request = frames.receive(self.stream[0])
             if request is None:
-                supervise.sweep(set())
-                os._exit(0)
+                self.end()
             reply = self.swap(request, live, ready)
             child.forget_output(session.config)
-            frames.send(self.stream[1], dict(reply, way="swap"))
+            frames.send(self.stream[1], dict(reply, way="swap", whole=self.whole))
 
     def swap(self, request, live, ready):
         if request["swaps"] is None or request["way"] not in (None, "swap"):
@@ -304,7 +367,7 @@ class Server:
             self.enter_child(request, writer)
             self.run_swapped(found, ready)
         os.close(writer)
-        return supervise.supervise(pid, reader, request, set())
+        return self.watch(pid, reader, request)
 
     def run_swapped(self, found, ready):
         try:
@@ -315,4 +378,4 @@ class Server:
         if refusal:
             self.emit("refused", reason=refusal)
             os._exit(5)
-        child.run_tests(ready, self.request, self.emit)
+        child.run_tests(ready, self.request, self.emit, self.witness)

@@ -8,40 +8,38 @@ A child is the leader of its own session. It writes lines `nonce JSON` to a pipe
     test I outcome ...    test I is done
     sentinel              our own test, which must fail, comes next
     end                   every test that was to run has run
+    audit                 edited code reaches for what only a forger needs
     refused, error, fatal, quit   why it goes no further
+
+Anything else on the pipe, or these in an order that no honest run has, is a forgery.
 
 A deadline counts processor time, so that a busy machine turns nobody into a hang; a child that
 sleeps is given twice its deadline by the clock.
 """
 
 import contextlib
-import ctypes
 import json
 import os
 import select
 import signal
 import time
 
+from . import rights
+
 SLEEPING = "StT"  # states of /proc/PID/stat in which no processor is waited for
 MAX_RECORDS = 4 * 2**20  # bytes; more than any honest run writes
 _SUBREAPER, _DEATH_SIGNAL = 36, 1
-
-try:
-    _libc = ctypes.CDLL(None, use_errno=True)
-    _libc.prctl  # noqa: B018  (macOS has none)
-except (OSError, AttributeError):
-    _libc = None
+BEAT = 1.0  # seconds between signs of life while a candidate runs
+DISK = 512 * 2**20  # bytes of disk that may vanish while a candidate runs
 
 
 def adopt_orphans():
     """Processes that detach themselves below become our children, so that `sweep` finds them."""
-    if _libc is not None:
-        _libc.prctl(_SUBREAPER, 1, 0, 0, 0)
+    rights.prctl(_SUBREAPER, 1)
 
 
 def die_with_parent():
-    if _libc is not None:
-        _libc.prctl(_DEATH_SIGNAL, signal.SIGKILL, 0, 0, 0)
+    rights.prctl(_DEATH_SIGNAL, signal.SIGKILL)
 
 
 def children():
@@ -103,17 +101,19 @@ def reap(pid, seconds):
         pause = min(pause * 1.5, 0.005)
 
 
-def sweep(keep):
-    """Kill and reap every child but `keep`, their orphans too, until none is left."""
-    deadline = time.monotonic() + 5.0
+def sweep(keep, code=None):
+    """Kill and reap every child but `keep`, their orphans too: True when none is left."""
+    deadline = time.monotonic() + 3.0
     while time.monotonic() < deadline:
         strays = children() - keep
         if not strays:
-            return
+            return True
+        rights.kill_all(code)
         for pid in strays:
             kill(pid)
         for pid in strays:
             reap(pid, 0.5)
+    return False
 
 
 class Watch:
@@ -145,67 +145,146 @@ class Watch:
         return max(0.002, min(self.limit - used, self.limit / 4))
 
 
-def supervise(pid, reader, request, keep):
+class Course:
+    """The records of one child, in the order in which an honest one writes them."""
+
+    def __init__(self, request, watch):
+        self.request = request
+        self.watch = watch
+        self.prefix = request["nonce"].encode() + b" "
+        self.report = {"outcomes": [], "ready": False, "ended": False, "timeout": None}
+        self.report["seconds"] = []
+        self.coming = list(range(len(request["tests"])))
+        self.coming.insert(request["sentinel"], None)  # our own test
+        self.pending = b""
+
+    def feed(self, data):
+        *lines, self.pending = (self.pending + data).split(b"\n")
+        for line in lines:
+            try:
+                if not line.startswith(self.prefix):
+                    raise ValueError("a record of somebody else")
+                self._note(json.loads(line[len(self.prefix) :]))
+            except (ValueError, KeyError, TypeError, AttributeError) as error:
+                self.report.setdefault("forged", str(error)[:100])
+
+    def _note(self, record):
+        report, watch, request = self.report, self.watch, self.request
+        event, index = record["event"], record.get("index")
+        if event == "audit":
+            report.setdefault("audit", str(record["reason"])[:300])
+            return
+        if report["ended"]:
+            raise ValueError("a record after the last")
+        if event in ("refused", "error", "fatal", "quit"):  # why the child goes no further
+            report[event] = str(record.get("reason", ""))[:1000]
+            return
+        if event == "ready":
+            if report["ready"]:
+                raise ValueError("two beginnings")
+            report["ready"] = True
+            watch.restart(request["setup"][0])
+            return
+        if not report["ready"]:
+            raise ValueError("a record before the first")
+        if event == "end":
+            self._end(record)
+            return
+        while event != "sentinel" and self.coming[:1] == [None] and report.get("sentinel_began"):
+            del self.coming[0]
+        if not self.coming:
+            raise ValueError("more tests than asked for")
+        if event == "sentinel":
+            if self.coming[0] is not None:
+                raise ValueError("a sentinel out of place")
+            report["sentinel_began"] = True
+            watch.restart(request["start"])
+        elif index != self.coming[0]:
+            raise ValueError("a test out of turn")
+        elif event == "call":
+            watch.restart(request["call"][index])
+        elif event == "test":
+            del self.coming[0]
+            report["outcomes"].append([str(record["outcome"]), str(record["message"])])
+            report["seconds"].append(time.monotonic() - watch.wall)
+            watch.restart(request["setup"][min(index + 1, len(request["setup"]) - 1)])
+        else:
+            raise ValueError("an unknown record")
+
+    def _end(self, record):
+        report = self.report
+        report["ended"] = True
+        report["sentinel"] = record.get("sentinel")
+        report["unseen"], report["spawned"] = record["unseen"], record["spawned"]
+        report["places"] = len(self.request["places"])
+        if self.coming in ([], [None]):
+            return
+        last = len(report["outcomes"]) - 1
+        wanted = self.request["required"]
+        if not self.request["stop"] or last < 0 or report["outcomes"][last][0] == wanted[last]:
+            raise ValueError("an end before the end")
+
+
+def supervise(pid, reader, request, keep, code=None, beat=None):
     """Follow a child to its end and say what happened; kills it and all it started.
 
-    `request` has `nonce`, `tests`, `start` (seconds until ready), `setup` and `call` (seconds per
-    test). Returns `outcomes` [[outcome, message] per finished test], `ready`, `ended`, `status`
-    (exit code, negative: signal), `timeout` (the phase, or None) and whatever else it reported.
+    `request` has `nonce`, `tests`, `sentinel`, `start` (seconds until ready), `setup` and `call`
+    (seconds per test); `beat` is called now and then. Returns `outcomes` [[outcome, message] per
+    finished test], `ready`, `ended`, `status` (exit code, negative: signal), `timeout` (the phase,
+    or None), `swept` (nothing of it is left), `forged` and whatever else it reported.
     """
-    report = {"outcomes": [], "ready": False, "ended": False, "timeout": None, "seconds": []}
     watch = Watch(pid, request["start"])
-    prefix = request["nonce"].encode() + b" "
-    pending, total = b"", 0
+    course = Course(request, watch)
+    report = course.report
+    total, told = 0, time.monotonic()
+    free = free_disk(request.get("disk"))
     poller = select.poll()
     poller.register(reader, select.POLLIN)
-    while True:
+    while not report["ended"]:
         left = watch.left()
         if left is None:
             report["timeout"] = "test" if report["ready"] else "start"
             break
-        if not poller.poll(left * 1000 + 1):
+        if not poller.poll(min(left, BEAT) * 1000 + 1):
+            if beat is not None and time.monotonic() - told > BEAT:
+                told = time.monotonic()
+                beat()
+            if free - free_disk(request.get("disk")) > DISK:
+                report["timeout"], report["flood"] = "disk", True
+                break
             continue
         data = os.read(reader, 1 << 16)
         total += len(data)
-        if not data or total > MAX_RECORDS:
+        if not data:
             break
-        *lines, pending = (pending + data).split(b"\n")
-        for line in lines:
-            if line.startswith(prefix):
-                _note(json.loads(line[len(prefix) :]), report, request, watch)
-        if report["ended"]:
+        course.feed(data)
+        if total > MAX_RECORDS:
+            report.setdefault("forged", "too many records")
             break
     status = reap(pid, 1.0) if report["timeout"] is None else None
     kill(pid)
     if status is None:
         status = reap(pid, 5.0)
+    report["swept"] = sweep(keep, code)
+    os.set_blocking(reader, False)
+    with contextlib.suppress(BlockingIOError):
+        while total <= MAX_RECORDS and (data := os.read(reader, 1 << 16)):
+            total += len(data)
+            course.feed(data)
     os.close(reader)
-    sweep(keep)
+    if report["ended"] and course.pending:
+        report.setdefault("forged", "more after the end")
     report["status"] = _exit_code(status)
     return report
 
 
-def _note(record, report, request, watch):
-    event = record.pop("event")
-    if event == "ready":
-        report["ready"] = True
-        watch.restart(request["setup"][0])
-    elif event == "call":
-        watch.restart(request["call"][min(record["index"], len(request["call"]) - 1)])
-    elif event == "sentinel":
-        watch.restart(request["start"])
-    elif event == "test":
-        if record["index"] != len(report["outcomes"]):
-            return  # not what an honest child writes; the end will be missing ids
-        report["outcomes"].append([record["outcome"], record["message"]])
-        report["seconds"].append(time.monotonic() - watch.wall)
-        following = min(record["index"] + 1, len(request["setup"]) - 1)
-        watch.restart(request["setup"][following])
-    elif event == "end":
-        report["ended"] = True
-        report["sentinel"] = record.get("sentinel")
-    else:  # "refused", "error", "fatal", "quit": the child says why it goes no further
-        report[event] = record.get("reason", "")
+def free_disk(path):
+    """Bytes left where the code may write; 0 where that is not known."""
+    try:
+        info = os.statvfs(path)
+    except (OSError, TypeError):
+        return 0
+    return info.f_bavail * info.f_frsize
 
 
 def _exit_code(status):

@@ -1,26 +1,38 @@
 # mypy: ignore-errors
-"""The worker's copy of the project: lay a candidate over it, put it back. Touches that tree and
-the sandbox's temporary directory."""
+"""The worker's copy of the project: lay a candidate over it, put it back. Touches that tree, the
+sandbox's temporary directory and home, and what appears in the further `scratch` directories.
 
+No link is followed where code under test could have made one. What it left is removed as its own
+user (`code`) where that is another one.
+"""
+
+import contextlib
 import itertools
 import os
 import shutil
 import stat
 
+from . import rights
+
 REMEMBERED = 32 * 2**20  # bytes of content kept to undo what tests do to files
-MANY = 3000  # files; beyond, only folders are looked at after each candidate
+MANY = 3000  # files; beyond, only folders and code are looked at after each candidate
+CODE = (".py", ".pth", ".pyc", ".so", ".toml", ".ini", ".cfg")
 
 
 class Tree:
     """`remember` once, then `lay` and `restore` around every candidate."""
 
-    def __init__(self, root, temporary):
+    def __init__(self, root, emptied=(), scratch=(), code=None):
         self.root = root
-        self.temporary = temporary
+        self.emptied = [path for path in emptied if os.path.isdir(path)]
+        self.scratch = [path for path in scratch if os.path.isdir(path)]
+        self.code = code
         self.stamps = itertools.count(1)
-        self.laid = []
-        self.entries = {}
+        self.laid = {}  # path -> its entry as we left it
+        self.entries = {}  # path -> (mode, inode, ...) as it must be
+        self.times = {}
         self.contents = {}
+        self.whole = True
 
     def drop_bytecode(self):
         """Bytecode that came with the copy may belong to other text of the same size."""
@@ -30,109 +42,151 @@ class Tree:
                 names.remove("__pycache__")
 
     def remember(self):
-        self.entries = dict(self._scan(files=True))
+        self.entries = dict(self._scan())
         files = [path for path, (mode, *_) in self.entries.items() if stat.S_ISREG(mode)]
         if len(files) > MANY:
-            self.entries = dict(self._scan(files=False))
+            self.whole = False
+            self.entries = dict(self._scan())
         total = 0
-        for path in files:
+        for path in sorted(files, key=lambda path: (not path.endswith(CODE), path)):
             size = os.path.getsize(path)
             if total + size <= REMEMBERED:
                 total += size
                 with open(path, "rb") as file:
                     self.contents[path] = file.read()
+            self.times[path] = os.stat(path).st_mtime_ns
+        self.scratched = {folder: set(os.listdir(folder)) for folder in self.scratch}
 
-    def _scan(self, files):
+    def _scan(self):
         stack = [self.root]
         while stack:
             folder = stack.pop()
-            info = os.stat(folder)
-            yield folder, (info.st_mode, info.st_ino, 0 if files else info.st_mtime_ns)
+            yield folder, self._entry(os.lstat(folder))
             with os.scandir(folder) as entries:
                 for entry in entries:
                     if entry.is_dir(follow_symlinks=False):
                         stack.append(entry.path)
-                    elif files:
-                        info = entry.stat(follow_symlinks=False)
-                        yield (
-                            entry.path,
-                            (info.st_mode, info.st_ino, info.st_size, info.st_mtime_ns),
-                        )
+                    elif self.whole or entry.name.endswith(CODE):
+                        yield entry.path, self._entry(entry.stat(follow_symlinks=False))
+
+    def _entry(self, info):
+        """What tells that something changed; the time of the last change cannot be forged."""
+        if stat.S_ISDIR(info.st_mode):
+            return info.st_mode, info.st_ino, 0 if self.whole else info.st_mtime_ns
+        times = info.st_mtime_ns, info.st_ctime_ns
+        return (info.st_mode, info.st_ino, info.st_size, *times)
+
+    # -- one candidate ---------------------------------------------------------------------
 
     def lay(self, files):
         """Write {relative path: text, latin-1 of the bytes}; a time of its own makes each text's
-        bytecode its own, whatever its size."""
+        bytecode its own, whatever its size. Raises OSError for a path that leads outside."""
         for relative, text in files.items():
             path = os.path.join(self.root, relative)
-            info = os.stat(path) if os.path.exists(path) else None
-            if path not in self.contents and info is not None:
+            folder = os.path.dirname(path)
+            if not self._within(folder):
+                raise OSError("outside of the project: " + relative)
+            os.makedirs(folder, exist_ok=True)
+            if path not in self.contents and os.path.isfile(path):
                 with open(path, "rb") as file:
                     self.contents[path] = file.read()
-            self.laid.append((path, info))
-            with open(path, "wb") as file:
-                file.write(text.encode("latin-1"))
-            moment = (info.st_mtime_ns if info else 0) + next(self.stamps) * 2 * 10**9
-            os.utime(path, ns=(moment, moment))
+                self.times[path] = os.stat(path).st_mtime_ns
+            moment = self.times.get(path, 0) + next(self.stamps) * 2 * 10**9
+            _write(path, text.encode("latin-1"), moment)
+            self.laid[path] = self._entry(os.lstat(path))
+
+    def _within(self, folder):
+        real, root = os.path.realpath(folder), os.path.realpath(self.root)
+        return real == root or real.startswith(root + os.sep)
 
     def restore(self):
-        """Undo `lay` and what the tests did to the tree: (all is as remembered, what they
-        changed, as relative paths)."""
-        while self.laid:
-            path, info = self.laid.pop()
-            if info is None:
-                if os.path.lexists(path):
-                    os.unlink(path)
-            else:
-                self._write_back(path, info.st_mtime_ns)
-        self._empty_temporary()
-        files = any(not stat.S_ISDIR(entry[0]) for entry in self.entries.values())
+        """Undo `lay` and what the tests did: (all is as remembered, which files of the tree they
+        changed, which they made; relative paths)."""
+        laid, self.laid = self.laid, {}
         try:
-            seen = dict(self._scan(files))
-            if seen == self.entries:
-                return True, []
+            self._empty()
+            seen = dict(self._scan())
             changed = {path for path, _ in set(seen.items()) ^ set(self.entries.items())}
-            touched = sorted(os.path.relpath(path, self.root) for path in changed)
-            return self._repair(seen, files), touched[:100]
-        except OSError:
-            return False, []
+            odd = [path for path in changed if path not in laid or laid[path] != seen.get(path)]
+            touched = self._relative(path for path in odd if path in self.entries)
+            added = self._relative(path for path in odd if path not in self.entries)
+            whole = self.whole or all(path in laid for path in changed)
+            return whole and self._repair(seen, changed), touched, added
+        except (OSError, RecursionError):
+            return False, [], []
 
-    def _repair(self, seen, files):
-        if not files:
-            return False
-        for path in sorted(set(seen) - set(self.entries), reverse=True):
-            if os.path.isdir(path) and not os.path.islink(path):
-                shutil.rmtree(path, ignore_errors=True)
-            elif os.path.lexists(path):
-                os.unlink(path)
-        for path in sorted(self.entries):
-            if seen.get(path) == self.entries[path]:
-                continue
-            mode = self.entries[path][0]
-            if stat.S_ISDIR(mode):
-                os.makedirs(path, exist_ok=True)
+    def _relative(self, paths):
+        return sorted(os.path.relpath(path, self.root) for path in paths)[:1000]
+
+    def _repair(self, seen, changed):
+        """From the top down, so that no folder on the way is a link."""
+        for path in sorted(changed):
+            wanted = self.entries.get(path)
+            if wanted is None:
+                self._remove(path)
+            elif stat.S_ISDIR(wanted[0]):
+                if path not in seen or not stat.S_ISDIR(os.lstat(path).st_mode):
+                    self._remove(path)
+                    os.mkdir(path)
+                os.chmod(path, stat.S_IMODE(wanted[0]))
             elif path in self.contents:
-                self._write_back(path, self.entries[path][3])
+                if path in seen and seen[path][:2] != wanted[:2]:
+                    self._remove(path)
+                _write(path, self.contents[path], self.times[path])
+                os.chmod(path, stat.S_IMODE(wanted[0]))
             else:
                 return False
-            os.chmod(path, stat.S_IMODE(mode))
-        self.entries = dict(self._scan(files))
+        for path in changed & set(self.entries):
+            self.entries[path] = self._entry(os.lstat(path))
         return True
 
-    def _write_back(self, path, moment):
-        if os.path.islink(path) or not os.path.isfile(path):
-            if os.path.isdir(path) and not os.path.islink(path):
-                shutil.rmtree(path)
-            elif os.path.lexists(path):
-                os.unlink(path)
-            os.makedirs(os.path.dirname(path), exist_ok=True)
-        with open(path, "wb") as file:
-            file.write(self.contents[path])
-        os.utime(path, ns=(moment, moment))
+    def _empty(self):
+        for folder in self.emptied:
+            for name in os.listdir(folder):
+                self._remove(os.path.join(folder, name))
+        for folder, known in self.scratched.items():
+            for name in set(os.listdir(folder)) - known:
+                self._remove(os.path.join(folder, name))
 
-    def _empty_temporary(self):
-        with os.scandir(self.temporary) as entries:
+    def _remove(self, path):
+        try:
+            info = os.lstat(path)
+        except OSError:
+            return
+        theirs = self.code if info.st_uid == self.code else None
+        with rights.acting_as(theirs):
+            if stat.S_ISDIR(info.st_mode):
+                remove_folder(path)
+            else:
+                os.unlink(path)
+
+
+def remove_folder(path):
+    """Remove a folder with all below it, however deep and however closed its folders are."""
+    names = (f"{path}.{number}" for number in itertools.count())
+    pending = [path]
+    while pending:
+        folder = pending.pop()
+        with contextlib.suppress(OSError):
+            os.chmod(folder, 0o700)
+        with os.scandir(folder) as entries:
             for entry in entries:
-                if entry.is_dir(follow_symlinks=False):
-                    shutil.rmtree(entry.path, ignore_errors=True)
-                else:
+                if not entry.is_dir(follow_symlinks=False):
                     os.unlink(entry.path)
+                    continue
+                with contextlib.suppress(OSError):
+                    os.chmod(entry.path, 0o700)  # else it cannot be moved
+                # Moved up, so that no path grows longer than the system allows.
+                other = next(name for name in names if not os.path.lexists(name))
+                os.rename(entry.path, other)
+                pending.append(other)
+        os.rmdir(folder)
+
+
+def _write(path, data, moment):
+    """In place where there is a file of one name, else a new one; never through a link."""
+    flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW
+    fd = os.open(path, flags, 0o644)
+    with open(fd, "wb") as file:
+        file.write(data)
+    os.utime(path, ns=(moment, moment))

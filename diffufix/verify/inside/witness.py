@@ -1,0 +1,244 @@
+# mypy: ignore-errors
+"""What a child sees of the code it tries: whether the edit was executed, and whether edited code
+reached for what only a forger needs. Touches this interpreter's tracing and audit hooks.
+
+`Witness` follows the edited places until each has run, then switches itself off: most often that
+is the first call of the first test. `listen` adds an audit hook, which cannot be taken off again;
+names that the original text uses are no news.
+"""
+
+import os
+import re
+import sys
+import threading
+
+#: Audit events that lead from any object to the test runner's own, by the word that asks for them.
+IMMEDIATE = {
+    "sys._getframe": "_getframe",
+    "sys._current_frames": "_current_frames",
+    "sys._current_exceptions": "_current_exceptions",
+    "sys.settrace": "settrace",
+    "sys.setprofile": "setprofile",
+    "sys.addaudithook": "addaudithook",
+    "sys.monitoring.register_callback": "monitoring",
+    "object.__setattr__": "",  # the attribute's own name
+    "object.__getattr__": "",
+    "object.__delattr__": "",
+    "code.__new__": "CodeType",
+    "function.__new__": "FunctionType",
+    "ctypes.dlopen": "ctypes",
+    "ctypes.dlsym": "ctypes",
+    "marshal.loads": "marshal",
+}
+ANYWHERE = {
+    "gc.get_objects": "gc",
+    "gc.get_referrers": "gc",
+    "gc.get_referents": "gc",
+    "ctypes.string_at": "ctypes",
+    "ctypes.cdata": "ctypes",
+    "ctypes.call_function": "ctypes",
+}
+FILES = frozenset({"open", "os.listdir", "os.scandir"})
+PROCESSES = frozenset(
+    ("subprocess.Popen", "os.fork", "os.forkpty", "os.posix_spawn", "os.exec", "os.system")
+)
+OTHERS = re.compile(r"/(proc/|dev/fd)")
+PRIVATE = re.compile(
+    r"/proc/([^/]+|\d+/task/\d+)/(mem|maps|smaps|environ|fd|fdinfo|root|cwd|map_files|pagemap|"
+    r"syscall|stack|auxv)\b|/dev/fd\b"
+)
+DEPTH = 200  # frames that are looked at
+
+
+class Witness:
+    """`places` is [[relative path, first line, last line, changed lines]]; first 0: the module."""
+
+    def __init__(self, root, places):
+        self.waiting = {}  # absolute path -> [[first, last, changed, wanted or None]]
+        self.files = {}
+        self.spawned = False
+        self.tool = None
+        for relative, first, last, changed in places:
+            path = os.path.join(root, relative)
+            self.waiting.setdefault(path, []).append([first, last, frozenset(changed), None])
+            self.files.setdefault(path, []).append((first, last))
+        self.names = {os.path.basename(path) for path in self.files}
+        self.known = {path: path for path in self.files}
+
+    # -- executed? -------------------------------------------------------------------------
+
+    def start(self):
+        if not self.waiting:
+            return
+        monitoring = getattr(sys, "monitoring", None)
+        if monitoring is not None:
+            free = [tool for tool in (4, 3) if monitoring.get_tool(tool) is None]
+            if free:
+                self._monitor(monitoring, free[0])
+                return
+        threading.settrace(self._called)
+        sys.settrace(self._called)
+
+    def stop(self):
+        if self.tool is not None:
+            sys.monitoring.set_events(self.tool, 0)
+            sys.monitoring.free_tool_id(self.tool)
+            self.tool = None
+        elif sys.gettrace() == self._called:
+            threading.settrace(None)
+            sys.settrace(None)
+
+    def unseen(self):
+        """[[path, first line]] of places that were not executed here, as far as can be told."""
+        if self.waiting and self.tool is None and sys.gettrace() != self._called:
+            return []  # a test traces for itself
+        return [[path, place[0]] for path, places in self.waiting.items() for place in places]
+
+    def _path(self, code):
+        """The edited file that the code is of, if any."""
+        name = code.co_filename
+        if name not in self.known:
+            real = os.path.realpath(name) if os.path.basename(name) in self.names else None
+            self.known[name] = real if real in self.files else None
+        return self.known[name]
+
+    def _enter(self, code):
+        """Lines of the code to wait for; None when nothing of it is waited for."""
+        path = self._path(code)
+        if path is None or path not in self.waiting:
+            return None
+        lines = set()
+        for place in list(self.waiting.get(path, ())):
+            first, last, changed, wanted = place
+            if first == 0:
+                if code.co_name == "<module>":
+                    self._seen(path, place)
+            elif first <= code.co_firstlineno <= last and code.co_name != "<module>":
+                if wanted is None:
+                    wanted = place[3] = changed & executable(code)
+                if wanted:
+                    lines |= wanted
+                else:
+                    self._seen(path, place)
+        return lines or None
+
+    def _line(self, code, line):
+        path = self._path(code)
+        for place in list(self.waiting.get(path, ())):
+            if place[3] and line in place[3]:
+                self._seen(path, place)
+
+    def _seen(self, path, place):
+        self.waiting[path].remove(place)
+        if not self.waiting[path]:
+            del self.waiting[path]
+        if not self.waiting:
+            self.stop()
+
+    def _called(self, frame, event, _argument):
+        if event == "call" and self._enter(frame.f_code) is not None:
+            return self._traced
+        return None
+
+    def _traced(self, frame, event, _argument):
+        if event == "line":
+            self._line(frame.f_code, frame.f_lineno)
+        return self._traced
+
+    def _monitor(self, monitoring, tool):
+        events, off = monitoring.events, monitoring.DISABLE
+
+        def started(code, _offset):
+            if self._enter(code) is not None and self.tool is not None:
+                monitoring.set_local_events(tool, code, events.LINE)
+            return off
+
+        def line(code, number):
+            self._line(code, number)
+            return off
+
+        monitoring.use_tool_id(tool, "diffufix-witness")
+        self.tool = tool
+        monitoring.register_callback(tool, events.PY_START, started)
+        monitoring.register_callback(tool, events.LINE, line)
+        monitoring.set_events(tool, events.PY_START)
+
+    # -- honest? ---------------------------------------------------------------------------
+
+    def listen(self, words, tell):
+        """Call `tell(reason)` before edited code does what the original's `words` do not name."""
+        if hasattr(sys, "addaudithook"):
+            sys.addaudithook(make_hook(self, frozenset(words), tell))
+
+    def edited(self, code):
+        path = self._path(code)
+        if path is None:
+            return False
+        inside = any(
+            first == 0 or first <= code.co_firstlineno <= last for first, last in self.files[path]
+        )
+        return inside or code.co_name == "<module>"
+
+
+def executable(code):
+    """The line numbers of a code object and of those nested in it."""
+    if hasattr(code, "co_lines"):
+        lines = {line for _, _, line in code.co_lines() if line is not None}
+    else:
+        import dis
+
+        lines = {line for _, line in dis.findlinestarts(code)}
+    lines.discard(code.co_firstlineno)
+    for constant in code.co_consts:
+        if hasattr(constant, "co_firstlineno"):
+            lines |= executable(constant)
+    return lines
+
+
+def make_hook(witness, words, tell):
+    """Everything it needs is its own: what edited code puts elsewhere does not reach it."""
+    getframe, edited, search, others = sys._getframe, witness.edited, PRIVATE.search, OTHERS.match
+    immediate, anywhere, files, processes = dict(IMMEDIATE), dict(ANYWHERE), FILES, PROCESSES
+    text = str, bytes
+    busy = []
+
+    def by_edit(near):
+        frame = getframe(2)  # the one that raised the event
+        for _ in range(DEPTH):
+            if frame is None:
+                return False
+            if edited(frame.f_code):
+                return True
+            if near and frame.f_code.co_filename[:1] != "<":
+                return False
+            frame = frame.f_back
+        return False
+
+    def hook(event, arguments):
+        if event in processes:
+            witness.spawned = True
+            return
+        if event in files:
+            path = arguments[0] if arguments else None
+            if not isinstance(path, text):
+                return
+            path = path if isinstance(path, str) else path.decode("utf-8", "replace")
+            if busy or not others(path) or not search(path):
+                return
+            near, word = False, "/proc"
+        elif event in immediate:
+            near, word = True, immediate[event] or str(arguments[1])
+        elif event in anywhere:
+            near, word = False, anywhere[event]
+        else:
+            return
+        if busy or word in words:
+            return
+        busy.append(1)
+        try:
+            if by_edit(near):
+                tell("it uses " + word + " (" + event + ")")
+        finally:
+            busy.pop()
+
+    return hook
