@@ -47,6 +47,8 @@ class Settings:
     #: `auto`, `cpu`, `cuda`, `cuda:1`, ...
     device: str = _option("auto")
     #: Where code under test runs; `auto`: a container, else bubblewrap, never without a boundary.
+    #: The code that may be changed: `path::qualname`, `path` or `qualname`; empty: all suspects.
+    function: str = _option("")
     sandbox: str = _option("auto", choices=SANDBOXES)
     #: A ready container image (an E2B template with `e2b`); empty: made from the project.
     image: str = _option("")

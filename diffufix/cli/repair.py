@@ -47,6 +47,10 @@ def repair(
     device: Annotated[
         str | None, typer.Option(help="auto, cpu, cuda.", show_default="auto")
     ] = None,
+    function: Annotated[
+        str | None,
+        typer.Option(help="Change nothing but path::qualname.", show_default="all suspects"),
+    ] = None,
     sandbox: Annotated[
         str | None, typer.Option(help="auto, docker, e2b or local.", show_default="auto")
     ] = None,

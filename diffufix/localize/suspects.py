@@ -65,7 +65,12 @@ class _Evidence:
 
 
 def suspects(
-    run: TestRun, *, root: Path, failing: Sequence[str] | None = None, limit: int = 10
+    run: TestRun,
+    *,
+    root: Path,
+    failing: Sequence[str] | None = None,
+    limit: int = 10,
+    only: str = "",
 ) -> list[Suspect]:
     """The project's functions, most suspicious first, at most `limit`.
 
@@ -73,7 +78,8 @@ def suspects(
     collection errors) to be explained, by default all that are red; other red tests say nothing.
     Only functions that one of them executes, or in whose code it raised, are suspects: the list is
     empty when no failing test reaches code of the project. Ties go to the deeper traceback frame,
-    then to the smaller function. A file that does not parse holds no suspects.
+    then to the smaller function. A file that does not parse holds no suspects. `only`, as
+    `path::qualname`, `path` or `qualname`, leaves everything else out.
     """
     named = None if failing is None else frozenset(failing)
     red = [case for case in (*run.cases, *run.collection_errors) if case.outcome in RED]
@@ -102,8 +108,14 @@ def suspects(
             each.ochiai.update(dict.fromkeys(range(span[0], span[1] + 1), value))
     for case, own in zip(bad, frames, strict=True):
         _follow(case, own, sources, found)
-    ranked = sorted(found.values(), key=lambda each: each.rank)[:limit]
+    wanted = [each for each in found.values() if not only or _is_named(each, only)]
+    ranked = sorted(wanted, key=lambda each: each.rank)[:limit]
     return [_suspect(each, len(bad), len(good)) for each in ranked]
+
+
+def _is_named(each: _Evidence, name: str) -> bool:
+    qualname = each.function.qualname
+    return name in (each.path, qualname, f"{each.path}::{qualname}")
 
 
 def ochiai(ef: int, nf: int, ep: int) -> float:

@@ -131,7 +131,9 @@ class Mending:
             if not targets:
                 continue
             own = []
-            for suspect in suspects(run, root=root, failing=targets, limit=SUSPECTS):
+            for suspect in suspects(
+                run, root=root, failing=targets, limit=SUSPECTS, only=self.settings.function
+            ):
                 with contextlib.suppress(ProjectError, SyntaxError, ValueError):
                     if suspect.path not in plan.sources:
                         plan.sources[suspect.path] = read_source(root / suspect.path)
@@ -146,6 +148,9 @@ class Mending:
         if not plan.goals:
             plan.message = "No failing test executes code of this project that could be repaired."
             plan.hint = "Is the fault in the tests, in a fixture or in an installed package?"
+            if only := self.settings.function:
+                plan.message = f"No failing test executes `{only}`."
+                plan.hint = "Without --function, diffufix finds the suspects by itself."
         return plan
 
     def propose(

@@ -171,6 +171,19 @@ def test_the_ranking(depot: TestRun) -> None:
     assert len(suspects(depot, root=depot.root, limit=3)) == 3
 
 
+@pytest.mark.parametrize("only", ["depot/money.py::parse", "parse", "depot/money.py"])
+def test_only_what_was_asked_for(depot: TestRun, only: str) -> None:
+    found = suspects(depot, root=depot.root, only=only)
+    assert {suspect.path for suspect in found} == {"depot/money.py"}
+    assert found == [
+        suspect
+        for suspect in suspects(depot, root=depot.root, limit=99)
+        if suspect.path == "depot/money.py"
+        and (only.endswith(".py") or suspect.qualname == "parse")
+    ]
+    assert suspects(depot, root=depot.root, only="nothing") == []
+
+
 def test_all_four_bugs_are_among_the_first_of_their_group(depot: TestRun) -> None:
     found = groups(depot, root=depot.root)
     assert sorted(id for ids in found for id in ids) == sorted(case.id for case in depot.red)
