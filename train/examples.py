@@ -76,19 +76,26 @@ class Batch:
         return (together & ((key == 0) | (query == key) | before))[:, None]
 
 
-def load_corpus(path: Path, held_out: bool = False, share: int = 50) -> list[str]:
-    """Functions of a corpus file; one path of a package in `share` is held out, by its name."""
+def load_corpus(
+    path: Path, held_out: bool = False, share: int = 50, quality: float = 0.0
+) -> list[str]:
+    """Functions of a corpus file; one path of a package in `share` is held out, by its name.
+
+    `quality` leaves out those that the corpus grades lower; what has no grade stays.
+    """
     found = []
     with gzip.open(path, "rt", encoding="utf-8") as file:
         for line in file:
             row = json.loads(line)
+            if row.get("quality", 1.0) < quality:
+                continue
             hashed = sum(ord(c) * (i + 1) for i, c in enumerate(row["package"] + "/" + row["path"]))
             if (hashed % share == 0) == held_out:
-                found += [row["source"]] * (1 if held_out else _emphasis(row["source"]))
+                found += [row["source"]] * (1 if held_out else emphasis(row["source"]))
     return found
 
 
-def _emphasis(source: str) -> int:
+def emphasis(source: str) -> int:
     """How often a function is drawn: those that compute something teach more than plumbing."""
     loops = source.count("for ") + source.count("while ")
     return 3 if loops and source.count("self.") <= 2 and len(source) < 2500 else 1
@@ -102,12 +109,12 @@ class ExampleMaker:
 
     # -- the three kinds ---------------------------------------------------------------------------
 
-    def plain(self, source: str, rng: random.Random) -> Row | None:
+    def plain(self, source: str, rng: random.Random, t: float | None = None) -> Row | None:
         parsed = parse(source, rng)
         if parsed is None:
             return None
         ids = context_ids(self.family, window(*parsed, self.tokenizer).ids)
-        ratio = rng.uniform(0.1, 0.7)
+        ratio = rng.uniform(0.1, 0.7) if t is None else t
         labels = [
             i if 0 < p < len(ids) - 1 and rng.random() < ratio else IGNORE
             for p, i in enumerate(ids)
@@ -415,6 +422,14 @@ def collate(rows: Sequence[Row], pad: int, length: int) -> Batch:
     )
 
 
+def spread(size: int, span: tuple[float, float], rng: random.Random) -> list[float]:
+    """Low-discrepancy draws: one in each of `size` equal parts of the span, at the same place in
+    its part; each one alone is uniform."""
+    low, high = span
+    offset = rng.random()
+    return [low + (high - low) * (i + offset) / size for i in range(size)]
+
+
 def make_batch(
     maker: ExampleMaker,
     corpus: Sequence[str],
@@ -422,13 +437,28 @@ def make_batch(
     mixture: dict[str, float],
     seed: int,
     step: int,
+    *,
+    t: tuple[float, float] = (0.1, 0.7),
+    elbo: bool = False,
 ) -> Batch:
-    """The batch of one step: `size` rows of one kind, drawn by the mixture's weights."""
+    """The batch of one step: `size` rows of one kind, drawn by the mixture's weights.
+
+    The masked shares of plain rows are spread evenly over the range `t`; with `elbo` their loss
+    is weighted by 1/t.
+    """
     rng = random.Random(f"{seed}/{step}")
     kind = rng.choices(list(mixture), list(mixture.values()))[0]
+    shares = spread(size, t, rng)
     rows: list[Row] = []
     while len(rows) < size:
-        row = getattr(maker, kind)(rng.choice(corpus), rng)
+        source = rng.choice(corpus)
+        if kind == "plain":
+            share = shares[len(rows)]
+            row = maker.plain(source, rng, share)
+            if row is not None and elbo:
+                row.weights = [w / share for w in row.weights]
+        else:
+            row = getattr(maker, kind)(source, rng)
         if row is not None and len(row.ids) <= maker.length:
             rows.append(row)
     assert maker.family.pad is not None

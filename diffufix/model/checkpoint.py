@@ -72,6 +72,7 @@ def load_model(
     device: str | torch.device | None = None,
     dtype: str | torch.dtype | None = None,
     adapter: str | Path | None = None,
+    family: Family | None = None,
     notify: Callable[[str], None] = hub._stderr,
 ) -> LoadedModel:
     """Load a checkpoint: `load_model(name)(input_ids, attention_mask)` gives logits [B, T, V].
@@ -79,6 +80,7 @@ def load_model(
     `name` is a folder, `mini` or a hub id (None: `mini`, or the 7B model where CUDA is there).
     `device` defaults to CUDA where there is one, `dtype` to bfloat16 there and float32 on a CPU.
     `adapter` is a folder with a LoRA adapter in peft's layout, merged into the weights.
+    `family` says what a checkpoint does not say itself, such as an autoregressive one.
     Raises CheckpointError (a folder that cannot be loaded) and PrerequisiteError (no such model
     here, no such device).
     """
@@ -88,7 +90,8 @@ def load_model(
     folder = hub.locate(name, notify)
     raw = read_json(folder / "config.json")
     tokenizer = load_tokenizer(folder) if has_tokenizer(folder) else None
-    family = _family(folder, raw, tokenizer.added if tokenizer else {}, str(name))
+    if family is None:
+        family = _family(folder, raw, tokenizer.added if tokenizer else {}, str(name))
     with torch.device("meta"):
         model = LoadedModel(_config(raw))
     lora = Adapter(Path(adapter).expanduser()) if adapter is not None else None

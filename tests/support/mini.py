@@ -13,7 +13,7 @@ import torch
 
 from diffufix.masking.spans import Text, functions
 from diffufix.model.transformer import ModelConfig, Transformer
-from diffufix.train.pretrain import initialise
+from diffufix.train.fresh import initialise
 from diffufix.train.tokenizer import train
 
 _MODULES = ("argparse", "textwrap", "heapq", "bisect", "fractions", "statistics", "calendar")

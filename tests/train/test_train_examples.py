@@ -29,7 +29,7 @@ from diffufix.train.examples import (
     noise,
     parse,
 )
-from diffufix.train.pretrain import mini_family
+from diffufix.train.fresh import mini_family
 from tests.support.mini import library_functions, tiny_model
 
 FAMILY = mini_family()

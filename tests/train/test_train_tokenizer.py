@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from diffufix.masking.spans import Text, lexical_tokens
 from diffufix.model.tokenizer import Tokenizer
-from diffufix.train.pretrain import mini_family
+from diffufix.train.fresh import mini_family
 from diffufix.train.tokenizer import SPECIAL
 from tests.support.mini import library_functions
 

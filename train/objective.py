@@ -1,0 +1,76 @@
+"""The loss of every stage: weighted cross-entropy of the labelled places of a batch. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import fields
+from typing import Protocol, TypeVar
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from diffufix.model.transformer import Transformer
+from diffufix.train.examples import IGNORE
+
+
+class Labelled(Protocol):
+    """A batch. `labels` [B, T] stand where they are read: shifted models have them one left."""
+
+    ids: Tensor
+    positions: Tensor
+    labels: Tensor
+    weights: Tensor
+
+    def attention(self) -> Tensor:
+        """True where attention is allowed; broadcasts to [B, H, T, T]."""
+        ...
+
+
+B = TypeVar("B", bound=Labelled)
+
+
+def move(batch: B, device: torch.device | str) -> B:
+    names = [f.name for f in fields(batch)]  # type: ignore[arg-type]
+    return type(batch)(*(getattr(batch, name).to(device) for name in names))
+
+
+def loss_of(model: Transformer, batch: Labelled) -> tuple[Tensor, Tensor]:
+    """The mean loss, weighted by `batch.weights` (which sum to one here), and the logits
+    [labelled places, V] that it was computed from."""
+    hidden, _ = model.hidden(batch.ids, batch.positions, batch.attention())
+    at = batch.labels != IGNORE
+    logits = model.lm_head(hidden[at]).float()
+    weights = batch.weights[at]
+    losses = F.cross_entropy(logits, batch.labels[at], reduction="none")
+    return (losses * weights).sum() / weights.sum().clamp_min(1e-9), logits
+
+
+class Objective(nn.Module):
+    """A module whose forward is the loss, as data-parallel wrappers want it."""
+
+    def __init__(self, model: Transformer) -> None:
+        super().__init__()
+        self.model = model
+
+    def forward(self, batch: Labelled) -> Tensor:
+        return loss_of(self.model, batch)[0]
+
+
+@torch.no_grad()
+def evaluate(
+    model: Transformer, quiz: Mapping[str, Sequence[Labelled]], device: torch.device | str
+) -> dict[str, float]:
+    """Mean loss, and share of labelled places whose best id is right, of every kind."""
+    found: dict[str, float] = {}
+    for kind, batches in quiz.items():
+        losses, right = [], []
+        for batch in batches:
+            batch = move(batch, device)
+            loss, logits = loss_of(model, batch)
+            labels = batch.labels[batch.labels != IGNORE]
+            losses.append(float(loss))
+            right.append(float((logits.argmax(-1) == labels).float().mean()))
+        found[f"{kind}_loss"] = round(sum(losses) / len(losses), 4)
+        found[f"{kind}_top1"] = round(sum(right) / len(right), 4)
+    return found
