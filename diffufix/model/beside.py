@@ -15,11 +15,12 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import cast
 
 import torch
 from torch import Tensor
 
-from diffufix.model.transformer import Cache, Transformer, rotary, rotate
+from diffufix.model.transformer import Block, Cache, Transformer, rotary, rotate
 
 
 @dataclass(frozen=True)
@@ -46,7 +47,7 @@ def denoise(
     cos, sin = rotary(positions_N[:, None], model.config.head_dim, model.config.rope_theta)
     x_ND = model.model.embed_tokens(ids_N)
     own: list[Tensor] = []
-    for index, layer in enumerate(model.model.layers):
+    for index, layer in enumerate(cast("list[Block]", model.model.layers)):
         attention = layer.self_attn
         h_ND = layer.input_layernorm(x_ND)
         N = len(h_ND)

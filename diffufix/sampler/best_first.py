@@ -13,6 +13,9 @@ its run of masks.
 With `sure` = 1 each fill's cost is its exact negative log-likelihood in the order of commitment;
 below, ids committed together count as independent.
 
+Most children are never looked at. Those that differ in one id alone wait as one `_Branch`, whose
+next child is made when the one before it was the cheapest of all.
+
 The holes may lie in several contexts. N masked positions of a batch, V vocabulary.
 """
 
@@ -22,15 +25,19 @@ import heapq
 import itertools
 import math
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
+from torch import Tensor
 
 from diffufix.model.family import Family
-from diffufix.sampler.aside import AsideContext, Place
+from diffufix.sampler.aside import AsideContext, Asked, Place, logits
 from diffufix.sampler.layout import SLACK
 from diffufix.sampler.types import Commit, Fill
+
+#: What is committed: place in the hole, id, log-probability.
+Pick = tuple[int, int, float]
 
 
 @dataclass(frozen=True)
@@ -55,20 +62,38 @@ class Step:
     ids: tuple[int, ...]
 
 
-@dataclass(frozen=True)
 class _State:
-    question: int
-    ids: tuple[int, ...]
-    logp: float
-    steps: int
-    trace: tuple[Commit, ...]
-    marks: tuple[int, ...]  # per position of `ids`: index into `trace`, or -1
+    """A hole on its way. The way itself is in the states before it."""
+
+    __slots__ = ("before", "ids", "logp", "picks", "question")
+
+    def __init__(
+        self, question: int, ids: tuple[int, ...], logp: float = 0.0,
+        before: _State | None = None, picks: tuple[Pick, ...] = (),
+    ) -> None:  # fmt: skip
+        self.question, self.ids, self.logp = question, ids, logp
+        self.before, self.picks = before, picks
+
+
+class _Branch:
+    """Children of a state: all commit `picks`, and each one of `tokens` at `place`."""
+
+    __slots__ = ("logp", "logps", "picks", "place", "state", "tokens")
+
+    def __init__(
+        self, state: _State, picks: Sequence[Pick], place: int,
+        tokens: Sequence[int], logps: Sequence[float],
+    ) -> None:  # fmt: skip
+        self.state, self.picks, self.place = state, tuple(picks), place
+        self.tokens, self.logps = tokens, logps
+        self.logp = state.logp + sum(logp for _, _, logp in picks)
 
 
 class BestFirst:
     """An iterator of (question index, Fill); `looking` is the last state that was denoised.
 
-    It ends when nothing is left to be looked at, or after `max_denoised` states.
+    `keep(question index, ids)` may refuse a state, masks included, and all that would follow.
+    `answer` gives the logits [N, V] at every mask of a batch of holes.
     """
 
     def __init__(
@@ -82,140 +107,167 @@ class BestFirst:
         max_tokens: int = 48,
         slack: int = SLACK,
         max_states: int = 200_000,
-        max_denoised: int | None = None,
+        keep: Callable[[int, tuple[int, ...]], bool] | None = None,
+        answer: Callable[[Sequence[Asked]], Tensor] = logits,
     ) -> None:
         self.questions = list(questions)
-        self.batch, self.children, self.sure, self.least = batch, children, sure, least
+        self.batch, self.children = batch, children
+        self.keep, self.answer = keep, answer
+        self.sure, self.floor = math.log(sure), math.log(least)
         self.max_tokens, self.max_states = max_tokens, max_states
-        self.max_denoised = max_denoised
         self.looking: Step | None = None
         self.denoised = 0
-        self._counter = itertools.count()
+        self._ticks = itertools.count()
         self._ready: deque[_State] = deque()
-        self._heap: list[tuple[float, int, _State]] = []
+        #: (cost, tick, branch, which of its children comes next), or the state of a beginning.
+        self._heap: list[tuple[float, int, _Branch | _State, int]] = []
         self._seen: set[tuple[int, tuple[int, ...]]] = set()
         for index, question in enumerate(self.questions):
             start = question.start
             if start is None:
                 length = len(question.place.original) + slack
                 start = (question.context.family.mask,) * length
-            self._push(_State(index, start, 0.0, 0, (), (-1,) * len(start)))
+            heapq.heappush(self._heap, (question.cost, next(self._ticks), _State(index, start), 0))
 
     def __iter__(self) -> Iterator[tuple[int, Fill]]:
         return self
 
     def __next__(self) -> tuple[int, Fill]:
         while not self._ready:
-            spent = self.max_denoised is not None and self.denoised >= self.max_denoised
-            if spent or not self._heap:
+            if not self._heap:
                 raise StopIteration
             waiting: list[_State] = []
             while self._heap and len(waiting) < self.batch:
-                state = heapq.heappop(self._heap)[2]
-                if self._family(state).mask in state.ids:
-                    waiting.append(state)
-                else:
-                    self._ready.append(state)
+                state = self._pop()
+                if state is None:
+                    continue
+                masked = self._family(state).mask in state.ids
+                (waiting if masked else self._ready).append(state)
             if waiting:
                 self._denoise(waiting)
         state = self._ready.popleft()
-        return state.question, _fill(state)
+        return state.question, _fill(state, self._family(state))
 
     def _family(self, state: _State) -> Family:
         return self.questions[state.question].context.family
 
-    def _push(self, state: _State) -> None:
+    def _push(self, branch: _Branch, rank: int) -> None:
+        if rank < len(branch.tokens) and len(self._heap) < self.max_states:
+            cost = self.questions[branch.state.question].cost - branch.logp - branch.logps[rank]
+            heapq.heappush(self._heap, (cost, next(self._ticks), branch, rank))
+
+    def _pop(self) -> _State | None:
+        """The cheapest state; None if it was met before or is not to be kept."""
+        _, _, item, rank = heapq.heappop(self._heap)
+        if isinstance(item, _State):
+            state = item
+        else:
+            self._push(item, rank + 1)
+            before = item.state
+            picks = (*item.picks, (item.place, item.tokens[rank], item.logps[rank]))
+            ids = _commit(before.ids, picks, self._family(before))
+            state = _State(before.question, ids, item.logp + item.logps[rank], before, picks)
         key = (state.question, state.ids)
-        if key in self._seen or len(self._heap) >= self.max_states:
-            return
+        if key in self._seen or (self.keep is not None and not self.keep(*key)):
+            return None
         self._seen.add(key)
-        cost = self.questions[state.question].cost - state.logp
-        heapq.heappush(self._heap, (cost, next(self._counter), state))
+        return state
 
     @torch.inference_mode()
     def _denoise(self, states: Sequence[_State]) -> None:
         self.looking = Step(states[0].question, states[0].ids)
         self.denoised += len(states)
-        # one batch for each context and size: padding would cost more than another call
-        groups: dict[tuple[int, int], list[_State]] = {}
+        questions = [self.questions[state.question] for state in states]
+        context, family = questions[0].context, questions[0].context.family
+        logits_NV = self.answer(
+            [Asked(q.context, q.place, s.ids) for q, s in zip(questions, states, strict=True)]
+        ).float()
+        logits_NV[:, list(context.banned)] = -torch.inf
+        full = [len(s.ids) >= self.max_tokens for s in states for i in s.ids if i == family.mask]
+        if family.expand is not None and any(full):
+            logits_NV[torch.tensor(full), family.expand] = -torch.inf
+        best = logits_NV.topk(min(self.children, logits_NV.shape[-1]), dim=-1)
+        logps = (best.values - logits_NV.logsumexp(-1, keepdim=True)).tolist()
+        tokens, at = best.indices.tolist(), 0
         for state in states:
-            question = self.questions[state.question]
-            size = (len(state.ids) + len(question.place.original)) // 8
-            groups.setdefault((id(question.context), size), []).append(state)
-        for group in groups.values():
-            context = self.questions[group[0].question].context
-            family = context.family
-            logits_NV = context.logits(
-                [self.questions[s.question].place for s in group], [s.ids for s in group]
-            ).float()
-            logits_NV[:, list(context.banned)] = -torch.inf
-            full = [len(s.ids) >= self.max_tokens for s in group for i in s.ids if i == family.mask]
-            if family.expand is not None and any(full):
-                logits_NV[torch.tensor(full), family.expand] = -torch.inf
-            best = logits_NV.log_softmax(-1).topk(min(self.children, logits_NV.shape[-1]), dim=-1)
-            logps, ids, at = best.values.tolist(), best.indices.tolist(), 0
-            for state in group:
-                places = [i for i, token in enumerate(state.ids) if token == family.mask]
-                rows = [(logps[at + n], ids[at + n]) for n in range(len(places))]
-                at += len(places)
-                self._branch(state, places, rows)
+            places = [i for i, token in enumerate(state.ids) if token == family.mask]
+            rows = slice(at, at + len(places))
+            at = rows.stop
+            self._branch(state, places, tokens[rows], logps[rows])
 
     def _branch(
-        self, state: _State, places: Sequence[int], rows: Sequence[tuple[list[float], list[int]]]
+        self,
+        state: _State,
+        places: Sequence[int],
+        tokens: Sequence[Sequence[int]],
+        logps: Sequence[Sequence[float]],
     ) -> None:
-        confidence = [logps[0] for logps, _ in rows]
-        most = max(range(len(places)), key=lambda i: confidence[i])
-        sure = math.log(self.sure)
-        chosen = [i for i in range(len(places)) if i == most or confidence[i] >= sure]
-        best = [(places[i], rows[i][1][0], rows[i][0][0]) for i in chosen]
+        """Put the children of a denoised state into the heap."""
+        confidence = [row[0] for row in logps]
+        most = max(range(len(places)), key=confidence.__getitem__)
+        chosen = [i for i in range(len(places)) if i == most or confidence[i] >= self.sure]
+        best = [(places[i], tokens[i][0], logps[i][0]) for i in chosen]
         last = [i for i in range(len(places)) if i not in chosen]
-        floor = math.log(self.least)
-        if len(last) == 1 and confidence[most] >= sure:  # no need to ask again for one place
-            for logp, token in zip(*rows[last[0]], strict=True):
-                if logp > floor:
-                    self._push(self._commit(state, [*best, (places[last[0]], token, logp)]))
-        else:
-            self._push(self._commit(state, best))
         for i in chosen:
-            for logp, token in zip(*rows[i], strict=True):
-                if token != rows[i][1][0] and logp > floor:
-                    self._push(self._commit(state, [(places[i], token, logp)]))
+            self._push(_Branch(state, (), places[i], *self._likely(tokens[i], logps[i])), 1)
+        if len(last) == 1 and confidence[most] >= self.sure:  # no need to ask again for one place
+            one = last[0]
+            likely = self._likely(tokens[one], logps[one])
+            self._push(_Branch(state, best, places[one], *likely), 0)
+        else:
+            place, token, logp = best.pop()
+            self._push(_Branch(state, best, place, (token,), (logp,)), 0)
 
-    def _commit(self, state: _State, picks: Sequence[tuple[int, int, float]]) -> _State:
-        family = self._family(state)
-        ids, marks, trace, logp = list(state.ids), list(state.marks), list(state.trace), state.logp
-        deletes: list[int] = []
-        for position, token, one in picks:
-            trace.append(Commit(state.steps, position, token, one))
-            logp += one
-            if token == family.delete:
-                deletes.append(position)
-            else:
-                ids[position], marks[position] = token, len(trace) - 1
-        gone: set[int] = set()
-        for position in deletes:  # a deleted mask takes the rest of its run along
-            while position < len(ids) and (ids[position] == family.mask or position in deletes):
-                gone.add(position)
-                position += 1
-        new_ids: list[int] = []
-        new_marks: list[int] = []
-        for position, token in enumerate(ids):
-            if position in gone:
-                continue
-            wide = token == family.expand
-            new_ids += [family.mask, family.mask] if wide else [token]
-            new_marks += [-1, -1] if wide else [marks[position]]
-        return _State(
-            state.question, tuple(new_ids), logp, state.steps + 1, tuple(trace), tuple(new_marks)
-        )
+    def _likely(
+        self, tokens: Sequence[int], logps: Sequence[float]
+    ) -> tuple[Sequence[int], Sequence[float]]:
+        count = len(logps)
+        while count and logps[count - 1] <= self.floor:
+            count -= 1
+        return tokens[:count], logps[:count]
 
 
-def _fill(state: _State) -> Fill:
+def _sources(ids: Sequence[int], picked: Mapping[int, int], family: Family) -> list[int]:
+    """Where each place of the hole comes from after a step: a place before, -1 for a new mask."""
+    found: list[int] = []
+    deleting = False
+    for place, token in enumerate(ids):
+        now = picked.get(place, token)
+        # a deleted mask takes the rest of its run along
+        deleting = now == family.delete or (deleting and now == family.mask)
+        if not deleting:
+            found += [-1, -1] if now == family.expand else [place]
+    return found
+
+
+def _commit(ids: Sequence[int], picks: Sequence[Pick], family: Family) -> tuple[int, ...]:
+    picked = {place: token for place, token, _ in picks}
+    sources = _sources(ids, picked, family)
+    return tuple(picked.get(i, ids[i]) if i >= 0 else family.mask for i in sources)
+
+
+def _fill(state: _State, family: Family) -> Fill:
+    steps: list[_State] = []
+    start: _State = state
+    while start.before is not None:
+        steps.append(start)
+        start = start.before
+    trace: list[Commit] = []
+    order = [-1] * len(start.ids)  # per place: which commit put it there
+    before = start
+    for number, step in enumerate(reversed(steps)):
+        for place, token, logp in step.picks:
+            order[place] = len(trace)
+            trace.append(Commit(number, place, token, logp))
+        picked = {place: token for place, token, _ in step.picks}
+        sources = _sources(before.ids, picked, family)
+        order = [order[i] if i >= 0 else -1 for i in sources]
+        before = step
     return Fill(
         ids=state.ids,
-        logps=tuple(state.trace[m].logp if m >= 0 else 0.0 for m in state.marks),
-        order=state.marks,
+        logps=tuple(trace[i].logp if i >= 0 else 0.0 for i in order),
+        order=tuple(order),
         logp=state.logp,
-        steps=state.steps,
-        trace=state.trace,
+        steps=len(steps),
+        trace=tuple(trace),
     )
