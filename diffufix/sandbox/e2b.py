@@ -24,21 +24,21 @@ from typing import Any
 
 from diffufix.errors import PrerequisiteError, SandboxUnavailable
 from diffufix.sandbox import reap
-from diffufix.sandbox.docker import (
+from diffufix.sandbox.images.template import refused, template_for
+from diffufix.sandbox.link import Link
+from diffufix.sandbox.linked import (
     CODE,
     HOME,
     PRIVATE,
     SHARED,
     TEMPORARY,
     TREE,
-    _upload,
+    LinkedSandbox,
+    agent_settings,
     agent_source,
+    upload,
 )
-from diffufix.sandbox.images.template import refused, template_for
-from diffufix.sandbox.link import Link
-from diffufix.sandbox.linked import LinkedSandbox
-from diffufix.sandbox.local import FIXED
-from diffufix.sandbox.protocol import LARGEST_FILE, TAIL, Capabilities, Limits
+from diffufix.sandbox.protocol import TAIL, Capabilities, Limits
 
 __all__ = ["E2BSandbox", "template_for"]
 
@@ -223,7 +223,9 @@ class E2BSandbox(LinkedSandbox):
             "RELAY": (resources.files("diffufix.sandbox") / "inside" / "relay.py").read_text(),
             "AGENT": agent_source(),
             "LOOPBACK": _LOOPBACK,
-            "SETTINGS": json.dumps(self._settings()),
+            "SETTINGS": json.dumps(
+                agent_settings(self._limits, RLIMIT_NPROC=self._limits.processes, RLIMIT_CORE=0)
+            ),
             "BLANK": " ".join(f"{name}={value}" for name, value in _BLANK.items()),
         }
         stream = CommandStream(self._machine, f"exec /bin/sh -c {shlex.quote(_BOOT)}", envs)
@@ -232,21 +234,8 @@ class E2BSandbox(LinkedSandbox):
         hello = link.greet(START)
         if set(hello["interfaces"]) - {"lo"}:
             self._note = "the machine's own services can be reached"
-        _upload(link, self._source)
+        upload(link, self._source)
         link.ask(op="reset").result(START)
-
-    def _settings(self) -> dict[str, Any]:
-        limits = {"RLIMIT_CPU": self._limits.cpu, "RLIMIT_FSIZE": self._limits.file_size}
-        limits |= {"RLIMIT_NPROC": self._limits.processes, "RLIMIT_CORE": 0}
-        return {
-            "tree": TREE,
-            "private": PRIVATE,
-            "open": [TEMPORARY, HOME, SHARED],
-            "code": CODE,
-            "largest": LARGEST_FILE,
-            "limits": {name: value for name, value in limits.items() if value is not None},
-            "env": {**FIXED, "HOME": HOME, "TMPDIR": TEMPORARY, "LANG": "C.UTF-8"},
-        }
 
     def _renew(self) -> None:
         """Keep the machine; one that is gone is told to whoever waits for it."""
