@@ -1,0 +1,147 @@
+"""`diffufix train corpus`: functions to learn from, out of packages, folders and repositories."""
+
+from __future__ import annotations
+
+import json as json_
+import sys
+import tempfile
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from diffufix.errors import PrerequisiteError, UsageError
+
+
+def corpus(
+    out: Annotated[Path, typer.Option(help="The folder to write; an earlier corpus is replaced.")],
+    package: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="NAME",
+            help="An installed package; `python` is the standard library, `all` everything there. "
+            "Default without --from: the packages of the extra diffufix[corpus].",
+        ),
+    ] = None,
+    site: Annotated[
+        Path | None,
+        typer.Option(metavar="FOLDER", help="Where packages are installed; default: here."),
+    ] = None,
+    origin: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--from",
+            metavar="FOLDER_OR_URL",
+            help="A source tree or a git repository; URL#BRANCH takes a branch or tag.",
+        ),
+    ] = None,
+    tokenizer: Annotated[
+        Path | None,
+        typer.Option(metavar="FOLDER", help="Write token files too, for this checkpoint."),
+    ] = None,
+    tokens_only: Annotated[
+        bool, typer.Option("--tokens-only", help="Only write token files, for the corpus in --out.")
+    ] = False,
+    any_licence: Annotated[
+        bool, typer.Option("--any-licence", help="Keep what is not permissively licensed too.")
+    ] = False,
+    json: Annotated[bool, typer.Option("--json", help="The report on stdout.")] = False,
+) -> None:
+    """Build a corpus of functions: permissive licences, no copies, no public benchmarks."""
+    from diffufix.train.corpus import add_tokens, build, check_target
+
+    if tokens_only:
+        if tokenizer is None or package or origin:
+            raise UsageError(
+                "--tokens-only takes --tokenizer and --out alone.",
+                "`diffufix train corpus --tokens-only --tokenizer FOLDER --out CORPUS`.",
+            )
+        report = add_tokens(out, tokenizer)
+    else:
+        check_target(out)  # before anything is cloned
+        with tempfile.TemporaryDirectory(prefix="diffufix-clones-") as clones:
+            projects, missing = _projects(package or [], site, origin or [], Path(clones))
+            report = build(
+                out, projects, tokenizer=tokenizer, any_licence=any_licence, missing=missing,
+                progress=_progress,
+            )  # fmt: skip
+    typer.echo(json_.dumps(report, indent=1) if json else _summary(report, out))
+
+
+def _projects(
+    packages: list[str], site: Path | None, places: list[str], clones: Path
+) -> tuple[list[Any], list[str]]:
+    """The projects that were asked for, and which recommended ones are not installed."""
+    from diffufix.train.projects import STANDARD_LIBRARY, from_place, installed, recommended
+
+    chosen = packages or ([] if places else recommended())
+    projects, missing = installed(chosen, site)
+    if missing and packages:
+        raise PrerequisiteError(
+            f"Not installed: {', '.join(missing)}.", f"pip install {' '.join(missing)}"
+        )
+    if not places and not packages and [p.name for p in projects] == [STANDARD_LIBRARY]:
+        raise PrerequisiteError(
+            "None of the packages recommended for a corpus is installed.",
+            "pip install 'diffufix[corpus]', or choose: --package NAME, --from FOLDER.",
+        )
+    return projects + [from_place(place, clones) for place in places], missing
+
+
+def _progress(done: int, total: int, name: str) -> None:
+    if sys.stderr.isatty():
+        end = "\n" if done == total else ""
+        sys.stderr.write(f"\r\033[K[{done:>3}/{total}] {name}{end}")
+        sys.stderr.flush()
+
+
+def _summary(report: dict[str, Any], out: Path) -> str:
+    """The report as a few tables of plain text."""
+    lines = [f"{out}"]
+    lines += _table(
+        ("split", "projects", "functions", "characters"),
+        [
+            (name, split["projects"], split["functions"], split["characters"])
+            for name, split in report["splits"].items()
+        ],
+    )
+    projects = sorted(report["projects"].items(), key=lambda item: -item[1]["characters"])
+    lines += _table(
+        ("project", "licence", "functions", "characters"),
+        [
+            (name + (" *" if p["split"] != "train" else ""), p["licence"], p["functions"],
+             p["characters"])
+            for name, p in projects[:20]
+        ],
+    )  # fmt: skip
+    rest = len(projects) - 20
+    lines.append(f"* held out{f'; {rest} smaller projects are in report.json' * (rest > 0)}")
+    lines += _table(
+        ("licence", "functions", "characters"),
+        [(n, c["functions"], c["characters"]) for n, c in list(report["licences"].items())[:12]],
+    )
+    lines += _table(("dropped", "count"), list(report["dropped"].items()))
+    if "tokens" in report:
+        counts = report["tokens"]["count"]
+        lines.append("")
+        lines.append(f"tokens: {', '.join(f'{n} {count:,}' for n, count in counts.items())}")
+    if report["missing"]:
+        lines += ["", f"not installed: {', '.join(report['missing'])}"]
+    return "\n".join(lines)
+
+
+def _table(head: tuple[str, ...], rows: list[tuple[Any, ...]]) -> list[str]:
+    """A blank line and an aligned table; numbers to the right."""
+    cells = [head] + [
+        tuple(f"{c:,}" if isinstance(c, int) else str(c)[:40] for c in row) for row in rows
+    ]
+    widths = [max(len(row[i]) for row in cells) for i in range(len(head))]
+    right = [bool(rows) and isinstance(rows[0][i], int) for i in range(len(head))]
+    lines = [""]
+    for row in cells:
+        lines.append(
+            "  ".join(
+                c.rjust(w) if r else c.ljust(w) for c, w, r in zip(row, widths, right, strict=True)
+            ).rstrip()
+        )
+    return lines
