@@ -18,7 +18,7 @@ from typing import Annotated, Any
 import typer
 
 import diffufix
-from diffufix.cli import clean, generate, repair, runs, train, undo
+from diffufix.cli import clean, env, generate, repair, runs, train, undo
 from diffufix.errors import DiffufixError, UsageError
 
 INTERRUPTED = 130
@@ -38,6 +38,7 @@ app.command("generate")(generate.generate)
 app.command("undo")(undo.undo)
 app.command("clean")(clean.clean)
 app.add_typer(runs.app, name="runs")
+app.add_typer(env.app, name="env")
 app.add_typer(train.app, name="train")
 
 
