@@ -50,9 +50,11 @@ def _leftovers() -> str:
     if find_engine() is not None:
         from docker.errors import DockerException
 
-        with contextlib.suppress(DiffufixError, DockerException):
-            with contextlib.closing(connect()) as client:
-                containers = reap.reap_containers(client)
+        with (
+            contextlib.suppress(DiffufixError, DockerException),
+            contextlib.closing(connect()) as client,
+        ):
+            containers = reap.reap_containers(client)
     counts = ((folders, "scratch folder"), (containers, "container"))
     found = [f"{count} {noun}{'s' * (count > 1)}" for count, noun in counts if count]
     return f"Removed {' and '.join(found)} of killed runs." if found else ""

@@ -11,37 +11,39 @@ from __future__ import annotations
 import atexit
 import contextlib
 import functools
-import io
 import json
 import os
 import select
 import socket
 import ssl
 import struct
-import tarfile
 import threading
 import weakref
-from collections.abc import Mapping, Sequence
-from importlib import resources
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from diffufix.errors import PrerequisiteError, SandboxUnavailable
 from diffufix.sandbox import engine, reap
-from diffufix.sandbox.link import Channel, Link, LinkedProcess, run_to_end
-from diffufix.sandbox.local import FIXED
-from diffufix.sandbox.protocol import LARGEST_FILE, TAIL, Capabilities, ExecResult, Limits, User
-
-TREE, PRIVATE, HOME, TEMPORARY, SHARED = (
-    *("/work/tree", "/work/private", "/work/home"),
-    *("/tmp", "/dev/shm"),
+from diffufix.sandbox.link import Link
+from diffufix.sandbox.linked import (
+    CODE,
+    HOME,
+    PRIVATE,
+    SHARED,
+    START,
+    TEMPORARY,
+    TREE,
+    LinkedSandbox,
+    agent_settings,
+    agent_source,
+    upload,
 )
-CODE = 65534  # nobody, in every distribution: tests that ask who they are find a name
+from diffufix.sandbox.protocol import TAIL, Capabilities, Limits
+
 MEMORY = 4 * 2**30  # bytes for a container, less where the machine has little
 PROCESSES = 512
 CPUS = 2
-SILENCE = 45.0  # seconds without a word from us after which a container ends
-START = 60.0  # seconds for a container to come up
 #: The agent runs on the image's own interpreter, best the system's: less to import.
 _BOOT = (
     "for p in /usr/bin/python3 /usr/local/bin/python3 /opt/venv/bin/python python3; do "
@@ -49,11 +51,6 @@ _BOOT = (
     'echo "the image has no python3" >&2; exit 127'
 )
 _alive: weakref.WeakSet[DockerSandbox] = weakref.WeakSet()
-
-
-@functools.cache
-def agent_source() -> str:
-    return (resources.files("diffufix.sandbox") / "inside" / "agent.py").read_text("utf-8")
 
 
 class AttachedStream:
@@ -105,7 +102,7 @@ class AttachedStream:
                 end.close()
 
 
-class DockerSandbox:
+class DockerSandbox(LinkedSandbox):
     """Runs commands in a container of `image`; `tree`, a scratch copy, is sent there and removed.
 
     Users: "server" is the container's root without any right but to become somebody else and to
@@ -123,6 +120,7 @@ class DockerSandbox:
         limits: Limits | None = None,
         runtime: str | None = None,
     ) -> None:
+        super().__init__()
         self._source = Path(tree).resolve()
         self._image = image
         self._client, self._own_client = client, client is None
@@ -130,8 +128,6 @@ class DockerSandbox:
         self._runtime = runtime
         self._container = ""
         self._stream: AttachedStream | None = None
-        self._link: Link | None = None
-        self._closed = False
         self._note = ""
 
     @property
@@ -139,20 +135,6 @@ class DockerSandbox:
         name = f"docker+{self._runtime}" if self._runtime else "docker"
         note = self._note or ("" if self._runtime else "shares the kernel with the host")
         return Capabilities(name, True, True, True, True, note, CODE)
-
-    @property
-    def tree(self) -> str:
-        return TREE
-
-    @property
-    def private(self) -> str:
-        return PRIVATE
-
-    @property
-    def temporary(self) -> str:
-        return TEMPORARY
-
-    # -- coming and going ------------------------------------------------------------------
 
     def start(self) -> None:
         if self._closed:
@@ -194,7 +176,7 @@ class DockerSandbox:
         api.start(self._container)
         self._link = link = Link(stream, lambda: stream.words.decode("utf-8", "replace").strip())
         self._inspect(link.greet(START))
-        _upload(link, self._source)
+        upload(link, self._source)
         link.ask(op="reset").result()
 
     def _order(self, size: int) -> dict[str, Any]:
@@ -238,24 +220,11 @@ class DockerSandbox:
             "user": "0:0",
             "working_dir": "/",
             "stdin_open": True,
-            "environment": {"DIFFUFIX_INTERNAL_AGENT": json.dumps(self._settings())},
+            "environment": {"DIFFUFIX_INTERNAL_AGENT": json.dumps(agent_settings(self._limits))},
             "labels": {reap.LABEL: reap.owner(), reap.USER: str(os.getuid())},
             "healthcheck": {"test": ["NONE"]},
             "use_config_proxy": False,
             "host_config": host,
-        }
-
-    def _settings(self) -> dict[str, Any]:
-        limits = {"RLIMIT_CPU": self._limits.cpu, "RLIMIT_FSIZE": self._limits.file_size}
-        return {
-            "tree": TREE,
-            "private": PRIVATE,
-            "open": [TEMPORARY, HOME, SHARED],
-            "code": CODE,
-            "largest": LARGEST_FILE,
-            "silence": SILENCE,
-            "limits": {name: value for name, value in limits.items() if value is not None},
-            "env": {**FIXED, "HOME": HOME, "TMPDIR": TEMPORARY, "LANG": "C.UTF-8"},
         }
 
     def _inspect(self, hello: Mapping[str, Any]) -> None:
@@ -279,9 +248,6 @@ class DockerSandbox:
         missing = [what for what in ("processes", "memory") if hello[what] is None]
         if missing:
             self._note = f"the engine does not limit {' and '.join(missing)}"
-
-    def alive(self) -> bool:
-        return self._link is not None and not self._closed and self._link.lost is None
 
     def close(self) -> None:
         if self._closed:
@@ -313,79 +279,6 @@ class DockerSandbox:
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    # -- at work ---------------------------------------------------------------------------
-
-    def _linked(self) -> Link:
-        if self._link is None or self._closed:
-            raise SandboxUnavailable("the sandbox is not started")
-        return self._link
-
-    def _run(
-        self,
-        op: str,
-        argv: Sequence[str],
-        cwd: str | None,
-        env: Mapping[str, str] | None,
-        user: User,
-        **more: Any,
-    ) -> Channel:
-        where = os.path.join(TREE, cwd or "")
-        return self._linked().ask(
-            op=op, argv=list(argv), cwd=where, env=dict(env or {}), user=user, **more
-        )
-
-    def exec(
-        self,
-        argv: Sequence[str],
-        *,
-        stdin: bytes = b"",
-        cwd: str | None = None,
-        env: Mapping[str, str] | None = None,
-        timeout: float | None = None,
-        max_output: int = 2**20,
-        user: User = "code",
-    ) -> ExecResult:
-        channel = self._run(
-            "exec", argv, cwd, env, user, timeout=timeout, max_output=max_output
-        )  # fmt: skip
-        reply, stdout, stderr = run_to_end(channel, stdin, timeout)
-        return ExecResult(
-            reply["returncode"], stdout, stderr, reply["truncated"], reply["timed_out"],
-            reply["oom"],
-        )  # fmt: skip
-
-    def spawn(
-        self,
-        argv: Sequence[str],
-        *,
-        cwd: str | None = None,
-        env: Mapping[str, str] | None = None,
-        user: User = "code",
-    ) -> LinkedProcess:
-        return LinkedProcess(self._run("spawn", argv, cwd, env, user))
-
-    def write_files(self, files: Mapping[str, bytes]) -> None:
-        link = self._linked()
-        for path in files:
-            _check(path)
-        asked = []
-        for path, data in files.items():
-            channel = link.ask(op="write", path=path)
-            channel.send(data)
-            channel.end()
-            asked.append(channel)
-        for channel in asked:
-            channel.result()
-
-    def read_file(self, path: str) -> bytes:
-        _check(path)
-        channel = self._linked().ask(op="read", path=path)
-        channel.result()
-        return bytes(channel.stdout)
-
-    def reset(self) -> None:
-        self._linked().ask(op="reset").result(START)
-
 
 #: Interfaces that the kernel makes in every namespace and that lead nowhere.
 _UNUSED = frozenset(
@@ -416,47 +309,7 @@ def _memory(client: Any) -> int:
     return min(MEMORY, int(_engine_info(client).get("MemTotal") or 2 * MEMORY) * 3 // 4)
 
 
-def _check(path: str) -> None:
-    """Raises: ValueError for a path that is outside by its letters; the agent sees the links."""
-    target = os.path.normpath(os.path.join(TREE, path))
-    if not target.startswith(tuple(f"{root}/" for root in (TREE, PRIVATE, HOME, TEMPORARY))):
-        raise ValueError(f"{path} is outside the sandbox")
-
-
 def _size(folder: Path) -> int:
     """Bytes that its files take on a disk of pages."""
     paths = (os.path.join(at, name) for at, _, names in os.walk(folder) for name in names)
     return sum(os.lstat(path).st_size + 4096 for path in paths)
-
-
-class _Sending(io.RawIOBase):
-    """A file for `tarfile` whose content goes to a channel."""
-
-    def __init__(self, channel: Channel) -> None:
-        self.channel = channel
-
-    def writable(self) -> bool:
-        return True
-
-    def write(self, data: Any) -> int:
-        self.channel.send(bytes(data))
-        return len(data)
-
-
-def _upload(link: Link, source: Path) -> None:
-    """Send the tree as an archive; links into it lead into the container's tree."""
-
-    def portable(member: tarfile.TarInfo) -> tarfile.TarInfo | None:
-        if member.ischr() or member.isblk() or member.isfifo():
-            return None
-        if member.linkname == str(source) or member.linkname.startswith(f"{source}/"):
-            member.linkname = TREE + member.linkname[len(str(source)) :]
-        member.uid = member.gid = 0
-        member.uname = member.gname = ""
-        return member
-
-    channel = link.ask(op="load")
-    with tarfile.open(mode="w|", fileobj=_Sending(channel), format=tarfile.PAX_FORMAT) as archive:
-        archive.add(source, arcname=".", filter=portable)
-    channel.end()
-    channel.result()

@@ -5,17 +5,62 @@ Touches only its link to the agent.
 
 from __future__ import annotations
 
+import functools
+import io
 import os
+import tarfile
 from collections.abc import Mapping, Sequence
+from importlib import resources
+from pathlib import Path
+from typing import Any
 
 from diffufix.errors import SandboxUnavailable
-from diffufix.sandbox.docker import PRIVATE, START, TEMPORARY, TREE, _check
 from diffufix.sandbox.link import Channel, Link, LinkedProcess, run_to_end
-from diffufix.sandbox.protocol import ExecResult, User
+from diffufix.sandbox.protocol import FIXED, LARGEST_FILE, ExecResult, Limits, User
+
+TREE, PRIVATE, HOME, TEMPORARY, SHARED = (
+    *("/work/tree", "/work/private", "/work/home"),
+    *("/tmp", "/dev/shm"),
+)
+CODE = 65534  # nobody, in every distribution: tests that ask who they are find a name
+START = 60.0  # seconds for the agent to answer, or to put everything back
+SILENCE = 45.0  # seconds without a word from us after which the agent ends
+
+
+@functools.cache
+def agent_source() -> str:
+    """The agent with the modules it is made of, as one text for `python -c`."""
+    folder = resources.files("diffufix.sandbox") / "inside"
+    files, agent = ((folder / name).read_text("utf-8") for name in ("files.py", "agent.py"))
+    return (
+        "import sys, types\n"
+        "m = sys.modules['files'] = types.ModuleType('files')\n"
+        f"exec(compile({files!r}, 'files', 'exec'), m.__dict__)\n"
+        f"exec(compile({agent!r}, 'agent', 'exec'))\n"
+    )
+
+
+def agent_settings(limits: Limits, **more: int | None) -> dict[str, Any]:
+    """What the agent is told; `more` are further limits of every command."""
+    bounds = {"RLIMIT_CPU": limits.cpu, "RLIMIT_FSIZE": limits.file_size, **more}
+    return {
+        "tree": TREE,
+        "private": PRIVATE,
+        "open": [TEMPORARY, HOME, SHARED],
+        "code": CODE,
+        "largest": LARGEST_FILE,
+        "silence": SILENCE,
+        "limits": {name: value for name, value in bounds.items() if value is not None},
+        "env": {**FIXED, "HOME": HOME, "TMPDIR": TEMPORARY, "LANG": "C.UTF-8"},
+    }
 
 
 class LinkedSandbox:
-    """Commands and files over `_link`; who starts it and what it isolates is the backend's."""
+    """Commands and files over `_link`; who starts it and what it isolates is the backend's.
+
+    Users: "server" is the agent's root, without any right but to become somebody else and to send
+    signals, "code" is nobody.
+    """
 
     def __init__(self) -> None:
         self._link: Link | None = None
@@ -104,3 +149,43 @@ class LinkedSandbox:
 
     def reset(self) -> None:
         self._linked().ask(op="reset").result(START)
+
+
+def _check(path: str) -> None:
+    """Raises: ValueError for a path that is outside by its letters; the agent sees the links."""
+    target = os.path.normpath(os.path.join(TREE, path))
+    if not target.startswith(tuple(f"{root}/" for root in (TREE, PRIVATE, HOME, TEMPORARY))):
+        raise ValueError(f"{path} is outside the sandbox")
+
+
+class _Sending(io.RawIOBase):
+    """A file for `tarfile` whose content goes to a channel."""
+
+    def __init__(self, channel: Channel) -> None:
+        self.channel = channel
+
+    def writable(self) -> bool:
+        return True
+
+    def write(self, data: Any) -> int:
+        self.channel.send(bytes(data))
+        return len(data)
+
+
+def upload(link: Link, source: Path) -> None:
+    """Send the tree as an archive; links into it lead into the container's tree."""
+
+    def portable(member: tarfile.TarInfo) -> tarfile.TarInfo | None:
+        if member.ischr() or member.isblk() or member.isfifo():
+            return None
+        if member.linkname == str(source) or member.linkname.startswith(f"{source}/"):
+            member.linkname = TREE + member.linkname[len(str(source)) :]
+        member.uid = member.gid = 0
+        member.uname = member.gname = ""
+        return member
+
+    channel = link.ask(op="load")
+    with tarfile.open(mode="w|", fileobj=_Sending(channel), format=tarfile.PAX_FORMAT) as archive:
+        archive.add(source, arcname=".", filter=portable)
+    channel.end()
+    channel.result()

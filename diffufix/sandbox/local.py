@@ -26,6 +26,7 @@ from typing import IO
 from diffufix.errors import PrerequisiteError, SandboxUnavailable
 from diffufix.sandbox import reap
 from diffufix.sandbox.protocol import (
+    FIXED,
     LARGEST_FILE,
     TAIL,
     Capabilities,
@@ -37,14 +38,6 @@ from diffufix.sandbox.protocol import (
 
 #: The only variables of ours that a command may see; everything else could be a secret.
 PASSED_ON = ("PATH", "LANG", "LC_ALL", "LC_CTYPE", "TZ", "TERM", "SYSTEMROOT", "LD_LIBRARY_PATH")
-#: One thread per process: a pool that is forked hangs, and the workers already fill the cores.
-FIXED = {
-    "OMP_NUM_THREADS": "1",
-    "OPENBLAS_NUM_THREADS": "1",
-    "MKL_NUM_THREADS": "1",
-    "PYTHONHASHSEED": "0",
-    "PYTHONNOUSERSITE": "1",
-}
 #: Hidden from a command even for reading, where they exist in the user's home.
 SECRETS = (
     *(".ssh", ".aws", ".azure", ".gnupg", ".kube", ".docker", ".netrc", ".pypirc", ".npmrc"),

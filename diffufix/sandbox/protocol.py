@@ -23,6 +23,16 @@ TAIL = 64 * 1024
 #: Bytes that `read_file` hands out at most: code under test may leave files of any size.
 LARGEST_FILE = 256 * 2**20
 
+#: Variables of every command. One thread per process: a pool that is forked hangs, and the workers
+#: already fill the cores.
+FIXED = {
+    "OMP_NUM_THREADS": "1",
+    "OPENBLAS_NUM_THREADS": "1",
+    "MKL_NUM_THREADS": "1",
+    "PYTHONHASHSEED": "0",
+    "PYTHONNOUSERSITE": "1",
+}
+
 
 @dataclass(frozen=True)
 class Capabilities:

@@ -15,13 +15,13 @@ from typing import Any
 
 import pytest
 
-from diffufix.sandbox import docker, link, reap
+from diffufix.sandbox import link, linked, reap
 from diffufix.sandbox.docker import DockerSandbox
 
 STARTED = """
 import os, sys, time
 from pathlib import Path
-from diffufix.sandbox import docker
+from diffufix.sandbox import linked
 from diffufix.sandbox.docker import DockerSandbox
 SETUP
 sandbox = DockerSandbox(Path(sys.argv[1]), image=sys.argv[2])
@@ -81,8 +81,8 @@ def test_a_process_that_stands_still_loses_its_container(
     tree: Path, test_image: str, engine: Any
 ) -> None:
     """Its connection stays open, as over a network that is cut: only the silence tells."""
-    assert link.PULSE * 3 <= docker.SILENCE <= 50
-    process, name = start(tree, test_image, "time.sleep(1000)", "docker.SILENCE = 12.0")
+    assert link.PULSE * 3 <= linked.SILENCE <= 50
+    process, name = start(tree, test_image, "time.sleep(1000)", "linked.SILENCE = 12.0")
     process.send_signal(signal.SIGSTOP)
     try:
         assert waits(lambda: not exists(engine, name), 60)

@@ -14,30 +14,21 @@ Frames in both directions: length of the payload, kind, channel (`>IcI`), payloa
 """
 
 import contextlib
-import errno
 import json
 import os
 import resource
 import selectors
 import signal
-import stat
 import struct
 import sys
 import tarfile
 import time
 
+from files import Folders, Refused  # put beside this one by `sandbox.linked.agent_source`
+
 HEAD = struct.Struct(">IcI")
 CHUNK = 1 << 16
 WINDOW = 1 << 20  # bytes of a stream that may be under way, not yet taken by the host
-DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW
-
-
-class Refused(Exception):
-    """`kind`: outside, missing, large, failed."""
-
-    def __init__(self, kind, message):
-        Exception.__init__(self, message)
-        self.kind = kind
 
 
 class Job:
@@ -60,13 +51,11 @@ class Job:
 
 class Agent:
     def __init__(self, settings):
-        self.tree, self.private = settings["tree"], settings["private"]
-        self.open_to_code = settings["open"]  # temporary, home, shared memory
         self.code = settings["code"]  # uid and gid
         self.limits = settings["limits"]  # of every command: name in `resource` -> value
         self.silence = settings.get("silence", 45.0)  # seconds without a word from the host
         self.largest = settings["largest"]  # bytes of a file that may be read
-        self.roots = [self.tree, self.private, *self.open_to_code]
+        self.folders = Folders(settings["tree"], settings["private"], settings["open"], self.code)
         self.env = dict(os.environ, **settings["env"])
         if os.path.exists("/opt/venv/bin/python"):
             self.env["PATH"] = "/opt/venv/bin:" + self.env.get("PATH", os.defpath)
@@ -164,12 +153,46 @@ class Agent:
         if op in ("exec", "spawn"):
             self.start(channel, request)
         elif op in ("write", "load"):
-            self.write(channel, request)
+            self.writing[channel] = self.folders.create(request.get("path"))
         elif op == "read":
             self.read(channel, request["path"])
         elif op == "reset":
             self.reset()
             self.reply(channel)
+
+    # -- files -----------------------------------------------------------------------------
+
+    def write_on(self, channel, data):
+        try:
+            view = memoryview(data)
+            while view:
+                view = view[os.write(self.writing[channel], view) :]
+        except OSError:
+            os.close(self.writing.pop(channel))
+            raise
+
+    def read(self, channel, name):
+        fd = self.folders.open(name, self.largest)
+        try:
+            while True:
+                data = os.read(fd, CHUNK)
+                if not data:
+                    break
+                self.send(b"O", channel, data)
+        finally:
+            os.close(fd)
+        self.reply(channel)
+
+    def reset(self):
+        """End every process, put the files back."""
+        for job in self.jobs.values():
+            kill_group(job.pid)
+        self.sweep(everything=True)
+        self.finish_ended_ones()
+        for fd in self.writing.values():
+            os.close(fd)
+        self.writing.clear()
+        self.folders.restore()
 
     # -- commands --------------------------------------------------------------------------
 
@@ -367,149 +390,6 @@ class Agent:
         finally:
             os.setresuid(0, 0, 0)
 
-    # -- files -----------------------------------------------------------------------------
-
-    def write(self, channel, request):
-        whole = request["op"] == "load"
-        path = (
-            os.path.join(self.private, "pristine.tar") if whole else self.resolve(request["path"])
-        )
-        theirs = any(below(path, root) for root in self.open_to_code)
-        with self.as_code() if theirs else contextlib.nullcontext():
-            folder, name = self.open_folder(path)
-            try:
-                with contextlib.suppress(FileNotFoundError):
-                    os.unlink(name, dir_fd=folder)
-                mode = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW
-                fd = os.open(name, mode, 0o600 if whole else 0o644, dir_fd=folder)
-            finally:
-                os.close(folder)
-        self.writing[channel] = fd
-
-    def write_on(self, channel, data):
-        try:
-            view = memoryview(data)
-            while view:
-                view = view[os.write(self.writing[channel], view) :]
-        except OSError:
-            os.close(self.writing.pop(channel))
-            raise
-
-    def read(self, channel, name):
-        path = self.resolve(name)
-        try:
-            fd = self.open_plain(path)
-        except PermissionError:
-            with self.as_code():
-                fd = self.open_plain(path)
-        try:
-            info = os.fstat(fd)
-            if not stat.S_ISREG(info.st_mode):
-                raise Refused("missing", name)
-            if info.st_size > self.largest:
-                raise Refused("large", name)
-            while True:
-                data = os.read(fd, CHUNK)
-                if not data:
-                    break
-                self.send(b"O", channel, data)
-        finally:
-            os.close(fd)
-        self.reply(channel)
-
-    def open_plain(self, path):
-        try:
-            folder, name = self.open_folder(path, create=False)
-            try:
-                return os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK, dir_fd=folder)
-            finally:
-                os.close(folder)
-        except OSError as error:
-            if error.errno in (errno.ENOENT, errno.ENOTDIR, errno.ENXIO, errno.ELOOP):
-                raise Refused("missing", path) from error
-            raise
-
-    def resolve(self, name):
-        path = os.path.realpath(os.path.join(self.tree, name))
-        if not any(below(path, root) for root in self.roots):
-            raise Refused("outside", name)
-        return path
-
-    def open_folder(self, path, create=True):
-        """(descriptor of the folder, name in it), no link followed on the way."""
-        root = next(root for root in self.roots if below(path, root))
-        *folders, name = os.path.relpath(path, root).split(os.sep)
-        fd = os.open(root, DIRECTORY)
-        for folder in folders:
-            try:
-                try:
-                    inner = os.open(folder, DIRECTORY, dir_fd=fd)
-                except FileNotFoundError:
-                    if not create:
-                        raise
-                    os.mkdir(folder, 0o755 if root == self.private else 0o1777, dir_fd=fd)
-                    inner = os.open(folder, DIRECTORY, dir_fd=fd)
-            finally:
-                os.close(fd)
-            fd = inner
-        return fd, name
-
-    @contextlib.contextmanager
-    def as_code(self):
-        os.setegid(self.code)
-        os.seteuid(self.code)
-        try:
-            yield
-        finally:
-            os.seteuid(0)
-            os.setegid(0)
-
-    def reset(self):
-        """End every process, empty what "code" may write to, lay the tree out anew."""
-        for job in self.jobs.values():
-            kill_group(job.pid)
-        self.sweep(everything=True)
-        self.finish_ended_ones()
-        for fd in self.writing.values():
-            os.close(fd)
-        self.writing.clear()
-        places = [self.tree, *self.open_to_code]
-        for user in (contextlib.nullcontext, self.as_code, contextlib.nullcontext):
-            left = [place for place in places if os.listdir(place)]
-            with user():
-                for place in left:
-                    empty(place)
-        left = [place for place in places if os.listdir(place)]
-        if left:
-            raise Refused("failed", f"{left[0]} cannot be emptied")
-        self.lay_out()
-
-    def lay_out(self):
-        """Extract the pristine tree: files belong to us, folders let "code" add to them."""
-        folders = []
-        with tarfile.open(os.path.join(self.private, "pristine.tar")) as archive:
-            for member in archive:
-                path = os.path.join(self.tree, member.name)
-                if member.isdir():
-                    os.makedirs(path, 0o1777, exist_ok=True)
-                    os.chmod(path, 0o1777)
-                    folders.append((path, member.mtime))
-                elif member.issym():
-                    os.symlink(member.linkname, path)
-                elif member.isreg() or member.islnk():
-                    mode = 0o755 if member.mode & 0o111 else 0o644
-                    fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
-                    with open(fd, "wb") as file:
-                        source = archive.extractfile(member)
-                        while True:
-                            data = source.read(1 << 20)
-                            if not data:
-                                break
-                            file.write(data)
-                    os.utime(path, (member.mtime, member.mtime))
-        for path, moment in reversed(folders):
-            os.utime(path, (moment, moment))
-
 
 def hello():
     """What the engine made of its orders."""
@@ -567,28 +447,6 @@ def kill_group(pid):
 
 def exit_code(status):
     return -os.WTERMSIG(status) if os.WIFSIGNALED(status) else os.WEXITSTATUS(status)
-
-
-def below(path, root):
-    return path == root or path.startswith(root + os.sep)
-
-
-def empty(place):
-    """Remove what may be removed below `place`."""
-    for folder, names, _ in os.walk(place):
-        for name in names:
-            path = os.path.join(folder, name)
-            if not os.path.islink(path):
-                with contextlib.suppress(OSError):
-                    os.chmod(path, 0o700)
-    for folder, names, files in os.walk(place, topdown=False):
-        for name in files:
-            with contextlib.suppress(OSError):
-                os.unlink(os.path.join(folder, name))
-        for name in names:
-            path = os.path.join(folder, name)
-            with contextlib.suppress(OSError):
-                os.unlink(path) if os.path.islink(path) else os.rmdir(path)
 
 
 def main():
