@@ -22,6 +22,7 @@ class Body(Subject):
         """`source` is the text in which it is empty; `suspect` the outermost function around."""
         super().__init__(suspect, source)
         self.emptied = emptied
+        self.function = emptied.function
         self.qualname = emptied.function.qualname
         start, end = emptied.hole
         self.hole = Hole(start, end, Kind.BODY, 1.0)
@@ -44,7 +45,10 @@ class Body(Subject):
         except (SyntaxError, ValueError, RecursionError):
             return False
         inside = [f for f in named if f.node.body[0].lineno <= Text(text).line_of(self.hole.start)]
-        return any(not f.is_stub and gives_what_it_says(f.node) for f in inside)
+        return any(
+            not f.is_stub and gives_what_it_says(f.node) and looks_at_its_arguments(f.node)
+            for f in inside
+        )
 
 
 class Draft(Subject):
@@ -121,6 +125,21 @@ def gives_what_it_says(node: FunctionNode) -> bool:
         return False
     optional = "None" in text or name in ("Optional", "Any", "object")
     return returns or raises or optional
+
+
+def parameters(node: FunctionNode) -> list[str]:
+    """Names of its parameters in order, `self` and `cls` included."""
+    args = node.args
+    every = [*args.posonlyargs, *args.args, *args.kwonlyargs, args.vararg, args.kwarg]
+    return [arg.arg for arg in every if arg is not None]
+
+
+def looks_at_its_arguments(node: FunctionNode) -> bool:
+    """A body that uses none of its parameters may pass an example, but hardly because it is
+    right."""
+    names = set(parameters(node))
+    used = {n.id for s in node.body for n in ast.walk(s) if isinstance(n, ast.Name)}
+    return not names or bool(names & used)
 
 
 def _own(node: FunctionNode) -> list[ast.AST]:

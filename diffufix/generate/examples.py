@@ -16,10 +16,11 @@ from dataclasses import dataclass
 
 from diffufix.generate.stubs import Function, parse
 
-_RELATION = re.compile(r"(?:->|=>|→|⇒|==|\breturns\b|\bgives\b|\byields\b|\bis\b)")
-_RAISES = re.compile(r"\braises\b(?:\s+an?)?")
+_RELATION = re.compile(
+    r"->|=>|→|⇒|==|\breturns\b|\bgives\b|\byields\b|\bis\b|\braises\b(?:\s+an?\b)?"
+)
 _NAME = re.compile(r"(?<![\w.])[A-Za-z_]")
-_EXCEPTION = re.compile(r"\s*`*([A-Za-z_][\w.]*)")
+_EXCEPTION = re.compile(r"\s*`*([A-Za-z_]\w*)")
 
 
 @dataclass(frozen=True)
@@ -111,22 +112,15 @@ def _in_prose(
     for line in lines:
         if function.name + "(" not in line:
             continue
-        match, raised = _RAISES.search(line), True
-        if match is None:
-            raised = False
-            for match in _RELATION.finditer(line):
-                if _call(function, line[: match.start()], names):
-                    break
-        if match is None:
-            continue
-        call = _call(function, line[: match.start()], names)
-        rest = line[match.end() :]
-        if call and raised:
-            named = _EXCEPTION.match(rest)
-            if named and isinstance(getattr(builtins, named.group(1), None), type):
-                found.append((call, "", named.group(1)))
-        elif call and (value := _literal(rest)):
-            found.append((call, value, ""))
+        for match in _RELATION.finditer(line):
+            call = _call(function, line[: match.start()], names)
+            rest = line[match.end() :]
+            if call and match.group().startswith("raises"):
+                named = _EXCEPTION.match(rest)
+                if named and isinstance(getattr(builtins, named.group(1), None), type):
+                    found.append((call, "", named.group(1)))
+            elif call and (value := _literal(rest)):
+                found.append((call, value, ""))
     return list(dict.fromkeys(found))
 
 
@@ -159,7 +153,7 @@ def _literal(text: str) -> str:
     text = text.strip().strip("`").strip()
     ends = [len(text), *(m.start() for m in re.finditer(r"[`.,;#(]|\s", text))]
     for end in sorted(set(ends), reverse=True):
-        piece = text[:end].rstrip().rstrip("`").rstrip()
+        piece = text[:end].rstrip(" `.,;:")
         try:
             ast.literal_eval(piece)
         except (SyntaxError, ValueError, TypeError, MemoryError, RecursionError):

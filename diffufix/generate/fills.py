@@ -8,9 +8,12 @@
 
 from __future__ import annotations
 
+import builtins
+import keyword
+import re
 from collections.abc import Callable, Iterator, Sequence
 
-from diffufix.generate.body import Body
+from diffufix.generate.body import Body, parameters
 from diffufix.model.checkpoint import LoadedModel
 from diffufix.repair.prompting import render
 from diffufix.repair.proposals import Proposal, Story, Watcher, fit, show
@@ -26,6 +29,14 @@ from diffufix.sampler.threads import Threads
 EMPTY = ((6, 0.0), (12, 1.0), (20, 2.0), (32, 4.0))
 #: The same for holes that begin with `return`, as most short bodies do.
 RETURNS = ((3, 0.0), (6, 0.0), (10, 1.0), (16, 2.0), (24, 4.0))
+SKELETON = -3.0  # nats ahead for a hole that names a parameter already: most others never do
+_VARIABLES = frozenset(
+    {"i", "j", "k", "n", "x", "y", "a", "b", "c", "item", "items", "key", "value", "result"}
+    | {"total", "count", "index", "line", "name", "word", "best", "seen", "left", "right", "out"}
+    | {"current", "previous", "first", "last", "number", "longest", "part", "parts", "row", "rest"}
+)
+_WORD = re.compile(r"[A-Za-z_]\w*")
+_LETTERS = re.compile(r"[A-Za-z]{2}")
 LONGEST = 48  # tokens of a body in the aside layout
 SAMPLES = 4  # bodies of one batch, inline
 MAX_TOKENS = 256  # of a body, inline
@@ -60,10 +71,15 @@ def _aside(
     start, end = found
     lead = body.source[view.spans[start][0] : body.hole.start]  # blanks that a token takes along
     context = AsideContext(model, [*view.ids[:start], gap, *view.ids[end:]])
+    words = lexicon(body.source)
+    context.banned = (*context.banned, *_foreign(model, words))
     place = Place(start + 1, start + 2, ())
     begun = tuple(tokenizer.encode(lead + "return"))
     questions = [Question(context, place, cost, (mask,) * n) for n, cost in EMPTY]
     questions += [Question(context, place, cost, (*begun, *[mask] * n)) for n, cost in RETURNS]
+    questions += [
+        Question(context, place, SKELETON, (*begun, *ids)) for ids in _skeletons(model, body)
+    ]
     threads = Threads(busy)
     search = BestFirst(questions, max_tokens=LONGEST)
     for index, fill in search:
@@ -72,6 +88,50 @@ def _aside(
             show(model, body, body.hole, search.looking.ids, watch)
         text = fit(body, tokenizer.decode(fill.ids)).removeprefix(lead)
         yield Proposal(body, body.hole, text, fill, fill.logp - questions[index].cost)
+
+
+def _skeletons(model: LoadedModel, body: Body) -> list[tuple[int, ...]]:
+    """What may follow `return`: masks around each parameter, and around all of them in order.
+
+    The masks may vanish. What they cost is not comparable with a hole that is free to name
+    another thing, hence `SKELETON`.
+    """
+    mask, encode = model.family.mask, model.tokenizer.encode
+    names = parameters(body.function.node)
+    plain = [name for name in names if name not in ("self", "cls")]
+    around = ((0, " ", 3), (2, "", 2), (2, " ", 2), (4, "", 4))
+    found = [
+        (*[mask] * before, *encode(blank + name), *[mask] * behind)
+        for name in plain for before, blank, behind in around
+    ]  # fmt: skip
+    if "self" in names[:1]:
+        found += [(*[mask] * n, *encode(" self."), mask, mask, mask) for n in (0, 2)]
+    if 2 <= len(plain) <= 4:
+        ids: list[int] = [mask]
+        for name in plain:
+            ids += [mask, *encode(" " + name), mask]
+        found.append((*ids, mask))
+    return found
+
+
+def lexicon(source: str) -> frozenset[str]:
+    """Words that a body in this file may well consist of: those of the file, keywords, builtins,
+    what the builtin types can do, and usual names of variables."""
+    words = set(_WORD.findall(source)) | set(keyword.kwlist) | set(dir(builtins)) | _VARIABLES
+    for kind in (str, list, dict, set, tuple, int, float):
+        words |= {name for name in dir(kind) if not name.startswith("_")}
+    return frozenset(words)
+
+
+def _foreign(model: LoadedModel, words: frozenset[str]) -> tuple[int, ...]:
+    """Ids that are letters but no part of these words: most of a tokenizer's vocabulary."""
+    known: set[int] = set()
+    for word in words:
+        for form in (word, " " + word, "." + word):
+            known.update(model.tokenizer.encode(form))
+    keep = known | {model.family.expand, model.family.delete}
+    texts = ((i, model.tokenizer.decode([i])) for i in range(len(model.tokenizer)))
+    return tuple(i for i, text in texts if i not in keep and _LETTERS.search(text))
 
 
 def _inline(

@@ -229,19 +229,20 @@ def empty(source: str, functions: Sequence[Function]) -> tuple[str, list[Emptied
 
 def _replaced(text: Text, function: Function, newline: str) -> tuple[int, int, str]:
     """What a new body takes the place of, and what has to stand before it."""
-    node, rest = function.node, function.statements
-    source = text.source
-    if rest:
-        start, end = text.span(rest[0])[0], text.span(rest[-1])[1]
-        own = source[source.rfind("\n", 0, start) + 1 : start]
-        if not own.strip():
-            return start, end, ""
-        return len(source[:start].rstrip(" \t;")), end, newline + _indent(text, node)
-    end = text.span(node.body[0])[1]
-    own = source[: text.span(node.body[0])[0]]
-    line = own[own.rfind("\n") + 1 :]
-    indent = line if not line.strip() else _indent(text, node)
-    return end, end, newline + indent
+    node, rest, source = function.node, function.statements, text.source
+    begin, end = text.span(node.body[0])[0], text.span(node.body[-1])[1]
+    indent = newline + _indent(text, node)
+    if source[source.rfind("\n", 0, begin) + 1 : begin].strip():  # on the line of the `def`
+        documented = docstring_of(node)
+        first = text.span(documented)[1] if documented else begin
+        lead = indent + source[begin:first] if documented else ""
+        return len(source[:begin].rstrip()), end, lead + indent
+    if not rest:
+        return end, end, newline + source[source.rfind("\n", 0, begin) + 1 : begin]
+    start = text.span(rest[0])[0]
+    if source[source.rfind("\n", 0, start) + 1 : start].strip():  # `"""Text."""; pass`
+        return text.span(node.body[0])[1], end, indent
+    return start, end, ""
 
 
 def _indent(text: Text, node: FunctionNode) -> str:

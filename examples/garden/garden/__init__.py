@@ -1,0 +1,1 @@
+"""A notebook for a vegetable garden."""
