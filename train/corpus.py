@@ -236,13 +236,16 @@ def build(
     tokenizer: Path | None = None,
     any_licence: bool = False,
     missing: Sequence[str] = (),
+    without: Sequence[str] = (),
     progress: Progress = lambda done, total, name: None,
 ) -> dict[str, Any]:
     """Write a corpus folder in place of an earlier one and return its report.
 
     `tokenizer`: a checkpoint folder whose ids are stored beside the texts. `missing`: packages
-    that were wanted but not there, for the report. Raises UsageError when `out` holds something
-    else, ProjectError when nothing is left to learn from, CheckpointError for a bad tokenizer.
+    that were wanted but not there, `without`: those left out on purpose, both for the report.
+
+    Raises UsageError when `out` holds something else, ProjectError when nothing is left to learn
+    from, CheckpointError for a bad tokenizer.
     """
     check_target(out)
     engine = load_tokenizer(tokenizer) if tokenizer else None
@@ -255,7 +258,7 @@ def build(
         for number, project in enumerate(ordered):
             progress(number, len(ordered), project.name)
             builder.add(project)
-        report = builder.finish() | {"missing": sorted(missing)}
+        report = builder.finish() | {"missing": sorted(missing), "without": list(without)}
         if not sum(report["splits"][split]["functions"] for split in SPLITS):
             raise ProjectError(
                 f"Nothing is left for a corpus: {_reasons(report['dropped'])}.",

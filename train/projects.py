@@ -69,17 +69,18 @@ def recommended() -> list[str]:
     return [STANDARD_LIBRARY, *sorted(plain)]
 
 
-def installed(names: Iterable[str], site: Path | None = None) -> tuple[list[Project], list[str]]:
+def installed(names: Iterable[str], sites: Sequence[Path] = ()) -> tuple[list[Project], list[str]]:
     """Installed packages by name ("python": the standard library, "all": everything there), and
-    the names that are not installed. `site`: a site-packages folder, else this interpreter's.
+    the names that are not installed. `sites`: site-packages folders, else this interpreter's.
 
-    Raises UsageError when `site` is no folder.
+    Raises UsageError when a site is no folder.
     """
-    if site is not None and not site.is_dir():
-        raise UsageError(f"--site {site} is no folder.", "Name a site-packages folder.")
+    for site in sites:
+        if not site.is_dir():
+            raise UsageError(f"--site {site} is no folder.", "Name a site-packages folder.")
     here = importlib.metadata.distributions
     there: dict[str, importlib.metadata.Distribution] = {}
-    for found in here(path=[str(site)]) if site is not None else here():
+    for found in here(path=[str(site) for site in sites]) if sites else here():
         if found.metadata["Name"]:
             there.setdefault(canonical(found.metadata["Name"]), found)
     asked = dict.fromkeys(canonical(name) for name in names)

@@ -80,7 +80,7 @@ def site(tmp_path: Path) -> Path:
 
 
 def everything(site: Path) -> list[Project]:
-    return installed(["alpha", "beta", "gamma", "epsilon"], site)[0]
+    return installed(["alpha", "beta", "gamma", "epsilon"], [site])[0]
 
 
 def rows(folder: Path) -> list[dict[str, object]]:
@@ -275,7 +275,10 @@ def test_the_command(
 ) -> None:
     out = tmp_path / "c"
     asked = ["train", "corpus", "--out", str(out)]
-    assert main([*asked, "--package", "Beta", "--package", "alpha", "--site", str(site)]) == 0
+    there = ["--site", str(site)]
+    assert main([*asked, "--package", "all", *there, "--without", "python"]) == 0
+    assert load(out, held_out=True) + load(out)
+    assert main([*asked, "--package", "Beta", "--package", "alpha", *there]) == 0
     printed = capsys.readouterr().out
     assert "near-duplicate" in printed
     assert "beta" in printed

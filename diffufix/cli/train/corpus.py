@@ -24,8 +24,12 @@ def corpus(
         ),
     ] = None,
     site: Annotated[
-        Path | None,
+        list[Path] | None,
         typer.Option(metavar="FOLDER", help="Where packages are installed; default: here."),
+    ] = None,
+    without: Annotated[
+        list[str] | None,
+        typer.Option(metavar="NAME", help="Leave a project out, e.g. one to be measured on."),
     ] = None,
     origin: Annotated[
         list[str] | None,
@@ -49,6 +53,7 @@ def corpus(
 ) -> None:
     """Build a corpus of functions: permissive licences, no copies, no public benchmarks."""
     from diffufix.train.corpus import add_tokens, build, check_target
+    from diffufix.train.projects import canonical
 
     if tokens_only:
         if tokenizer is None or package or origin:
@@ -60,22 +65,24 @@ def corpus(
     else:
         check_target(out)  # before anything is cloned
         with tempfile.TemporaryDirectory(prefix="diffufix-clones-") as clones:
-            projects, missing = _projects(package or [], site, origin or [], Path(clones))
+            projects, missing = _projects(package or [], site or [], origin or [], Path(clones))
+            left_out = {canonical(name) for name in without or []}
+            projects = [project for project in projects if project.name not in left_out]
             report = build(
                 out, projects, tokenizer=tokenizer, any_licence=any_licence, missing=missing,
-                progress=_progress,
+                without=sorted(left_out), progress=_progress,
             )  # fmt: skip
     typer.echo(json_.dumps(report, indent=1) if json else _summary(report, out))
 
 
 def _projects(
-    packages: list[str], site: Path | None, places: list[str], clones: Path
+    packages: list[str], sites: list[Path], places: list[str], clones: Path
 ) -> tuple[list[Any], list[str]]:
     """The projects that were asked for, and which recommended ones are not installed."""
     from diffufix.train.projects import STANDARD_LIBRARY, from_place, installed, recommended
 
     chosen = packages or ([] if places else recommended())
-    projects, missing = installed(chosen, site)
+    projects, missing = installed(chosen, sites)
     if missing and packages:
         raise PrerequisiteError(
             f"Not installed: {', '.join(missing)}.", f"pip install {' '.join(missing)}"
