@@ -139,6 +139,8 @@ class BlockSupply:
     def quiz(self) -> Mapping[str, Sequence[Blocks]]:
         tokenizer = load_tokenizer(self.tokenizer)
         texts = read_functions(self.corpus, held_out=True)
+        if not texts:
+            return {}
         size = min(self.recipe.rows, QUIZ_ROWS)
         rngs = [random.Random(f"{QUIZ_SEED}/{number}") for number in range(QUIZ_BATCHES)]
         return {"tokens": [self._make(tokenizer, texts, size, 1.0, rng) for rng in rngs]}

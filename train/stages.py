@@ -8,8 +8,8 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +26,7 @@ from diffufix.train.checkpoints import MODEL, STATE
 from diffufix.train.fresh import make_model, mini_family
 from diffufix.train.plan import plan
 from diffufix.train.recipe import STAGES, Recipe
-from diffufix.train.supply import FunctionSupply, Supply, check_tokenizer, read_functions
+from diffufix.train.supply import FunctionSupply, Supply, check_corpus, check_tokenizer
 from diffufix.train.tracking import say
 from diffufix.train.trainer import Options, Stopped, Trainer, make_accelerator
 
@@ -54,6 +54,14 @@ class _Start:
     family: Family
     tokenizer: Path
     run: Path | None = None
+
+
+def to_job(stage: str, values: Mapping[str, Any]) -> Job:
+    """A job from the values of a command line, those of its options among them."""
+    names = {f.name for f in fields(Options)}
+    options = Options(**{key: value for key, value in values.items() if key in names})
+    rest = {key: value for key, value in values.items() if key not in names}
+    return Job(stage, options=options, **rest)
 
 
 def run(job: Job) -> dict[str, Any]:
@@ -183,7 +191,7 @@ def _supply(job: Job, recipe: Recipe, start: _Start) -> Supply:
             "For a model with shifted predictions use a recipe like adapt.toml, for mini "
             "mini-cpu.toml.",
         )
-    read_functions(job.corpus, held_out=True)  # fails early, with a message
+    check_corpus(job.corpus, recipe)
     kind = BlockSupply if inline else FunctionSupply
     return kind(recipe, job.corpus, start.tokenizer, start.family)
 
@@ -214,9 +222,7 @@ def main(stage: str, argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--flops", type=float, help="of the machine, a second, for --dry-run")
     values = vars(parser.parse_args(argv))
     dry, flops = values.pop("dry_run"), values.pop("flops")
-    names = ("device", "workers", "save_every", "log_every", "quiz_every", "minutes")
-    options = replace(Options(), **{name: values.pop(name) for name in names})
-    job = Job(stage, options=options, **values)
+    job = to_job(stage, values)
     try:
         if dry:
             print("\n".join(dry_run(job, flops)))

@@ -28,7 +28,7 @@ from diffufix.model.tokenizer import Tokenizer, load_tokenizer
 from diffufix.train.examples import ExampleMaker, emphasis, load_corpus, make_batch
 from diffufix.train.objective import Labelled
 from diffufix.train.recipe import Recipe
-from diffufix.train.shards import Documents
+from diffufix.train.shards import Documents, rows
 
 Make = Callable[[int, int], Labelled]  # of a step and a part of it
 QUIZ_ROWS, QUIZ_BATCHES, QUIZ_SEED = 24, 6, 10**6
@@ -42,7 +42,7 @@ class Supply(Protocol):
     def open(self) -> Make: ...
 
     def quiz(self) -> Mapping[str, Sequence[Labelled]]:
-        """Held-out batches by kind."""
+        """Held-out batches by kind; none where the corpus holds nothing out."""
         ...
 
 
@@ -75,11 +75,13 @@ class FunctionSupply:
 
     def quiz(self) -> Mapping[str, Sequence[Labelled]]:
         maker, sources = self._maker(), read_functions(self.corpus, held_out=True)
+        if not sources:
+            return {}
         kinds = sorted({kind for stage in self.recipe.stages for kind in stage.mixture})
-        rows = min(self.recipe.rows, QUIZ_ROWS)
+        size = min(self.recipe.rows, QUIZ_ROWS)
         return {
             kind: [
-                make_batch(maker, sources, rows, {kind: 1.0}, QUIZ_SEED, number)
+                make_batch(maker, sources, size, {kind: 1.0}, QUIZ_SEED, number)
                 for number in range(QUIZ_BATCHES)
             ]
             for kind in kinds
@@ -104,28 +106,44 @@ class Functions(Sequence[str]):
 
 def read_functions(corpus: Path, quality: float = 0.0, held_out: bool = False) -> Sequence[str]:
     """Functions of a corpus folder, or of one gzipped file of rows; to train on, those that teach
-    more come several times. Raises UsageError where the corpus is missing, damaged or has none
-    of that quality."""
-    hint = "`diffufix train corpus` makes one."
-    found: Sequence[str]
-    try:
+    more come several times. Raises UsageError where the corpus is missing or damaged."""
+    with _readable(corpus):
+        if not corpus.is_dir():
+            return load_corpus(corpus, held_out, quality=quality)
+        documents = Documents(corpus, "held-out" if held_out else "train")
+        chosen = np.flatnonzero(documents.quality >= quality).tolist()
+        if not held_out:
+            chosen = [i for i in chosen for _ in range(emphasis(documents.source(i)))]
+        return Functions(documents, chosen)
+
+
+def check_corpus(corpus: Path, recipe: Recipe) -> None:
+    """Raises UsageError where the corpus cannot be read or has nothing for one of the stages;
+    quick, so that it can come first."""
+    with _readable(corpus):
         if corpus.is_dir():
-            documents = Documents(corpus, "held-out" if held_out else "train")
-            chosen = np.flatnonzero(documents.quality >= quality).tolist()
-            if not held_out:
-                chosen = [i for i in chosen for _ in range(emphasis(documents.source(i)))]
-            found = Functions(documents, chosen)
+            best = float(max(Documents(corpus).quality, default=-1.0))
         else:
-            found = load_corpus(corpus, held_out, quality=quality)
+            first = next(rows(corpus, "train"), None)
+            best = -1.0 if first is None else 1.0
+    wanted = max(stage.quality for stage in recipe.stages)
+    if best < wanted:
+        what = f" of quality {wanted} or better" if best >= 0 else ""
+        raise UsageError(
+            f"The corpus {corpus} has no functions{what} to train on.",
+            "Lower `quality` in the recipe." if what else "`diffufix train corpus` makes one.",
+        )
+
+
+@contextlib.contextmanager
+def _readable(corpus: Path) -> Iterator[None]:
+    try:
+        yield
     except (OSError, EOFError, ValueError, KeyError, TypeError) as error:
         raise UsageError(
-            f"The corpus {corpus} cannot be read: {type(error).__name__}: {error}", hint
+            f"The corpus {corpus} cannot be read: {type(error).__name__}: {error}",
+            "`diffufix train corpus` makes one.",
         ) from error
-    if not found:
-        what = f" of quality {quality} or better" if quality else ""
-        part = "held-out functions" if held_out else "functions"
-        raise UsageError(f"The corpus {corpus} has no {part}{what}.", hint)
-    return found
 
 
 def check_tokenizer(tokenizer: Tokenizer, folder: Path, family: Family, vocabulary: int) -> None:

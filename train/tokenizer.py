@@ -1,6 +1,6 @@
 """The tokenizer of `mini`: byte-level BPE that never merges across Python's lexical tokens.
 
-    python -m diffufix.train.tokenizer --corpus corpus.jsonl.gz --out FOLDER [--size 6144]
+    python -m diffufix.train.tokenizer --corpus FOLDER --out FOLDER [--size 6144]
 
 Holes are cut at lexical tokens; as no merge crosses them, the ids on both sides of a cut are the
 same whether the text is whole or cut. A word takes its leading blank along, a line break its
@@ -10,15 +10,18 @@ indentation. Writes tokenizer.json in FOLDER.
 from __future__ import annotations
 
 import argparse
-import gzip
-import json
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 from tokenizers import AddedToken, Regex, Tokenizer, decoders, pre_tokenizers, trainers
 from tokenizers.models import BPE
 
+from diffufix.errors import DiffufixError, UsageError
+from diffufix.train.shards import rows
+
 SPECIAL = ["pad", "mask", "bos", "eos", "expand", "delete", "was", "now", "gap"]
+SIZE = 6144
 SPLIT = (
     r"\r?\n[ \t]*| ?[^\W\d]\w*| ?\d+"
     r"| ?(?:\*\*=|//=|>>=|<<=|==|!=|<=|>=|->|:=|\+=|-=|\*=|/=|%=|&=|\|=|\^=|@=|\*\*|//|<<|>>"
@@ -47,21 +50,39 @@ def train(texts: Iterator[str], size: int) -> Tokenizer:
     return tokenizer
 
 
-def texts(corpus: Path) -> Iterator[str]:
-    with gzip.open(corpus, "rt", encoding="utf-8") as file:
-        for line in file:
-            yield json.loads(line)["source"]
+def make(corpus: Path, out: Path, size: int = SIZE) -> int:
+    """Train on a corpus and write tokenizer.json; returns the number of ids. Raises UsageError."""
+    least = len(SPECIAL) + 256
+    if size < least:
+        raise UsageError(f"{size} ids are too few.", f"Bytes and special ids alone are {least}.")
+    try:
+        sources = [row["source"] for row in rows(corpus, "train")]
+    except (OSError, EOFError, ValueError, KeyError, TypeError) as error:
+        raise UsageError(
+            f"The corpus {corpus} cannot be read: {type(error).__name__}: {error}",
+            "`diffufix train corpus` makes one.",
+        ) from error
+    if not sources:
+        raise UsageError(f"The corpus {corpus} is empty.", "`diffufix train corpus` makes one.")
+    tokenizer = train(iter(sources), size)
+    out.mkdir(parents=True, exist_ok=True)
+    tokenizer.save(str(out / "tokenizer.json"))
+    return tokenizer.get_vocab_size()
 
 
-def main() -> None:
+def main() -> int:
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
     parser.add_argument("--corpus", type=Path, required=True)
     parser.add_argument("--out", type=Path, required=True)
-    parser.add_argument("--size", type=int, default=6144)
+    parser.add_argument("--size", type=int, default=SIZE)
     args = parser.parse_args()
-    args.out.mkdir(parents=True, exist_ok=True)
-    train(texts(args.corpus), args.size).save(str(args.out / "tokenizer.json"))
+    try:
+        print(f"{make(args.corpus, args.out, args.size):,} ids")
+    except DiffufixError as error:
+        print(f"error: {error.message}\n{error.hint}", file=sys.stderr)
+        return error.exit_code
+    return 0
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

@@ -88,24 +88,47 @@ def _read_file(path: Path) -> Iterator[tuple[str, Tensor]]:
         ) from error
 
 
-def write_tensors(folder: Path, state: Mapping[str, Tensor], *, shards: int = 1) -> None:
-    """Write a state dict in hub layout: one file, or `shards` files with an index."""
+def write_tensors(
+    folder: Path, state: Mapping[str, Tensor], *, shards: int = 1, limit: int | None = None
+) -> None:
+    """Write a state dict in hub layout: one file, or `shards` files with an index; with `limit`,
+    as many as keep each within that many bytes (a single tensor may be larger)."""
     folder.mkdir(parents=True, exist_ok=True)
     state = {name: tensor.detach().cpu().contiguous() for name, tensor in state.items()}
-    if shards == 1:
+    parts = _by_number(list(state), shards) if limit is None else _by_size(state, limit)
+    if len(parts) == 1:
         save_file(state, str(folder / SINGLE), metadata={"format": "pt"})
         return
-    names = list(state)
-    size = math.ceil(len(names) / shards)
     where: dict[str, str] = {}
-    for number in range(shards):
-        part = names[number * size : (number + 1) * size]
-        file = f"model-{number + 1:05}-of-{shards:05}.safetensors"
+    for number, part in enumerate(parts, 1):
+        file = f"model-{number:05}-of-{len(parts):05}.safetensors"
         save_file({n: state[n] for n in part}, str(folder / file), metadata={"format": "pt"})
         where.update(dict.fromkeys(part, file))
     total = sum(tensor.numel() * tensor.element_size() for tensor in state.values())
     index = {"metadata": {"total_size": total}, "weight_map": where}
     (folder / INDEX).write_text(json.dumps(index, indent=2) + "\n", "utf-8")
+
+
+def _by_number(names: list[str], shards: int) -> list[list[str]]:
+    size = math.ceil(len(names) / shards)
+    return [names[number * size : (number + 1) * size] for number in range(shards)]
+
+
+def _by_size(state: Mapping[str, Tensor], limit: int) -> list[list[str]]:
+    """Names in order, cut where a file would grow beyond `limit`; scales stay with their matrix."""
+    parts: list[list[str]] = [[]]
+    used = 0
+    for name in state:
+        if name.endswith(SCALE) and name.removesuffix(SCALE) in state:
+            continue
+        names = [n for n in (name, name + SCALE) if n in state]
+        size = sum(state[n].numel() * state[n].element_size() for n in names)
+        if parts[-1] and used + size > limit:
+            parts.append([])
+            used = 0
+        parts[-1] += names
+        used += size
+    return parts
 
 
 def pack_int8(state: Mapping[str, Tensor]) -> dict[str, Tensor]:

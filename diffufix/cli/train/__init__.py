@@ -4,7 +4,15 @@ from __future__ import annotations
 
 import typer
 
+from diffufix.cli.train import corpus, export, stages, tokenizer
+
 app = typer.Typer(help="Train models: corpus, tokenizer, and the stages one after the other.")
+app.command("corpus")(corpus.corpus)
+app.command("tokenizer")(tokenizer.tokenizer)
+app.command("pretrain")(stages.pretrain)
+app.command("anneal")(stages.anneal)
+app.command("sft")(stages.sft)
+app.command("export")(export.export)
 
 
 @app.callback(invoke_without_command=True)

@@ -1,0 +1,22 @@
+"""`diffufix train export`: a trained model as small files that `--model FOLDER` takes."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+def export(
+    run: Annotated[Path, typer.Option(metavar="FOLDER", help="A run, or a checkpoint.")],
+    out: Annotated[Path, typer.Option(metavar="FOLDER", help="Where the files go.")],
+    dtype: Annotated[
+        str, typer.Option(help="bfloat16, float32 or int8 (a quarter of float32).")
+    ] = "bfloat16",
+) -> None:
+    """Write a run's model as a checkpoint to use, in files of at most 16 MB."""
+    from diffufix.train.export import describe
+    from diffufix.train.export import export as write
+
+    typer.echo(describe(write(run, out, dtype)))

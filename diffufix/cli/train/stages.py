@@ -1,0 +1,135 @@
+"""`diffufix train pretrain|anneal|sft`: the stages of the trainer, with one set of options."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+Recipe = Annotated[Path, typer.Option(metavar="FILE", help="A recipe, as in train/recipes/.")]
+Corpus = Annotated[
+    Path, typer.Option(metavar="FOLDER", help="What `diffufix train corpus` has made.")
+]
+Out = Annotated[
+    Path,
+    typer.Option(
+        metavar="FOLDER", help="The run: checkpoint, log, model. An unfinished one goes on."
+    ),
+]
+Tokenizer = Annotated[
+    Path | None, typer.Option(metavar="FOLDER", help="For a new model; others have their own.")
+]
+Source = Annotated[
+    str | None,
+    typer.Option("--from", metavar="FOLDER", help="A run, a checkpoint or a model to start from."),
+]
+Through = Annotated[
+    str | None, typer.Option(metavar="STAGE", help="Go on through this later stage.")
+]
+Steps = Annotated[
+    int | None, typer.Option(min=1, help="Of the whole recipe, instead of the ones it names.")
+]
+Device = Annotated[
+    str | None, typer.Option(help="cpu or cuda.", show_default="cuda where there is one")
+]
+Workers = Annotated[int, typer.Option(min=0, help="Processes that make examples.")]
+SaveEvery = Annotated[int, typer.Option(min=1, help="Steps between checkpoints.")]
+LogEvery = Annotated[int, typer.Option(min=1, help="Steps between rows of the log.")]
+QuizEvery = Annotated[
+    int, typer.Option(min=0, help="Steps between measurements on held-out code; 0: none.")
+]
+Minutes = Annotated[
+    float | None, typer.Option(help="Stop with a checkpoint after so long; the same goes on.")
+]
+DryRun = Annotated[
+    bool, typer.Option("--dry-run", help="Only say what it takes, from a few measured steps.")
+]
+Flops = Annotated[
+    float | None,
+    typer.Option(help="For --dry-run: FLOP/s of the machine to plan for, instead of measuring."),
+]
+
+
+def pretrain(
+    recipe: Recipe,
+    corpus: Corpus,
+    out: Out,
+    tokenizer: Tokenizer = None,
+    source: Source = None,
+    through: Through = None,
+    steps: Steps = None,
+    device: Device = None,
+    workers: Workers = 1,
+    save_every: SaveEvery = 250,
+    log_every: LogEvery = 50,
+    quiz_every: QuizEvery = 250,
+    minutes: Minutes = None,
+    dry_run: DryRun = False,
+    flops: Flops = None,
+) -> None:
+    """Stage 1: from scratch, or --from an autoregressive checkpoint, which is adapted."""
+    _run("pretrain", locals())
+
+
+def anneal(
+    recipe: Recipe,
+    corpus: Corpus,
+    out: Out,
+    source: Source = None,
+    through: Through = None,
+    steps: Steps = None,
+    device: Device = None,
+    workers: Workers = 1,
+    save_every: SaveEvery = 250,
+    log_every: LogEvery = 50,
+    quiz_every: QuizEvery = 250,
+    minutes: Minutes = None,
+    dry_run: DryRun = False,
+    flops: Flops = None,
+) -> None:
+    """Stage 2: on the better part of the corpus, from where pre-training ended."""
+    _run("anneal", locals())
+
+
+def sft(
+    recipe: Recipe,
+    corpus: Corpus,
+    out: Out,
+    source: Source = None,
+    through: Through = None,
+    steps: Steps = None,
+    device: Device = None,
+    workers: Workers = 1,
+    save_every: SaveEvery = 250,
+    log_every: LogEvery = 50,
+    quiz_every: QuizEvery = 250,
+    minutes: Minutes = None,
+    dry_run: DryRun = False,
+    flops: Flops = None,
+) -> None:
+    """Stage 3: repair tuning, from an earlier stage or from `mini` as it is shipped."""
+    _run("sft", locals())
+
+
+def _run(stage: str, values: dict[str, object]) -> None:
+    import json
+
+    from diffufix.errors import UsageError
+    from diffufix.train.recipe import STAGES
+    from diffufix.train.stages import dry_run, run, to_job
+    from diffufix.train.trainer import Stopped
+
+    dry, flops = values.pop("dry_run"), values.pop("flops")
+    if values["through"] not in (None, *STAGES):
+        raise UsageError(f"There is no stage {values['through']!r}.", f"{', '.join(STAGES)} are.")
+    job = to_job(stage, values)
+    if dry:
+        typer.echo("\n".join(dry_run(job, flops)))
+        return
+    try:
+        typer.echo(json.dumps(run(job)))
+    except Stopped as stopped:
+        typer.echo(str(stopped), err=True)
+        if not stopped.planned:
+            raise

@@ -1,0 +1,21 @@
+"""`diffufix train tokenizer`: the tokenizer of a new mini, from a corpus."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+def tokenizer(
+    corpus: Annotated[
+        Path, typer.Option(metavar="FOLDER", help="What `diffufix train corpus` has made.")
+    ],
+    out: Annotated[Path, typer.Option(metavar="FOLDER", help="Where tokenizer.json goes.")],
+    size: Annotated[int, typer.Option(help="Ids, special ones included.")] = 6144,
+) -> None:
+    """Learn a byte-level BPE that never merges across Python's lexical tokens."""
+    from diffufix.train.tokenizer import make
+
+    typer.echo(f"{make(corpus, out, size):,} ids: {out / 'tokenizer.json'}")
