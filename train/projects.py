@@ -165,8 +165,9 @@ def _cloned(place: str, clones: Path) -> Project:
         hint = "Install git, or name a folder."
         raise PrerequisiteError("git is not installed.", hint) from error
     except (git.GitError, OSError) as error:
-        reason = str(getattr(error, "stderr", "") or error).strip().splitlines() or ["no reason"]
-        said = re.sub(r"//[^/@\s]*@", "//", reason[-1].strip(" '"))
+        lines = str(getattr(error, "stderr", "") or error).splitlines()
+        reason = [line.strip(" '") for line in lines if line.strip(" '")] or ["no reason given"]
+        said = re.sub(r"//[^/@\s]*@", "//", reason[-1])
         raise PrerequisiteError(
             f"{shown} cannot be cloned: {said}",
             "Check the address and the network; offline, name a folder with a clone of it.",
