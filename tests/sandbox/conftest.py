@@ -13,6 +13,7 @@ from diffufix.sandbox import LocalSandbox, Sandbox
 from diffufix.sandbox.docker import DockerSandbox
 from diffufix.sandbox.local import bubblewrap_works
 from diffufix.sandbox.protocol import Limits
+from tests.support.e2b_standin import missing, standin
 
 Make = Callable[[Path, Limits | None], Sandbox]
 
@@ -38,11 +39,19 @@ NAMES = [
         marks=pytest.mark.skipif(not bubblewrap_works(), reason="bubblewrap does not work here"),
     ),
     pytest.param("docker", marks=pytest.mark.docker),
+    pytest.param(
+        "e2b",  # the real SDK against a stand-in for the service
+        marks=pytest.mark.skipif(bool(missing()), reason=f"no stand-in for E2B: {missing()}"),
+    ),
 ]
 
 
 @pytest.fixture(params=NAMES)
 def backend(request: pytest.FixtureRequest, test_image: str) -> Iterator[Backend]:
+    if request.param == "e2b":
+        with standin() as make:
+            yield Backend("e2b", lambda tree, limits: make(tree, limits=limits), "python3")
+        return
     if request.param == "docker":
         made = Backend(
             "docker",
