@@ -9,6 +9,8 @@ Rajaraman, Ullman, Mining of Massive Datasets, chapter 3.
 
 from __future__ import annotations
 
+from array import array
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -17,6 +19,7 @@ from diffufix.train.shingles import Hashes
 SHINGLE = 5  # tokens
 THRESHOLD = 0.7
 BANDS, ROWS = 20, 5
+_POWERS = np.uint64(0x9E3779B97F4A7C15) ** np.arange(1, ROWS + 1, dtype=np.uint64)
 _SCREEN = 0.2  # an estimate from 100 hashes is off by more than this once in 10,000 times
 
 
@@ -32,17 +35,17 @@ class NearDuplicates:
         )
         self._offsets = random.integers(2**63, size=shape, dtype=np.uint64)
         self._kept: list[tuple[Hashes, NDArray[np.uint32]]] = []
-        self._buckets: list[dict[bytes, list[int]]] = [{} for _ in range(BANDS)]
+        # of every band, the last kept set with a key, and of every kept set the one before it
+        self._latest: list[dict[int, int]] = [{} for _ in range(BANDS)]
+        self._before = array("i")
 
     def add(self, shingles: Hashes) -> int | None:
         """The number of the kept set (in the order they were kept) that this one repeats, or None
         and it is kept itself. `shingles` are distinct and sorted."""
         signature = self.signature(shingles)
-        keys = [signature[b * ROWS : (b + 1) * ROWS].tobytes() for b in range(BANDS)]
-        candidates: set[int] = set()
-        for bucket, key in zip(self._buckets, keys, strict=True):
-            candidates.update(bucket.get(key, ()))
-        for number in sorted(candidates):
+        rows = signature.reshape(BANDS, ROWS).astype(np.uint64)
+        keys: list[int] = (rows * _POWERS).sum(axis=1, dtype=np.uint64).tolist()
+        for number in self._candidates(keys):
             other, other_signature = self._kept[number]
             ratio = len(shingles) / len(other)
             if not self.threshold <= ratio <= 1 / self.threshold:
@@ -50,10 +53,22 @@ class NearDuplicates:
             estimate = np.count_nonzero(signature == other_signature) / len(signature)
             if estimate >= self.threshold - _SCREEN and jaccard(shingles, other) >= self.threshold:
                 return number
-        for bucket, key in zip(self._buckets, keys, strict=True):
-            bucket.setdefault(key, []).append(len(self._kept))
+        number = len(self._kept)
+        for latest, key in zip(self._latest, keys, strict=True):
+            self._before.append(latest.get(key, -1))
+            latest[key] = number
         self._kept.append((shingles, signature))
         return None
+
+    def _candidates(self, keys: list[int]) -> list[int]:
+        """The kept sets that share the key of a band, in the order they were kept."""
+        found: set[int] = set()
+        for band, key in enumerate(keys):
+            number = self._latest[band].get(key, -1)
+            while number >= 0:
+                found.add(number)
+                number = self._before[number * BANDS + band]
+        return sorted(found)
 
     def signature(self, shingles: Hashes) -> NDArray[np.uint32]:
         """The smallest hash of the set under each of the BANDS * ROWS hash functions."""
