@@ -16,7 +16,7 @@ from diffufix.model.transformer import Transformer
 from diffufix.train.objective import Labelled, move
 from diffufix.train.optim import optimisers, update
 from diffufix.train.recipe import Recipe
-from diffufix.train.supply import Supply, batches
+from diffufix.train.supply import Supply
 from diffufix.train.tracking import clock
 
 MEASURED = 3  # steps, after one to warm up
@@ -31,7 +31,7 @@ class Plan:
     memory: float  # bytes while training
     tokens_per_second: float
     seconds: float
-    rows_per_second: float  # examples made by one process
+    rows_per_second: float  # examples made by one process, in its own CPU time
     rows_wanted: float  # examples a second that training eats
 
     def lines(self) -> list[str]:
@@ -86,13 +86,10 @@ def plan(
 
     The model is trained a little by it: give one that is not needed any more.
     """
-    began, made = time.perf_counter(), 0
-    coming = []
-    with batches(supply, max(first, last - MEASURED - 1), last, 0) as made_here:
-        for batch in made_here:
-            coming.append(batch)
-            made += recipe.rows // recipe.accumulate
-    making = made / (time.perf_counter() - began)
+    make = supply.open()
+    began = time.process_time()
+    coming = [make(step, 0) for step in range(max(first, last - MEASURED - 1), last)]
+    making = len(coming) * recipe.rows / recipe.accumulate / (time.process_time() - began)
     size = sum(int((batch.rows >= 0).sum()) for batch in coming) / len(coming)
     tokens = size * recipe.accumulate * (last - first)
     each = flops_per_token(model, recipe.length)
