@@ -142,7 +142,7 @@ def _call(function: Function, text: str, names: Collection[str]) -> str:
         if (
             called == function.name
             and used <= set(names)
-            and (isinstance(tree.func, ast.Attribute) or not method)
+            and (isinstance(tree.func, ast.Attribute) == method)
         ):
             return piece
     return ""

@@ -35,6 +35,7 @@ def claims(docstring: str, name: str = "f", head: str = "def f(a, b=0):") -> lis
         ("f(2) is fine", []),
         ("half(2) -> 1", []),
         ("f(2 -> 4", []),
+        ("As a list. f(2) -> [2]", [("f(2)", "[2]")]),
     ],
 )  # fmt: skip
 def test_prose(docstring: str, found: list[tuple[str, str]]) -> None:
