@@ -22,7 +22,6 @@ from diffufix.sandbox.images import build, image_for, image_name, plan
 from diffufix.sandbox.images.build import BuildFailed, explain, progress
 from diffufix.sandbox.images.dockerfile import context_of
 
-BASE = "diffufix-test-base:bookworm"
 # docker-py leaves the connection of a refused request to the garbage collector.
 pytestmark = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 
@@ -30,8 +29,6 @@ pytestmark = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptio
 @pytest.fixture(scope="module")
 def engine() -> Iterator[Any]:
     client = connect()
-    if not client.images.list(BASE):
-        pytest.skip(f"docker: the engine has no image {BASE}")
     yield client
     client.close()
 
@@ -46,13 +43,13 @@ def made(engine: Any) -> Iterator[list[str]]:
 
 
 @pytest.fixture(scope="module")
-def base_with_pip(engine: Any, made: list[str]) -> str:
+def base_with_pip(engine: Any, made: list[str], test_image: str) -> str:
     """The base and pip, from the wheel that this interpreter carries."""
     wheel = next((Path(ensurepip.__file__).parent / "_bundled").glob("pip-*.whl"), None)
     if wheel is None:
         pytest.skip("this interpreter carries no pip")
     unpack = "python3 -m zipfile -e /pip.whl /usr/lib/python3/dist-packages"
-    text = f"FROM {BASE}\nCOPY pip.whl /\nRUN {unpack}\n"
+    text = f"FROM {test_image}\nCOPY pip.whl /\nRUN {unpack}\n"
     name = "diffufix-test-pip:1"
     context = io.BytesIO(context_of(text, {"pip.whl": wheel.read_bytes()}))
     for event in engine.api.build(
@@ -90,7 +87,7 @@ def inside(image: str, code: str) -> str:
 
 @pytest.mark.docker
 def test_a_project_without_dependencies_needs_no_network(
-    tmp_path: Path, engine: Any, made: list[str]
+    tmp_path: Path, engine: Any, made: list[str], test_image: str
 ) -> None:
     unique = f"p{uuid.uuid4().hex[:8]}"
     (tmp_path / "pyproject.toml").write_text(
@@ -98,7 +95,9 @@ def test_a_project_without_dependencies_needs_no_network(
         f'[project.entry-points.pytest11]\n{unique} = "{unique}_plugin"\n'
     )
     lines: list[str] = []
-    name = image_for(tmp_path, settings=settings(tmp_path, base_image=BASE), listener=lines.append)
+    name = image_for(
+        tmp_path, settings=settings(tmp_path, base_image=test_image), listener=lines.append
+    )
     made.append(name)
     assert any("Step 1/" in line for line in lines)
     code = (
@@ -108,7 +107,7 @@ def test_a_project_without_dependencies_needs_no_network(
     )
     assert inside(name, code) == f"/opt/venv 65534 3.1 ['{unique}']"
     again: list[str] = []
-    found = plan(tmp_path, settings(tmp_path, base_image=BASE))
+    found = plan(tmp_path, settings(tmp_path, base_image=test_image))
     assert build(found, listener=again.append, engine=engine) == name == image_name(found)
     assert again == [f"{name} is there already"]
 
@@ -135,9 +134,9 @@ def test_requirements_from_local_wheels_and_layers_that_cache(
 
 
 @pytest.mark.docker
-def test_a_dockerfile_of_the_projects_own(tmp_path: Path, engine: Any, made: list[str]) -> None:
+def test_a_dockerfile_of_the_projects_own(tmp_path: Path, made: list[str], test_image: str) -> None:
     (tmp_path / "ci").mkdir()
-    (tmp_path / "ci" / "Dockerfile").write_text(f"FROM {BASE}\nCOPY data.txt /data.txt\n")
+    (tmp_path / "ci" / "Dockerfile").write_text(f"FROM {test_image}\nCOPY data.txt /data.txt\n")
     (tmp_path / "data.txt").write_text(uuid.uuid4().hex)
     (tmp_path / ".dockerignore").write_text("notes.txt\n")
     wanted = settings(tmp_path, dockerfile="ci/Dockerfile")
@@ -155,7 +154,7 @@ def test_a_dockerfile_of_the_projects_own(tmp_path: Path, engine: Any, made: lis
 
 @pytest.mark.docker
 def test_a_devcontainers_dockerfile_is_built_first(
-    tmp_path: Path, engine: Any, made: list[str]
+    tmp_path: Path, engine: Any, made: list[str], test_image: str
 ) -> None:
     (tmp_path / ".devcontainer").mkdir()
     mark = uuid.uuid4().hex
@@ -163,7 +162,9 @@ def test_a_devcontainers_dockerfile_is_built_first(
         f"ARG NAME\nFROM $NAME AS one\nENV MARK={mark}\nFROM one AS two\nENV MARK=wrong\n"
     )
     (tmp_path / ".devcontainer" / "devcontainer.json").write_text(
-        json.dumps({"build": {"dockerfile": "Dockerfile", "target": "one", "args": {"NAME": BASE}}})
+        json.dumps(
+            {"build": {"dockerfile": "Dockerfile", "target": "one", "args": {"NAME": test_image}}}
+        )
     )
     (tmp_path / "pyproject.toml").write_text('[project]\nname = "over"\nversion = "1"\n')
     lines: list[str] = []
@@ -197,10 +198,10 @@ def test_a_step_without_network(tmp_path: Path, base_with_pip: str) -> None:
 
 
 @pytest.mark.docker
-def test_a_base_without_pip(tmp_path: Path, engine: Any) -> None:
+def test_a_base_without_pip(tmp_path: Path, test_image: str) -> None:
     (tmp_path / "requirements.txt").write_text("attrs\n")
     with pytest.raises(PrerequisiteError) as error:
-        image_for(tmp_path, settings=settings(tmp_path, base_image=BASE))
+        image_for(tmp_path, settings=settings(tmp_path, base_image=test_image))
     assert "no pip" in error.value.hint
 
 

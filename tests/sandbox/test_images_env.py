@@ -13,10 +13,8 @@ from diffufix.config import Settings
 from diffufix.errors import ProjectError
 from diffufix.sandbox import LocalSandbox, choose
 from diffufix.sandbox.choice import Place
-from diffufix.sandbox.engine import connect
 from diffufix.sandbox.images.gate import check
 
-BASE = "diffufix-test-base:bookworm"
 GREEN = "def test_one():\n    assert 1\n\n\ndef test_two():\n    assert 0\n"
 
 
@@ -28,17 +26,6 @@ def project(tmp_path: Path) -> Path:
     (root / "tiny.py").write_text("VALUE = 1\n")
     (root / "tests" / "test_tiny.py").write_text(GREEN)
     return root
-
-
-@pytest.fixture
-def base() -> str:
-    client = connect()
-    try:
-        if not client.images.list(BASE):
-            pytest.skip(f"docker: the engine has no image {BASE}")
-    finally:
-        client.close()
-    return BASE
 
 
 @pytest.fixture
@@ -101,14 +88,14 @@ def test_build_without_an_engine(diffufix_cli: Any, project: Path, tmp_path: Pat
 
 
 @pytest.mark.docker
-def test_build_and_gate(diffufix_cli: Any, project: Path, base: str) -> None:
-    done = diffufix_cli("env", "build", "--base-image", base, cwd=project)
+def test_build_and_gate(diffufix_cli: Any, project: Path, test_image: str) -> None:
+    done = diffufix_cli("env", "build", "--base-image", test_image, cwd=project)
     assert done.returncode == 0, done.stderr
     name, gate = done.stdout.splitlines()
     assert name.startswith("diffufix-env:")
     assert gate.startswith("2 tests, the same twice: 1 passed, 1 failed")
     assert "Step 1/" in done.stderr or "is there already" in done.stderr
-    again = diffufix_cli("env", "build", "--base-image", base, "--json", cwd=project)
+    again = diffufix_cli("env", "build", "--base-image", test_image, "--json", cwd=project)
     (document,) = json.loads(again.stdout)["environments"]
     assert document["image"] == name
     assert document["gate"]["outcomes"] == {"passed": 1, "failed": 1}
@@ -119,18 +106,18 @@ def test_build_and_gate(diffufix_cli: Any, project: Path, base: str) -> None:
 
 @pytest.mark.docker
 def test_a_suite_that_lacks_something_in_the_image(
-    diffufix_cli: Any, project: Path, base: str
+    diffufix_cli: Any, project: Path, test_image: str
 ) -> None:
     (project / "tests" / "test_more.py").write_text("import no_such_package\n")
-    done = diffufix_cli("env", "build", "--base-image", base, cwd=project)
+    done = diffufix_cli("env", "build", "--base-image", test_image, cwd=project)
     assert done.returncode == 2
     assert "no_such_package" in done.stderr
     assert "declare it" in done.stderr
 
 
 @pytest.mark.docker
-def test_the_loop_gets_the_same_image(project: Path, base: str) -> None:
-    place = choose(Settings(root=project, sandbox="docker", base_image=base))
+def test_the_loop_gets_the_same_image(project: Path, test_image: str) -> None:
+    place = choose(Settings(root=project, sandbox="docker", base_image=test_image))
     gate = check(project, place)
     assert gate.outcomes == {"passed": 1, "failed": 1}
     assert gate.sandbox == "docker"

@@ -46,7 +46,8 @@ def missing() -> str:
         return "bubblewrap is not installed"
     if os.getuid() != 0:
         return "machines with several users need root"
-    done = subprocess.run([*_wrapping(Path("/var/empty"), probe=True), "true"], capture_output=True)
+    probe = [*_wrapping(Path("/var/empty"), probe=True), "python3", "-c", ""]
+    done = subprocess.run(probe, capture_output=True)
     return "" if done.returncode == 0 else f"bubblewrap: {done.stderr.decode().strip()}"
 
 
