@@ -272,6 +272,9 @@ class LocalSandbox:
         """bubblewrap's arguments; later mounts lie over earlier ones."""
         base = self._home_base()
         words = ["bwrap", "--ro-bind", "/", "/", "--dev", "/dev", "--proc", "/proc"]
+        # Who is root outside may write the kernel's settings, whatever rights were dropped.
+        for path in ("/proc/sys", "/proc/sysrq-trigger"):
+            words += ["--ro-bind", path, path] if os.path.exists(path) else []
         for path in HIDDEN:
             if os.path.isdir(path) and not os.path.islink(path):
                 words += ["--tmpfs", path]
