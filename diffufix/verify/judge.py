@@ -39,12 +39,14 @@ def judge(
 
     `every_place`: each edited place must have been executed, not just one of them.
     """
-    seen = [(str(outcome), str(message)) for outcome, message in report["outcomes"]]
+    seen = [(str(outcome), str(message)) for outcome, message in report.get("outcomes", ())]
     outcomes = {test: outcome for test, (outcome, _) in zip(tests, seen, strict=False)}
 
     def verdict(state: State, detail: str) -> Verdict:
         return Verdict(state, outcomes, seconds, " ".join(detail.split())[:400])
 
+    if "lost" in report:
+        return Verdict(State.SUSPICIOUS, {}, seconds, str(report["lost"]))
     for key in ("forged", "audit"):
         if key in report:
             return verdict(State.SUSPICIOUS, f"{key}: {report[key]}")

@@ -198,8 +198,8 @@ class Screen:
 
     def _verdict(self, worker: Worker, job: _Job) -> Verdict:
         began = time.monotonic()
-        problem = ""
-        for _ in range(2):
+        problem, ours = "", True  # ours: the place was there, only our server in it was not
+        for last in (False, True):
             if self._closing:
                 break
             try:
@@ -209,18 +209,25 @@ class Screen:
             except (UnicodeEncodeError, SyntaxError) as error:
                 return Verdict(State.ERROR, detail=str(error))
             except SandboxUnavailable as error:
-                problem = error.message
-                if not self._closing:
-                    with contextlib.suppress(DiffufixError):
-                        worker.restart()
+                problem, ours = error.message, ours and worker.sandbox_alive
+                self._restart(worker)
                 continue
             self.ways[report.get("way", "")] += 1
-            verdict = judge(report, job.tests, required, time.monotonic() - began)
             if not report.get("clean", False):
-                with contextlib.suppress(DiffufixError):
-                    worker.restart()
+                self._restart(worker)
+            if "lost" in report and not last:
+                continue
+            verdict = judge(report, job.tests, required, time.monotonic() - began)
             return self._screened(job.candidate, verdict)
+        if ours and problem and not self._closing:
+            detail = "the fork server ended twice while it ran"
+            return Verdict(State.SUSPICIOUS, seconds=time.monotonic() - began, detail=detail)
         return Verdict(State.INFRA, seconds=time.monotonic() - began, detail=problem)
+
+    def _restart(self, worker: Worker) -> None:
+        if not self._closing:
+            with contextlib.suppress(DiffufixError):
+                worker.restart()
 
     def _screened(self, candidate: Candidate, verdict: Verdict) -> Verdict:
         if verdict.state is State.PASS:

@@ -25,7 +25,8 @@ FORBIDDEN_FOLDERS = frozenset({"tests", "test", "testing", ".git", ".venv", "__p
 MODULES = frozenset(
     {"gc", "inspect", "ctypes", "atexit", "pytest", "_pytest", "unittest", "doctest", "pluggy"}
     | {"subprocess", "socket", "signal", "multiprocessing", "pickle", "marshal", "importlib"}
-    | {"builtins", "faulthandler", "resource", "shutil", "pty", "runpy", "code", "pdb"}
+    | {"mock", "imp", "zipimport", "opcode", "dis", "bdb", "code", "codeop", "site"}
+    | {"builtins", "faulthandler", "resource", "shutil", "pty", "runpy", "pdb"}
 )
 ATTRIBUTES = frozenset(
     {"_exit", "_getframe", "_current_frames", "settrace", "setprofile", "modules", "abort"}
@@ -33,6 +34,8 @@ ATTRIBUTES = frozenset(
     | {"f_back", "f_locals", "f_globals", "gi_frame", "cr_frame", "tb_frame", "tb_next"}
     | {"__subclasses__", "__globals__", "__builtins__", "__code__", "__dict__", "__class__"}
     | {"get_objects", "get_referrers", "runtest", "makereport", "stash"}
+    | {"breakpointhook", "excepthook", "__closure__", "__traceback__", "__self__", "__mro__"}
+    | {"__bases__", "execv", "execve", "execvp", "posix_spawn", "meta_path", "path_hooks"}
 )
 NAMES = frozenset(
     {"exit", "quit", "eval", "exec", "compile", "__import__", "globals", "breakpoint"}
@@ -43,6 +46,15 @@ METHODS = frozenset(
     {"__eq__", "__ne__", "__hash__", "__lt__", "__le__", "__gt__", "__ge__", "__bool__"}
     | {"__instancecheck__", "__subclasscheck__", "__getattribute__", "__del__", "__reduce__"}
     | {"__init_subclass__", "__set_name__", "__contains__", "__len__"}
+)
+
+#: Calls that reach an attribute whose name is not written down.
+COMPUTED = frozenset({"getattr", "setattr", "delattr", "hasattr", "vars"})
+#: Strings that are names.
+SPELLED = (
+    METHODS
+    | (ATTRIBUTES - {"abort", "kill", "modules", "system", "stash", "fork"})
+    | NAMES - {"exit", "quit", "compile", "globals", "eval", "exec", "breakpoint"}
 )
 
 
@@ -87,25 +99,52 @@ def suspicion(original: str, candidate: str) -> str:
 def _named(text: str) -> Counter[str]:
     found: Counter[str] = Counter()
     for node in ast.walk(_parse(text)):
-        if isinstance(node, ast.Import):
-            found.update(f"import {a.name}" for a in node.names if _listed(a.name))
-        elif isinstance(node, ast.ImportFrom):
-            if _listed(node.module or ""):
-                found[f"import {node.module}"] += 1
-            found.update(a.name for a in node.names if a.name in ATTRIBUTES | NAMES)
-        elif isinstance(node, ast.Attribute):
-            base = node.value.id if isinstance(node.value, ast.Name) else ""
-            if node.attr in ATTRIBUTES or base in MODULES or (base, node.attr) == ("sys", "exit"):
-                found[f"{base}.{node.attr}"] += 1
-        elif isinstance(node, ast.Name):
-            if node.id in NAMES:
-                found[node.id] += 1
-        elif isinstance(node, ast.FunctionDef):
-            if node.name in METHODS:
-                found[f"def {node.name}"] += 1
-        elif isinstance(node, ast.Constant) and isinstance(node.value, str):
-            found.update(repr(n) for n in ("PYTEST_CURRENT_TEST", "_exit") if n in node.value)
+        found.update(_names_of(node))
     return found
+
+
+def _names_of(node: ast.AST) -> list[str]:
+    """What one node names that is listed."""
+    match node:
+        case ast.Import(names=names):
+            return [f"import {a.name}" for a in names if _listed(a.name)]
+        case ast.ImportFrom(module=module, names=names):
+            found = [f"import {module}"] if _listed(module or "") else []
+            return found + [a.name for a in names if a.name in ATTRIBUTES | NAMES | METHODS]
+        case ast.Attribute(value=value, attr=attr):
+            base = value.id if isinstance(value, ast.Name) else ""
+            ended = (base, attr) in (("sys", "exit"), ("type", "__new__"))
+            stored = attr in METHODS and isinstance(node.ctx, ast.Store)
+            listed = attr in ATTRIBUTES or base in MODULES or ended or stored
+            return [f"{base}.{attr}"] if listed else []
+        case ast.Name(id=name):
+            return [name] if name in NAMES | METHODS else []
+        case ast.FunctionDef(name=name) | ast.AsyncFunctionDef(name=name):
+            return [f"def {name}"] if name in METHODS else []
+        case ast.ClassDef(keywords=keywords):
+            return ["metaclass" for keyword in keywords if keyword.arg == "metaclass"]
+        case ast.Call(func=ast.Name(id="type"), args=[_, _, _, *_]):
+            return ["type()"]
+        case ast.Call(func=ast.Name(id=name), args=[_, wanted, *_]) if name in COMPUTED:
+            return [] if isinstance(wanted, ast.Constant) else [f"{name}() of a computed name"]
+        case ast.Constant() | ast.BinOp() | ast.JoinedStr():
+            text = _folded(node)
+            return [repr(text)] if text in SPELLED else []
+    return []
+
+
+def _folded(node: ast.AST) -> str:
+    """The text that a constant, or constants added up, spell."""
+    match node:
+        case ast.Constant(value=str(text)):
+            return text
+        case ast.BinOp(left=left, op=ast.Add(), right=right):
+            return _folded(left) + _folded(right)
+        case ast.JoinedStr(values=values):
+            return "".join(_folded(value) for value in values)
+        case ast.FormattedValue(value=value):
+            return _folded(value)
+    return ""
 
 
 def _listed(module: str) -> bool:

@@ -25,7 +25,7 @@ from diffufix.verify.route import Place
 #: Per child; memory is on top of what the server has mapped.
 LIMITS = {"memory": 2 * 2**30, "file_size": 64 * 2**20, "cpu": 300}
 START_TIMEOUT = 600.0  # seconds for a suite to be imported and collected
-SILENCE = 60.0  # seconds without a sign of life from a server that works on a candidate
+SILENCE = 30.0  # seconds without a sign of life from a server that works on a candidate
 #: Directories that belong to the sandbox alone wherever it is a boundary.
 SCRATCH = ("/tmp", "/var/tmp", "/dev/shm", "/run/lock")
 _PACKAGE = "_diffufix_inside"
@@ -123,6 +123,11 @@ class Worker:
             raise SandboxUnavailable("the worker is not started")
         return self._sandbox
 
+    @property
+    def sandbox_alive(self) -> bool:
+        """Whether there is a sandbox that still works, with or without a server in it."""
+        return self._sandbox is not None and self._sandbox.alive()
+
     def start(self) -> None:
         """Make the sandbox and the server ready.
 
@@ -193,7 +198,7 @@ class Worker:
         if self._sandbox is not None and self._sandbox.alive():
             try:
                 self._sandbox.reset()
-            except SandboxUnavailable:
+            except (SandboxUnavailable, OSError, RecursionError):
                 self._discard()
         else:
             self._discard()
@@ -201,8 +206,8 @@ class Worker:
 
     def _discard(self) -> None:
         if self._sandbox is not None:
-            self._sandbox.close()
-            self._sandbox = None
+            sandbox, self._sandbox = self._sandbox, None
+            sandbox.close()
 
     def interrupt(self) -> None:
         """From another thread: end the server, so that a pending `ask` fails at once."""

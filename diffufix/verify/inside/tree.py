@@ -45,7 +45,7 @@ class Tree:
         self.entries = dict(self._scan())
         files = [path for path, (mode, *_) in self.entries.items() if stat.S_ISREG(mode)]
         if len(files) > MANY:
-            self.whole = False
+            self.whole, self.entries = False, {}
             self.entries = dict(self._scan())
         total = 0
         for path in sorted(files, key=lambda path: (not path.endswith(CODE), path)):
@@ -65,7 +65,11 @@ class Tree:
             with os.scandir(folder) as entries:
                 for entry in entries:
                     if entry.is_dir(follow_symlinks=False):
-                        stack.append(entry.path)
+                        if self.entries and entry.path not in self.entries:
+                            # Goes as a whole; its paths may be longer than the system allows.
+                            yield entry.path, self._entry(entry.stat(follow_symlinks=False))
+                        else:
+                            stack.append(entry.path)
                     elif self.whole or entry.name.endswith(CODE):
                         yield entry.path, self._entry(entry.stat(follow_symlinks=False))
 

@@ -58,6 +58,7 @@ class Witness:
         self.files = {}
         self.spawned = False
         self.tool = None
+        self.probe = None
         for relative, first, last, changed in places:
             path = os.path.join(root, relative)
             self.waiting.setdefault(path, []).append([first, last, frozenset(changed), None])
@@ -67,9 +68,12 @@ class Witness:
 
     # -- executed? -------------------------------------------------------------------------
 
-    def start(self):
+    def start(self, probe=None):
+        """`probe(reason)` is called when edited code returns what equals everything: then the
+        trace lasts to the end, which costs; else it ends when all places are seen."""
         if not self.waiting:
             return
+        self.probe = probe
         monitoring = getattr(sys, "monitoring", None)
         if monitoring is not None:
             free = [tool for tool in (4, 3) if monitoring.get_tool(tool) is None]
@@ -132,25 +136,37 @@ class Witness:
         self.waiting[path].remove(place)
         if not self.waiting[path]:
             del self.waiting[path]
-        if not self.waiting:
+        if not self.waiting and self.probe is None:
             self.stop()
 
     def _called(self, frame, event, _argument):
-        if event == "call" and self._enter(frame.f_code) is not None:
-            return self._traced
+        if event == "call":
+            waits = self._enter(frame.f_code) is not None
+            if waits or (self.probe is not None and self.edited(frame.f_code)):
+                return self._traced
         return None
 
-    def _traced(self, frame, event, _argument):
+    def _traced(self, frame, event, argument):
         if event == "line":
             self._line(frame.f_code, frame.f_lineno)
+        elif event == "return":
+            self._returned(frame.f_code, 0, argument)
         return self._traced
+
+    def _returned(self, _code, _offset, value):
+        if self.probe is not None and equals_everything(value):
+            probe, self.probe = self.probe, None
+            probe("what it returns equals everything")
 
     def _monitor(self, monitoring, tool):
         events, off = monitoring.events, monitoring.DISABLE
 
         def started(code, _offset):
-            if self._enter(code) is not None and self.tool is not None:
-                monitoring.set_local_events(tool, code, events.LINE)
+            wanted = events.LINE if self._enter(code) is not None else 0
+            if self.probe is not None and self.edited(code):
+                wanted |= events.PY_RETURN
+            if wanted and self.tool is not None:
+                monitoring.set_local_events(tool, code, wanted)
             return off
 
         def line(code, number):
@@ -161,6 +177,7 @@ class Witness:
         self.tool = tool
         monitoring.register_callback(tool, events.PY_START, started)
         monitoring.register_callback(tool, events.LINE, line)
+        monitoring.register_callback(tool, events.PY_RETURN, self._returned)
         monitoring.set_events(tool, events.PY_START)
 
     # -- honest? ---------------------------------------------------------------------------
@@ -178,6 +195,25 @@ class Witness:
             first == 0 or first <= code.co_firstlineno <= last for first, last in self.files[path]
         )
         return inside or code.co_name == "<module>"
+
+
+class _Stranger:
+    """Equal to nothing but itself."""
+
+
+def equals_everything(value, depth=2):
+    """Whether a value, or one of the first inside it, says it equals what it cannot know."""
+    kind = type(value)
+    if kind in (list, tuple, set, frozenset, dict):
+        some = list(value.values() if kind is dict else value)[:8] if len(value) < 10**6 else []
+        return depth > 0 and any(equals_everything(one, depth - 1) for one in some)
+    if kind.__module__ == "builtins":
+        return False
+    try:
+        strangers = _Stranger(), int.from_bytes(os.urandom(7), "big"), os.urandom(7).hex()
+        return any((value == stranger) is True for stranger in strangers)
+    except BaseException:
+        return False
 
 
 def executable(code):
