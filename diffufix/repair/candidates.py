@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import builtins
 import hashlib
+import keyword
 import warnings
 from dataclasses import dataclass, field
 
@@ -55,6 +56,7 @@ class Subject:
         original = self._parse(source[self.start : self.end])
         self._known = {_digest(original)} if original else set()
         self._used = _loaded(original) if original else set()
+        self._names = self._used | self._outer | (_bound(original) if original else set())
 
     @property
     def base(self) -> Subject:
@@ -70,6 +72,10 @@ class Subject:
         source, start, end = self.source, self.start, self.end
         new = source[start : change.start] + change.text + source[change.end : end]
         return source[start:end], new
+
+    def knows(self, name: str) -> bool:
+        """Whether anything defines the name, a keyword included, as far as can be seen."""
+        return self._open or name in self._names or keyword.iskeyword(name)
 
     def change(self, hole: Hole, fill: str) -> Change | None:
         """The whole function with the fill in its hole; None if that was seen, is no function of

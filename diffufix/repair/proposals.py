@@ -22,6 +22,7 @@ from diffufix.model.checkpoint import LoadedModel
 from diffufix.repair.candidates import Subject
 from diffufix.repair.events import MASK
 from diffufix.repair.prompting import render
+from diffufix.repair.pruning import Pruner
 from diffufix.repair.window import Window, window
 from diffufix.sampler import Fill, infill
 from diffufix.sampler.aside import AsideContext, Place
@@ -143,7 +144,8 @@ def _aside(
             for begin, extra in _starts(model, original, hole.kind):
                 questions.append(Question(view.context, place, cost + extra, begin))
                 asked.append((subject, wide))
-    search = BestFirst(questions)
+    pruner = Pruner(model.tokenizer.decode, model.family.mask, asked)
+    search = BestFirst(questions, keep=pruner)
     threads = Threads(busy)
     for index, fill in search:
         threads.adapt()
