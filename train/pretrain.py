@@ -6,12 +6,7 @@
 
 from __future__ import annotations
 
-from diffufix.train.fresh import make_model, mini_family
-from diffufix.train.optim import optimisers, update
-from diffufix.train.recipe import Recipe
 from diffufix.train.stages import command
-
-__all__ = ["Recipe", "make_model", "mini_family", "optimisers", "update"]
 
 if __name__ == "__main__":
     command("pretrain")
