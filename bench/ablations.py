@@ -37,14 +37,14 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from heldout import Bug, Covering, bugs, functions_of
+from heldout import Bug, Covering, bugs, fills, functions_of
 
 from diffufix.masking.types import Kind
 from diffufix.model.family import Family
 from diffufix.model.tokenizer import load_tokenizer
 from diffufix.model.transformer import Transformer
 from diffufix.sampler.aside import AsideContext, Place
-from diffufix.sampler.best_first import BestFirst, Question
+from diffufix.sampler.best_first import Question
 from diffufix.sampler.layout import SLACK
 from diffufix.train.examples import ExampleMaker, Row, make_batch
 from diffufix.train.fresh import make_model, mini_family
@@ -151,8 +151,8 @@ class Ask:
         found: list[tuple[float, tuple[int, ...]]] = []
         for length in lengths:
             question = replace(self.question, start=(self.family.mask,) * length)
-            search = BestFirst([question], batch=32, max_denoised=states // len(lengths))
-            changed = (fill for _, fill in search if fill.ids != self.original)
+            search = fills(question, states // len(lengths))
+            changed = (fill for fill in search if fill.ids != self.original)
             for rank, fill in enumerate(itertools.islice(changed, wanted)):
                 found.append((rank if self.free else -fill.logp / length, fill.ids))
         return [ids for _, ids in sorted(found)][:wanted]

@@ -13,11 +13,16 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from torch import Tensor
+
 from diffufix.masking.holes import holes
 from diffufix.masking.spans import FunctionNode, Text, functions
 from diffufix.masking.types import Kind
 from diffufix.model.tokenizer import Tokenizer
 from diffufix.repair.window import Window, window
+from diffufix.sampler.aside import Asked, logits
+from diffufix.sampler.best_first import BestFirst, Question
+from diffufix.sampler.types import Fill
 from diffufix.train.corpus import load
 from diffufix.train.corrupt import Corruptor
 from diffufix.train.examples import apply, load_corpus, parse
@@ -113,6 +118,28 @@ def make_bug(source: str, tokenizer: Tokenizer, rng: random.Random) -> Bug | Non
         return None
     smallest = sorted(found.values(), key=lambda hole: (hole.end - hole.start, hole.start))
     return Bug(text, broken, wrong, edit.kind, (start, end), view, tuple(smallest))
+
+
+def fills(question: Question, states: int) -> Iterator[Fill]:
+    """Fills of one hole, the likeliest first, as far as looking at `states` states finds them."""
+    seen = 0
+
+    def answer(asked: Sequence[Asked]) -> Tensor:
+        nonlocal seen
+        seen += len(asked)
+        if seen > states:
+            raise _Spent
+        return logits(asked)
+
+    try:
+        for _, fill in BestFirst([question], batch=32, answer=answer):
+            yield fill
+    except _Spent:
+        return
+
+
+class _Spent(Exception):
+    pass
 
 
 def _characters(view: Window, tokens: tuple[int, int]) -> tuple[int, int]:

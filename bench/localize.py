@@ -5,11 +5,11 @@
 
 1. Bugs put into held-out functions (the operators of training).
 2. Cases of bench/repair.py, every K-th: `buggy_solution` against `canonical_solution`.
-A line's surprise is the highest of its tokens. Compared: chance (any order), surprise, and for the cases surprise among the lines that Ochiai
-puts first (failing tests execute them; with one failing test all executed lines tie), which here
-is surprise over the executable lines. Ties are broken by chance, DRAWS times. Reports the share at
-rank 1, 3, 5 and the mean reciprocal rank. Writes bench/results/NAME.json and .md; the last line
-on stdout is one JSON object.
+A line's surprise is the highest of its tokens. Compared: chance (any order of the executable
+lines), surprise over all lines, and surprise over the executable ones, which is what is left to
+decide where Ochiai ties, as it mostly does with one failing test. Ties are broken by chance, DRAWS
+times. Reports the share at rank 1, 3, 5 and the mean reciprocal rank. Writes
+bench/results/NAME.json and .md; the last line on stdout is one JSON object.
 """
 
 from __future__ import annotations

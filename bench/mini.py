@@ -29,18 +29,18 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from heldout import Bug, Covering, bugs, functions_of
+from heldout import Bug, Covering, bugs, fills, functions_of
 from repair import RESULTS, run_case
 
 from diffufix.masking.types import Kind
 from diffufix.model.checkpoint import LoadedModel, load_model
 from diffufix.sampler.aside import AsideContext, Place
-from diffufix.sampler.best_first import BestFirst, Question
+from diffufix.sampler.best_first import Question
 from diffufix.sampler.layout import SLACK
 
 KINDS = (Kind.EXPRESSION, Kind.STATEMENT, Kind.BLOCK)
 TOPS = (1, 5, 20)
-STATES = 1500
+STATES = 600
 EARLY = 15.0  # seconds, the shorter of the two budgets
 
 
@@ -60,8 +60,8 @@ def rank_of(model: LoadedModel, bug: Bug, hole: Covering, shown: bool) -> int | 
         place = Place(hole.start + 1, hole.start + 2, ())
     decode = model.tokenizer.decode
     wanted, known = decode(hole.target).strip(), decode(original).strip()
-    search = BestFirst([Question(context, place, 0.0, start)], batch=32, max_denoised=STATES)
-    texts = (decode(fill.ids).strip() for _, fill in search)
+    found = fills(Question(context, place, 0.0, start), STATES)
+    texts = (decode(fill.ids).strip() for fill in found)
     changed = (text for text in texts if not (shown and text == known))
     for rank, text in enumerate(itertools.islice(changed, max(TOPS)), 1):
         if text == wanted:
