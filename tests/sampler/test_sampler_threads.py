@@ -9,7 +9,8 @@ import sys
 PROGRAM = """
 import os, sys
 from diffufix.model import load_model
-print("torch" in sys.modules, os.environ.get("OMP_WAIT_POLICY"), "diffufix.model.idle" in sys.modules)
+there = [name in sys.modules for name in ("torch", "diffufix.model.idle")]
+print(there[0], os.environ.get("OMP_WAIT_POLICY"), there[1])
 """
 
 
