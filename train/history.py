@@ -111,10 +111,9 @@ def _of_commit(commit: Any) -> Iterator[Pair]:
 def repaired_function(old: str, new: str) -> tuple[str, str, str] | None:
     """Qualified name and both texts of the one function by which two versions of a file differ, if
     that is a small change of what it does."""
-    both = _functions(old), _functions(new)
-    if both[0] is None or both[1] is None:
+    were, are = _functions(old), _functions(new)
+    if were is None or are is None:
         return None
-    were, are = both
     changed = [name for name in were if name in are and were[name][1] != are[name][1]]
     if len(changed) != 1:
         return None
