@@ -1,11 +1,13 @@
 """How many candidates are verified per second, against one cold `python -m pytest` each.
 
-    python bench/verify.py [--sandbox local] [--workers 2] [--seconds 20] [--out bench/results]
+    python bench/verify.py [--sandbox local|docker|e2b] [--image IMAGE] [--workers 2]
+                           [--mutmut [COMMAND]] [--out bench/results]
 
 Makes a small project in a temporary directory, breaks one of its functions, and tries mutants of
 that function's body (most are wrong, some hang, a few repair it) through `Screen`; then a sample
-of the same candidates each in a process of its own. The table goes to stderr, the last line of
-stdout is one JSON object. Touches only the temporary directory and `--out`.
+of the same candidates each in a process of its own; with --mutmut also the mutants of mutmut 3 of
+the same project by its own runner. The table goes to stderr, the last line of stdout is one JSON
+object. Touches only the temporary directory and `--out`.
 """
 
 from __future__ import annotations
@@ -24,11 +26,13 @@ import sys
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
+from bench.mutation import mutmut
 from diffufix.sandbox import LocalSandbox, Sandbox
 from diffufix.testing import run_tests
 from diffufix.testing.types import RED
@@ -131,31 +135,63 @@ def broken_project(folder: Path, bug: tuple[str, str, str, str]) -> Path:
     return root
 
 
+@dataclass
+class Row:
+    """What was measured on one bug."""
+
+    name: str
+    count: int
+    seconds: float = 0.0
+    start: float = 0.0
+    cold: list[float] = field(default_factory=list)
+    states: Counter[str] = field(default_factory=Counter)
+    ways: Counter[str] = field(default_factory=Counter)
+    hangs: list[float] = field(default_factory=list)  # seconds of a worker per hanging candidate
+    kib: int = 0  # resident in the sandboxes
+
+
+def maker(options: argparse.Namespace) -> tuple[Callable[[Path], Sandbox], str]:
+    """(how a sandbox is made of a scratch copy, the interpreter in it)."""
+    if options.sandbox == "docker":
+        from diffufix.sandbox.docker import DockerSandbox
+
+        return lambda tree: DockerSandbox(tree, image=options.image), "python3"
+    if options.sandbox == "e2b":
+        from diffufix.sandbox.e2b import E2BSandbox
+
+        return lambda tree: E2BSandbox(tree, template=options.image), "python3"
+    return lambda tree: LocalSandbox(tree, python=sys.executable), sys.executable
+
+
 def warm(
-    root: Path, candidates: Sequence[Candidate], sandbox: str, workers: int, scratch: Path
-) -> tuple[float, float, Counter[str], Counter[str]]:
-    """(seconds for all, seconds to start, states, ways)."""
+    row: Row,
+    root: Path,
+    candidates: Sequence[Candidate],
+    options: argparse.Namespace,
+    scratch: Path,
+) -> None:
     run = run_tests(root, [], python=Path(sys.executable))
     expected = {case.id: case.outcome for case in run.cases}
     failing = [test for test, outcome in expected.items() if outcome in RED]
     tests = failing + [test for test in expected if test not in failing]
+    make, python = maker(options)
 
     def factory() -> Sandbox:
         tree = Path(tempfile.mkdtemp(dir=scratch)) / "tree"
         shutil.copytree(root, tree)
-        return LocalSandbox(tree, python=sys.executable)
+        return make(tree)
 
-    states: Counter[str] = Counter()
     began = time.monotonic()
     with Screen(
         factory,
-        python=sys.executable,
+        python=python,
         args=[],
         root=root,
         expected=expected,
         seconds={case.id: case.seconds for case in run.cases},
         failing=failing,
-        workers=workers,
+        workers=options.workers,
+        env={},
     ) as screen:
         started = time.monotonic()
         waiting = list(reversed(candidates))
@@ -163,10 +199,24 @@ def warm(
             while waiting and screen.capacity:
                 screen.submit(waiting.pop(), tests)
             for _, verdict in screen.results(None):
-                states[verdict.state] += 1
-        ended = time.monotonic()
-        ways = Counter(screen.ways)
-    return ended - started, started - began, states, ways
+                row.states[verdict.state] += 1
+                if verdict.state is State.TIMEOUT:
+                    row.hangs.append(verdict.seconds)
+        row.seconds, row.start = time.monotonic() - started, started - began
+        row.ways = Counter(screen.ways)
+        row.kib = memory(screen, options.workers) if options.sandbox != "e2b" else 0
+
+
+def memory(screen: Screen, workers: int) -> int:
+    """KiB of the servers' own pages, shared ones divided among those who share them."""
+    from tests.attacks.arena import processes
+
+    total = 0
+    for pid in processes(screen):
+        with contextlib.suppress(OSError):
+            lines = Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()
+            total += sum(int(line.split()[1]) for line in lines if line.startswith("Pss:"))
+    return total * workers
 
 
 def cold(root: Path, candidates: Sequence[Candidate], scratch: Path) -> list[float]:
@@ -197,41 +247,49 @@ def measure(options: argparse.Namespace) -> dict[str, object]:
             candidates = [Candidate({bug[0]: mutant}) for mutant in mutants(text, bug[1])]
             random.Random(0).shuffle(candidates)
             sample = candidates[: max(3, options.cold // len(BUGS))]
+            row = Row(f"{bug[0]}:{bug[1]}", len(candidates))
             # Half of the cold sample before and half after: a busy machine is fair to both.
             half = len(sample) // 2
-            slow = cold(root, sample[:half], scratch)
-            seconds, start, states, ways = warm(
-                root, candidates, options.sandbox, options.workers, scratch
-            )
-            slow += cold(root, sample[half:], scratch)
-            rows.append((f"{bug[0]}:{bug[1]}", len(candidates), seconds, start, slow,
-                         states, ways))  # fmt: skip
-            show(rows[-1])
-    return total(rows, options)
+            row.cold = cold(root, sample[:half], scratch)
+            warm(row, root, candidates, options, scratch)
+            row.cold += cold(root, sample[half:], scratch)
+            rows.append(row)
+            show(row)
+        result = total(rows, options)
+        if options.mutmut:
+            theirs = mutmut(PROJECT, Path(folder), options.mutmut, options.workers)
+            result["mutmut"] = theirs
+            if "per_second" in theirs:
+                ours = sum(row.count for row in rows) / sum(row.seconds for row in rows)
+                result["times_mutmut"] = round(ours / float(str(theirs["per_second"])), 1)
+    return result
 
 
-def show(row: tuple) -> None:  # type: ignore[type-arg]
-    name, count, seconds, start, slow, states, ways = row
+def show(row: Row) -> None:
     print(
-        f"{name:28} {count:4} candidates  {count / seconds:6.1f}/s warm (start {start:.2f} s)  "
-        f"{1 / statistics.median(slow):5.2f}/s cold  {dict(states)}  {dict(ways)}",
+        f"{row.name:28} {row.count:4} candidates  {row.count / row.seconds:6.1f}/s warm "
+        f"(start {row.start:.2f} s)  {1 / statistics.median(row.cold):5.2f}/s cold  "
+        f"{dict(row.states)}  {dict(row.ways)}",
         file=sys.stderr,
     )
 
 
-def total(rows: Sequence[tuple], options: argparse.Namespace) -> dict[str, object]:  # type: ignore[type-arg]
-    count, seconds = sum(row[1] for row in rows), sum(row[2] for row in rows)
+def total(rows: Sequence[Row], options: argparse.Namespace) -> dict[str, object]:
+    count, seconds = sum(row.count for row in rows), sum(row.seconds for row in rows)
     # The median: a hang costs cold pytest its whole time-out, which would flatter us.
-    slow = statistics.median(second for row in rows for second in row[4])
-    states: Counter[str] = sum((row[5] for row in rows), Counter())
-    ways: Counter[str] = sum((row[6] for row in rows), Counter())
+    slow = statistics.median(second for row in rows for second in row.cold)
+    states: Counter[str] = sum((row.states for row in rows), Counter())
+    ways: Counter[str] = sum((row.ways for row in rows), Counter())
+    hangs = [second for row in rows for second in row.hangs]
     return {
         "per_second": round(count / seconds, 1),
         "speedup": round(count / seconds * slow, 1),
         "cold_per_second": round(1 / slow, 2),
         "candidates": count,
-        "cold_candidates": sum(len(row[4]) for row in rows),
-        "start_seconds": round(sum(row[3] for row in rows) / len(rows), 2),
+        "cold_candidates": sum(len(row.cold) for row in rows),
+        "start_seconds": round(sum(row.start for row in rows) / len(rows), 2),
+        "hang_seconds": round(statistics.mean(hangs), 3) if hangs else None,
+        "server_mib": round(max(row.kib for row in rows) / 1024, 1),
         "states": {state.value: states[state] for state in State if states[state]},
         "way": dict(ways),
         "workers": options.workers,
@@ -243,15 +301,20 @@ def total(rows: Sequence[tuple], options: argparse.Namespace) -> dict[str, objec
 
 def write_results(result: dict[str, object], out: Path) -> None:
     out.mkdir(parents=True, exist_ok=True)
-    (out / "verify.json").write_text(json.dumps(result, indent=2) + "\n")
+    stem = "verify" if result["sandbox"] == "local" else f"verify-{result['sandbox']}"
+    (out / f"{stem}.json").write_text(json.dumps(result, indent=2) + "\n")
     lines = ["# Candidates verified per second", "", "Made by `bench/verify.py`.", ""]
     lines += ["| | |", "|---|---|", *(f"| {key} | {value} |" for key, value in result.items())]
-    (out / "verify.md").write_text("\n".join(lines) + "\n")
+    (out / f"{stem}.md").write_text("\n".join(lines) + "\n")
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--sandbox", default="local")
+    parser.add_argument("--sandbox", choices=("local", "docker", "e2b"), default="local")
+    parser.add_argument(
+        "--image", default="diffufix-test-base:bookworm", help="with pytest; E2B: the template"
+    )
+    parser.add_argument("--mutmut", nargs="?", const="mutmut", help="compare; mutmut's executable")
     parser.add_argument("--workers", type=int, default=2)
     parser.add_argument("--cold", type=int, default=12, help="candidates run cold (default 12)")
     parser.add_argument("--out", type=Path, help="folder for verify.json and verify.md")

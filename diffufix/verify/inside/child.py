@@ -96,6 +96,7 @@ class Recorder:
 
     def __init__(self):
         self.emit = None
+        self.witness = None
         self.index = None
         self.outcome = None
         self.message = ""
@@ -104,12 +105,18 @@ class Recorder:
         self.index, self.outcome, self.message = index, None, ""
 
     @pytest.hookimpl(tryfirst=True)
+    def pytest_fixture_setup(self):
+        self.witness.resume()
+
+    @pytest.hookimpl(tryfirst=True)
     def pytest_runtest_call(self, item):
         if self.index is not None:
             self.emit("call", index=self.index)
+            self.witness.resume()
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_runtest_logreport(self, report):
+        self.witness.pause()
         outcome = report.outcome
         if hasattr(report, "wasxfail"):
             outcome = {"skipped": "xfailed", "passed": "xpassed"}.get(outcome, outcome)
@@ -197,8 +204,16 @@ class Ready:
         self.items = {item.nodeid: item for item in session.items}
         self.recorder = Recorder()
         session.config.pluginmanager.register(self.recorder, "diffufix-recorder")
+        self.twins = {}
         for item in session.items:
             item.repr_failure = item._repr_failure_py = explain
+
+    def twin(self, request):
+        """The sentinel of a request; the server makes it before it forks, once per test."""
+        name = request["tests"][request["sentinel"] - 1]
+        if name not in self.twins and name in self.items:
+            self.twins[name] = twin(self.items[name])
+        return self.twins.get(name)
 
 
 def run_tests(ready, request, emit, witness, problem=""):
@@ -227,8 +242,9 @@ def _run_tests(ready, request, emit, witness, problem):
         return 4
     order = list(enumerate(known[name] for name in request["tests"]))
     place = request["sentinel"]
-    order.insert(place, (None, twin(order[place - 1][1])))
-    recorder.emit = emit
+    order.insert(place, (None, ready.twin(request)))
+    recorder.emit, recorder.witness = emit, witness
+    witness.pause()
     following = [item for _, item in order[1:]] + [None]
     emit("ready")
     sentinel = None

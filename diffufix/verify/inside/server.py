@@ -366,6 +366,7 @@ class Server:
         found = live.find(request["swaps"])
         if isinstance(found, str):
             return {"refused": found}
+        ready.twin(request)
         reader, writer = os.pipe()
         pid = os.fork()
         if pid == 0:

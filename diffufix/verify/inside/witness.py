@@ -59,6 +59,7 @@ class Witness:
         self.spawned = False
         self.tool = None
         self.probe = None
+        self.on = self.lost = False
         for relative, first, last, changed in places:
             path = os.path.join(root, relative)
             self.waiting.setdefault(path, []).append([first, last, frozenset(changed), None])
@@ -80,22 +81,34 @@ class Witness:
             if free:
                 self._monitor(monitoring, free[0])
                 return
-        threading.settrace(self._called)
-        sys.settrace(self._called)
+        self.resume()
+
+    def resume(self):
+        """Go on after `pause`; the test runner's own work is not worth the trace."""
+        if self.tool is None and (self.waiting or self.probe is not None):
+            self.on = True
+            threading.settrace(self._called)
+            sys.settrace(self._called)
+
+    def pause(self):
+        if self.on:
+            self.lost |= sys.gettrace() != self._called  # a test traces for itself
+            self.stop()
 
     def stop(self):
         if self.tool is not None:
             sys.monitoring.set_events(self.tool, 0)
             sys.monitoring.free_tool_id(self.tool)
             self.tool = None
-        elif sys.gettrace() == self._called:
+        self.on = False
+        if sys.gettrace() == self._called:
             threading.settrace(None)
             sys.settrace(None)
 
     def unseen(self):
         """[[path, first line]] of places that were not executed here, as far as can be told."""
-        if self.waiting and self.tool is None and sys.gettrace() != self._called:
-            return []  # a test traces for itself
+        if self.lost:
+            return []
         return [[path, place[0]] for path, places in self.waiting.items() for place in places]
 
     def _path(self, code):
