@@ -258,8 +258,9 @@ def make_hook(witness, words, tell):
                 return False
             if edited(frame.f_code):
                 return True
-            if near and frame.f_code.co_filename[:1] != "<":
-                return False
+            name = frame.f_code.co_filename
+            if near and (name[:1] != "<" or name[:7] == "<frozen"):
+                return False  # a library's own business, an import among it
             frame = frame.f_back
         return False
 
