@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import ast
+import json
+import os
 import textwrap
 from pathlib import Path
 from typing import Any
@@ -13,6 +15,7 @@ from hypothesis import strategies as st
 
 from diffufix.verify import State
 from diffufix.verify.deadlines import Deadlines
+from diffufix.verify.inside.supervise import Course, Watch
 from diffufix.verify.judge import judge
 from diffufix.verify.route import Original
 from diffufix.verify.static import forbidden, suspicion
@@ -210,8 +213,72 @@ HONEST = {
         ({"quit": "Exit", "outcomes": [], "ended": False}, State.SUSPICIOUS),
         ({"touched": ["conftest.py"]}, State.SUSPICIOUS),
         ({"touched": ["data/cache.db"]}, State.PASS),
+        ({"added": ["sitecustomize.py"]}, State.SUSPICIOUS),
+        ({"added": ["tests/out.txt"]}, State.PASS),
+        ({"forged": "a test out of turn"}, State.SUSPICIOUS),
+        ({"audit": "it uses gc"}, State.SUSPICIOUS),
+        ({"whole": False}, State.SUSPICIOUS),
+        ({"lost": "a stage"}, State.SUSPICIOUS),
+        ({"unseen": [["a.py", 3]], "places": 1}, State.SUSPICIOUS),
+        ({"unseen": [["a.py", 3]], "places": 2}, State.PASS),
+        ({"unseen": [["a.py", 3]], "places": 1, "spawned": True}, State.PASS),
+        ({"flood": True, "timeout": "disk", "outcomes": [], "ended": False}, State.FAIL),
     ],
 )
 def test_judgements(change: dict[str, Any], state: State) -> None:
     verdict = judge({**HONEST, **change}, ["t::a", "t::b"], ["passed", "skipped"], 0.1)
     assert verdict.state is state, verdict
+
+
+REQUEST = {
+    "nonce": "n" * 32,
+    "tests": ["a", "b"],
+    "required": ["passed", "passed"],
+    "sentinel": 1,
+    "stop": True,
+    "start": 1.0,
+    "setup": [1.0, 1.0],
+    "call": [1.0, 1.0],
+    "places": [],
+}
+END = {"event": "end", "sentinel": "failed", "unseen": [], "spawned": False}
+
+
+def passed(index: int) -> dict[str, Any]:
+    return {"event": "test", "index": index, "outcome": "passed", "message": ""}
+
+
+RUN = [{"event": "ready"}, passed(0), {"event": "sentinel"}, passed(1), END]
+
+
+def course(records: list[dict[str, Any]], nonce: str = "n" * 32) -> dict[str, Any]:
+    made = Course(REQUEST, Watch(os.getpid(), 1.0))
+    made.feed(b"".join(f"{nonce} {json.dumps(record)}\n".encode() for record in records))
+    return made.report
+
+
+def test_an_honest_run_is_no_forgery() -> None:
+    report = course(RUN)
+    assert "forged" not in report
+    assert report["ended"]
+    assert [outcome for outcome, _ in report["outcomes"]] == ["passed", "passed"]
+
+
+@settings(max_examples=100, deadline=None)
+@given(st.permutations(range(len(RUN))), st.integers(0, len(RUN)))
+def test_any_other_order_or_length_is_no_end(order: list[int], length: int) -> None:
+    records = [RUN[index] for index in order][:length]
+    report = course(records)
+    assert records == RUN or "forged" in report or not report["ended"]
+
+
+@pytest.mark.parametrize(
+    "extra", [passed(1), END, {"event": "ready"}, {"event": "x"}, {}, passed(7)]
+)
+def test_a_record_too_many_is_a_forgery(extra: dict[str, Any]) -> None:
+    assert "forged" in course([*RUN, extra])
+    assert "forged" in course([*RUN[:2], extra, *RUN[2:]])
+
+
+def test_other_writers_are_forgers() -> None:
+    assert "forged" in course(RUN, nonce="m" * 32)
