@@ -249,7 +249,8 @@ def test_clean_asks_first_and_removes_only_its_own(project: Path, diffufix_cli) 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=lambda n: n.name)
 def test_signals_unwind_and_answer_130(project: Path, number: signal.Signals) -> None:
     code = (
-        "import sys, time, types\n"
+        "import signal, sys, time, types\n"
+        "signal.signal(signal.SIGINT, signal.default_int_handler)\n"  # ignored in background jobs
         "loop = types.ModuleType('diffufix.repair.loop')\n"
         "def repair(settings, listener):\n"
         "    try:\n"
