@@ -89,11 +89,13 @@ def run_listening(
     env: Callable[[int], Mapping[str, str]],
     on_line: Callable[[bytes], bool],
     timeout: float | None,
+    stuck: Callable[[], bool] = lambda: False,
 ) -> Ended:
     """Run `command`, hand each line of its report pipe to `on_line`, kill its group at the end.
 
     `env` gets the number of the descriptor that the process writes to; `on_line` answers True
-    to the last line. Raises OSError when the command cannot be started.
+    to the last line; when `stuck` answers True it has timed out. Raises OSError when the command
+    cannot be started.
     """
     began = time.monotonic()
     read, write = os.pipe()
@@ -122,7 +124,7 @@ def run_listening(
             now = time.monotonic()
             if listener.finished:
                 deadline = min(deadline, now + _LAST_WORDS)
-            if now >= deadline:
+            if now >= deadline or stuck():
                 timed_out = not listener.finished
                 break
             if listener.open:
@@ -147,6 +149,7 @@ def run_listening_inside(
     env: Mapping[str, str],
     on_line: Callable[[bytes], bool],
     timeout: float | None,
+    stuck: Callable[[], bool] = lambda: False,
 ) -> Ended:
     """`run_listening` in a sandbox: the command writes its lines to descriptor 3.
 
@@ -159,7 +162,7 @@ def run_listening_inside(
     try:
         while open_:
             now = time.monotonic()
-            if now >= deadline:
+            if now >= deadline or stuck():
                 timed_out = not finished
                 break
             try:

@@ -37,6 +37,7 @@ class Records:
     collected: tuple[str, ...] | None = None
     running: str | None = None  # the last test that started
     first_start: float | None = None  # time.monotonic()
+    heard: float = field(default_factory=time.monotonic)  # when the last line came
     status: int | None = None  # None: no END
     coverage: dict[str, dict[str, frozenset[int]]] = field(default_factory=dict)
     collection_errors: list[TestCase] = field(default_factory=list)
@@ -44,6 +45,7 @@ class Records:
 
     def take(self, line: bytes) -> bool:
         """Take one line; True when it is the last one. Lines that are no event are ignored."""
+        self.heard = time.monotonic()
         try:
             event = json.loads(line)
             handler = getattr(self, "_on_" + event["event"])
@@ -64,6 +66,12 @@ class Records:
         """Collected tests whose outcome never came."""
         known = {id for id, case in self._cases.items() if case.outcome}
         return tuple(id for id in self.collected or () if id not in known)
+
+    def silent(self, seconds: float) -> bool:
+        """Whether a test has been running for longer than `seconds` without a word."""
+        case = self._cases.get(self.running or "")
+        unfinished = self.running is not None and not (case and case.outcome)
+        return unfinished and time.monotonic() - self.heard > seconds
 
     def _on_begin(self, event: Event) -> None:
         self.versions = {"python": event["python"], "pytest": event["pytest"]}

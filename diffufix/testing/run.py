@@ -15,7 +15,8 @@ import shutil
 import signal
 import tempfile
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 
 from diffufix.errors import PrerequisiteError, ProjectError, UsageError
@@ -28,6 +29,7 @@ from diffufix.testing.types import TestRun
 
 INSIDE = Path(__file__).resolve().parent / "inside"
 _INTERRUPTED, _INTERNAL, _USAGE = 2, 3, 4  # pytest.ExitCode
+_DEAF = 3  # times its limit, and seconds: a test that is silent for longer cannot be interrupted
 _SHOWN = 3_000  # characters of pytest's output in an error message
 
 
@@ -50,8 +52,9 @@ def run_tests(
     say. With `coverage` the lines executed by each test are recorded; that costs time, so measure
     durations without. `ids` runs only these tests, in this order. A phase (setup, call, teardown)
     of a test that takes longer than `test_timeout` seconds fails with the traceback of where it
-    hung; a whole run that takes longer than `timeout` seconds is an error. `env` overrides
-    variables; `DIFFUFIX_COLLECTOR` (coverage, monitoring, settrace) forces a way to record lines.
+    hung; one that cannot be interrupted (it hangs outside Python) is an error, and so is a whole
+    run that takes longer than `timeout` seconds. `env` overrides variables; `DIFFUFIX_COLLECTOR`
+    (coverage, monitoring, settrace) forces a way to record lines.
     With `sandbox`, a started one, the tests run there in its tree, and `python` is a name there.
 
     Nothing collected gives a run without cases; a folder or module that cannot be collected is in
@@ -74,12 +77,17 @@ def run_tests(
             )
     there = str(tree) if sandbox is None else sandbox.tree
     records = Records(tidy=lambda text: text.replace(there, str(root)))
+    stuck = partial(records.silent, _DEAF * test_timeout + _DEAF) if test_timeout else _never
     began = time.monotonic()
     if sandbox is None:
         assert tree is not None
-        ended = _run_here(root, tree, args, Path(python), settings, env, ids, records, timeout)
+        ended = _run_here(
+            root, tree, args, Path(python), settings, env, ids, records, timeout, stuck
+        )
     else:
-        ended = _run_inside(root, sandbox, args, str(python), settings, env, ids, records, timeout)
+        ended = _run_inside(
+            root, sandbox, args, str(python), settings, env, ids, records, timeout, stuck
+        )
     output = records.tidy(ended.output)
     _judge(records, ended, output.strip()[-_SHOWN:], str(python), timeout)
     return TestRun(
@@ -105,6 +113,7 @@ def _run_here(
     ids: Sequence[str] | None,
     records: Records,
     timeout: float | None,
+    stuck: Callable[[], bool],
 ) -> Ended:
     with _scratch() as scratch:
         listed = None
@@ -124,6 +133,7 @@ def _run_here(
                 env=lambda fd: {**variables, "DIFFUFIX_INSIDE": json.dumps({**told, "fd": fd})},
                 on_line=records.take,
                 timeout=timeout,
+                stuck=stuck,
             )
         except OSError as error:
             raise PrerequisiteError(
@@ -142,6 +152,7 @@ def _run_inside(
     ids: Sequence[str] | None,
     records: Records,
     timeout: float | None,
+    stuck: Callable[[], bool],
 ) -> Ended:
     place, cache = f"{sandbox.private}/testing", f"{sandbox.temporary}/cache"
     files = {f"{place}/{path.name}": path.read_bytes() for path in INSIDE.glob("*.py")}
@@ -160,7 +171,12 @@ def _run_inside(
         env={**variables, "DIFFUFIX_INSIDE": json.dumps(told)},
         on_line=records.take,
         timeout=timeout,
+        stuck=stuck,
     )
+
+
+def _never() -> bool:
+    return False
 
 
 def _command(python: str, args: Sequence[str], cache: str) -> list[str]:
@@ -175,6 +191,8 @@ def _judge(records: Records, ended: Ended, shown: str, python: str, timeout: flo
     """Raise unless the run says everything that there is to say about the tests."""
     where = f"in {records.running}" if records.running else "before the first test"
     skip = f"Leave it out with --deselect '{records.running}'" if records.running else "See above"
+    if ended.timed_out and (timeout is None or ended.seconds < timeout):
+        raise ProjectError(f"{records.running} hangs and cannot be interrupted.", f"{skip}.")
     if ended.timed_out:
         raise ProjectError(
             f"The tests did not end within {timeout:g} s: they hang {where}.",

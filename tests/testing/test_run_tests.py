@@ -406,6 +406,14 @@ def test_doctests(make: Make) -> None:
     assert 6 in run.coverage[case.id]["shop.py"]
 
 
+def test_a_hang_that_no_signal_ends(make: Make, tmp_path: Path) -> None:
+    deaf = "import signal\n\n\ndef test_deaf():\n"
+    deaf += "    signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGALRM])\n    while True: pass\n"
+    root = make({"test_a.py": deaf})
+    with pytest.raises(ProjectError, match=r"test_a.py::test_deaf hangs and cannot"):
+        run_tests(root, [], python=PYTHON, test_timeout=0.5, timeout=300)
+
+
 def test_a_test_that_hangs_can_be_a_failing_test(make: Make, tmp_path: Path) -> None:
     root = make({"test_a.py": HANG})
     run = run_tests(
