@@ -381,8 +381,11 @@ class Agent:
         raise Refused("failed", "processes that cannot be killed")
 
     def kill_all_code(self):
-        """All at once, so that no process can outrun it; the saved uid brings us back."""
-        os.setresuid(self.code, self.code, 0)
+        """All at once, so that no process can outrun it; the saved uid brings us back.
+
+        The real uid is nobody's meanwhile: whose real uid is theirs, they may send signals to.
+        """
+        os.setresuid(self.code - 1, self.code, 0)
         try:
             os.kill(-1, signal.SIGKILL)
         except ProcessLookupError:
