@@ -25,7 +25,7 @@ from pathlib import Path, PurePosixPath
 
 from diffufix.localize.source import Function, Source, Span, read_source
 from diffufix.localize.types import Suspect
-from diffufix.testing.types import PASSED, RED, Frame, TestCase, TestRun
+from diffufix.testing.types import PASSED, RED, Frame, TestCase, TestRun, file_of_test
 
 _TEST_FILES = ("test_*.py", "*_test.py", "conftest.py")
 _TEST_FOLDERS = frozenset({"tests", "test"})
@@ -183,7 +183,7 @@ def _follow(
 
 def _test_files(run: TestRun) -> Callable[[str], bool]:
     """Whether a path is a test file: by name, by folder, or because tests were collected in it."""
-    holding = {path for case in run.cases if (path := _file_of_test(case.id))}
+    holding = {path for case in run.cases if (path := file_of_test(case.id))}
 
     def is_test(path: str) -> bool:
         pure = PurePosixPath(path)
@@ -194,13 +194,6 @@ def _test_files(run: TestRun) -> Callable[[str], bool]:
         )
 
     return is_test
-
-
-def _file_of_test(id: str) -> str:
-    """The file of a test's id; "" for a doctest, whose file is the code that it tests."""
-    path, _, name = id.partition("::")
-    name = name.partition("[")[0]
-    return "" if "." in name or name == PurePosixPath(path).stem else path
 
 
 def _suspect(each: _Evidence, failing: int, passing: int) -> Suspect:

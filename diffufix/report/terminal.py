@@ -89,7 +89,8 @@ def _headline(result: RepairResult) -> str:
         green = counted(len(result.turned_green), "failing test")
         verb = "passes" if len(result.turned_green) == 1 else "pass"
         head = "Repaired" if result.status is Status.REPAIRED else "Repaired in part"
-        rest = f", and nothing else broke ({others:,} others pass as before)" if others > 0 else ""
+        as_before = "1 other passes" if others == 1 else f"{others:,} others pass"
+        rest = f", and nothing else broke ({as_before} as before)" if others > 0 else ""
         return f"{head}: {green} now {verb}{rest}."
     if result.message:
         return result.message

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 PASSED, FAILED, ERROR, SKIPPED, XFAILED, XPASSED = (
     "passed",
@@ -72,3 +72,10 @@ class TestRun:
     @property
     def green(self) -> tuple[TestCase, ...]:
         return tuple(case for case in self.cases if case.outcome == PASSED)
+
+
+def file_of_test(id: str) -> str:
+    """The file of a test's id; "" for a doctest, whose file is the code that it tests."""
+    path, _, name = id.partition("::")
+    name = name.partition("[")[0]
+    return "" if "." in name or name == PurePosixPath(path).stem else path

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from diffufix.errors import SandboxUnavailable
 from diffufix.sandbox import Sandbox
-from diffufix.testing.types import RED
+from diffufix.testing.types import RED, file_of_test
 from diffufix.verify.deadlines import Deadlines
 from diffufix.verify.judge import judge
 from diffufix.verify.route import Original, Place
@@ -47,7 +47,7 @@ def confirm(
     failures are retried once, then State.INFRA. Raises ProjectError as `Screen` does.
     """
     began = time.monotonic()
-    protected = frozenset(test.split("::")[0] for test in baseline)
+    protected = frozenset(map(file_of_test, baseline))
     for path in candidate.files:
         if reason := forbidden(path, protected):
             return Verdict(State.SUSPICIOUS, detail=reason)

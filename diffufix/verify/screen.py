@@ -18,6 +18,7 @@ from typing import Any
 
 from diffufix.errors import DiffufixError, ProjectError, SandboxUnavailable
 from diffufix.sandbox import Sandbox
+from diffufix.testing.types import file_of_test
 from diffufix.verify.deadlines import Deadlines
 from diffufix.verify.judge import judge
 from diffufix.verify.route import Original, Place
@@ -75,7 +76,7 @@ class Screen:
         self._workers = [Worker(factory, setup) for _ in range(max(1, workers))]
         self._failing = frozenset(failing)
         self._expected = dict(expected)
-        self._protected = frozenset(test.split("::")[0] for test in (*expected, *failing))
+        self._protected = frozenset(map(file_of_test, (*expected, *failing)))
         self._deadlines = deadlines or Deadlines(seconds or {}, self._failing)
         self._jobs: queue.SimpleQueue[_Job | None] = queue.SimpleQueue()
         self._done: queue.SimpleQueue[tuple[int, Verdict]] = queue.SimpleQueue()

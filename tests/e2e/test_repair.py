@@ -189,6 +189,17 @@ def test_sandboxes_that_are_not_there(diffufix_cli, shapes: Path) -> None:
     check(done, 2, "e2b", "hint")
 
 
+def test_doctests_are_tests_of_the_file_they_stand_in(diffufix_cli, tmp_path: Path) -> None:
+    source = 'def total(values):\n    """Add up.\n\n    >>> total([1, 2, 3])\n    6\n    """\n'
+    source += (
+        "    result = 0\n    for value in values:\n        result -= value\n    return result\n"
+    )
+    folder = project(tmp_path, {"sums.py": source})
+    (folder / "pytest.ini").write_text("[pytest]\naddopts = --doctest-modules\n")
+    done = diffufix_cli("repair", "--model", "mini", "--budget", "60")
+    check(done, 0, "+        result += value")
+
+
 @pytest.mark.slow
 def test_a_hanging_function_is_repaired_or_given_up_in_time(diffufix_cli, tmp_path: Path) -> None:
     source = (
