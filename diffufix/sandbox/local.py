@@ -278,16 +278,16 @@ class LocalSandbox:
         for path in HIDDEN:
             if os.path.isdir(path) and not os.path.islink(path):
                 words += ["--tmpfs", path]
+        shown = (*(interpreter_paths(self._python) if self._python else ()), *self._readable)
+        for path in sorted(set(shown), key=len):
+            if path.startswith(tuple(f"{hidden}/" for hidden in HIDDEN)) and os.path.exists(path):
+                words += ["--ro-bind", path, path]
         for name in SECRETS:
             secret = Path.home() / name
             if secret.is_dir():
                 words += ["--tmpfs", str(secret)]
             elif secret.exists():
                 words += ["--ro-bind", "/dev/null", str(secret)]
-        shown = (*(interpreter_paths(self._python) if self._python else ()), *self._readable)
-        for path in sorted(set(shown), key=len):
-            if path.startswith(tuple(f"{hidden}/" for hidden in HIDDEN)) and os.path.exists(path):
-                words += ["--ro-bind", path, path]
         for path in (str(self._tree), *(str(base / name) for name in ("private", "tmp", "home"))):
             words += ["--bind", path, path]
         words += ["--unshare-pid", "--unshare-net", "--unshare-ipc", "--unshare-uts"]
