@@ -6,9 +6,7 @@ Reads a corpus file and a tokenizer; writes nothing.
 
 from __future__ import annotations
 
-import ast
 import random
-import warnings
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,7 +14,7 @@ from pathlib import Path
 from torch import Tensor
 
 from diffufix.masking.holes import holes
-from diffufix.masking.spans import FunctionNode, Text, functions
+from diffufix.masking.spans import FunctionNode, Text
 from diffufix.masking.types import Kind
 from diffufix.model.tokenizer import Tokenizer
 from diffufix.repair.window import Window, window
@@ -25,7 +23,8 @@ from diffufix.sampler.best_first import BestFirst, Question
 from diffufix.sampler.types import Fill
 from diffufix.train.corpus import load
 from diffufix.train.corrupt import Corruptor
-from diffufix.train.examples import apply, load_corpus, parse
+from diffufix.train.examples import apply, load_corpus
+from diffufix.train.parsing import function, parse
 
 MAX_TOKENS = 40  # of a hole and of what belongs in it, as in training
 
@@ -99,7 +98,7 @@ def make_bug(source: str, tokenizer: Tokenizer, rng: random.Random) -> Bug | Non
     if edit is None:
         return None
     broken, [(start, end, _, last)] = apply(text, [edit])
-    wrong = _function(broken)
+    wrong = function(broken)
     if wrong is None or wrong.name != node.name:
         return None
     view = window(broken, wrong, tokenizer, (start, end))
@@ -144,13 +143,3 @@ class _Spent(Exception):
 
 def _characters(view: Window, tokens: tuple[int, int]) -> tuple[int, int]:
     return view.spans[tokens[0]][0], view.spans[tokens[1] - 1][1]
-
-
-def _function(text: str) -> FunctionNode | None:
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            found = functions(ast.parse(text))
-    except (SyntaxError, ValueError, RecursionError):
-        return None
-    return found[0][1] if found else None

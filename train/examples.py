@@ -1,10 +1,11 @@
 """Training examples of `mini`: functions with bugs or gaps, and holes asked about beside them.
 
-Three kinds, all drawn from (seed, step), so that any step can be made again:
+Four kinds, all drawn from (seed, step), so that any step can be made again:
 - repair: one or two bugs are put into a function, which is shown as it then is; holes of every
   kind are asked about, those that cover a bug with the repaired text as target, the others with
   what stands there. The model so learns both how to mend and where nothing is wrong: the
   likelihood of a changed fill can be compared between holes.
+- history: the same, with a bug that somebody has mended (train/history.py).
 - gap: spans are cut out and asked for without their original (infilling).
 - plain: a masked diffusion example of the whole function, t ~ U(0.1, 0.7).
 
@@ -14,11 +15,9 @@ and where more tokens are needed than masks, the last mask of a run is labelled 
 
 from __future__ import annotations
 
-import ast
 import gzip
 import json
 import random
-import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,17 +26,18 @@ import torch
 from torch import Tensor
 
 from diffufix.masking.holes import holes
-from diffufix.masking.spans import FunctionNode, Text, docstring_of, functions
+from diffufix.masking.spans import FunctionNode, Text
 from diffufix.masking.types import Hole, Kind
 from diffufix.model.family import Family
 from diffufix.model.tokenizer import Tokenizer
 from diffufix.repair.window import MAX_WINDOW, Window, window
 from diffufix.sampler.layout import SLACK, context_ids, segment
 from diffufix.train.corrupt import Corruptor, Edit
+from diffufix.train.history import Pair, broken
+from diffufix.train.parsing import function, parse
 
 IGNORE = -100
 MAX_FILL = 40  # tokens of one hole
-_INDENTED = "if 1:\n"  # makes a method parse where it stands
 
 
 @dataclass
@@ -107,13 +107,14 @@ class ExampleMaker:
     def __init__(self, tokenizer: Tokenizer, family: Family, length: int = 512) -> None:
         self.tokenizer, self.family, self.length = tokenizer, family, length
 
-    # -- the three kinds ---------------------------------------------------------------------------
+    # -- the four kinds ----------------------------------------------------------------------------
 
     def plain(self, source: str, rng: random.Random, t: float | None = None) -> Row | None:
         parsed = parse(source, rng)
         if parsed is None:
             return None
-        ids = context_ids(self.family, window(*parsed, self.tokenizer).ids)
+        text, node = parsed
+        ids = context_ids(self.family, window(text, node, self.tokenizer).ids)
         ratio = rng.uniform(0.1, 0.7) if t is None else t
         labels = [
             i if 0 < p < len(ids) - 1 and rng.random() < ratio else IGNORE
@@ -160,25 +161,38 @@ class ExampleMaker:
             self._ask(row, [], position, position + 1, target, masks, 1.0, rng)
         return row
 
-    def repair(
-        self, source: str, rng: random.Random, fixes: int = 7, intact: int = 7
-    ) -> Row | None:
+    def repair(self, source: str, rng: random.Random) -> Row | None:
         parsed = parse(source, rng)
         if parsed is None:
             return None
         text, node = parsed
-        edits = _draw(text, node, rng)
+        return self._mended(text, node, _draw(text, node, rng), rng)
+
+    def history(self, pair: Pair, rng: random.Random) -> Row | None:
+        made = broken(pair.before, pair.after, rng)
+        if made is None:
+            return None
+        text, node, edits = made
+        return self._mended(text, node, edits, rng)
+
+    # -- parts -------------------------------------------------------------------------------------
+
+    def _mended(
+        self, text: str, node: FunctionNode, edits: Sequence[Edit], rng: random.Random,
+        fixes: int = 7, intact: int = 7,
+    ) -> Row | None:  # fmt: skip
+        """A row about the right text, broken by the edits; None where no hole covers one."""
         if not edits:
             return None
-        broken, places = apply(text, edits)
-        reparsed = _function(broken, node.name)
+        faulty, places = apply(text, edits)
+        reparsed = function(faulty, node.name)
         if reparsed is None:
             return None
         pick = rng.choice(places)
-        view = window(broken, reparsed, self.tokenizer, (pick[0], pick[1]))
+        view = window(faulty, reparsed, self.tokenizer, (pick[0], pick[1]))
         changed: list[tuple[int, int, list[int]]] = []
         same: list[tuple[int, int, list[int]]] = []
-        for start, end in self._spans(broken, reparsed, view):
+        for start, end in self._spans(faulty, reparsed, view):
             target = self._target(text, view, start, end, places)
             if target is None or len(target) > MAX_FILL or end - start > MAX_FILL:
                 continue
@@ -201,8 +215,6 @@ class ExampleMaker:
             )
             self._ask(row, original, start + 1, end + 1, target, masks, 1.0, rng)
         return row
-
-    # -- parts -------------------------------------------------------------------------------------
 
     def _correct(
         self, row: Row, text: str, view: Window, places: Sequence[tuple[int, int, int, int]],
@@ -323,36 +335,6 @@ def noise(
     return fill, labels
 
 
-def parse(source: str, rng: random.Random) -> tuple[str, FunctionNode] | None:
-    """The text to work on and its function; the docstring goes in half of the cases."""
-    text = _INDENTED + source + "\n" if source[:1].isspace() else source + "\n"
-    node = _function(text)
-    if node is None:
-        return None
-    docstring = docstring_of(node)
-    if docstring is not None and len(node.body) > 1 and rng.random() < 0.6:
-        lines = Text(text)
-        start, end = lines.span(docstring)
-        start = text.rfind(":", 0, start) + 1
-        return parse_again(text[:start] + text[end:])
-    return text, node
-
-
-def parse_again(text: str) -> tuple[str, FunctionNode] | None:
-    node = _function(text)
-    return None if node is None else (text, node)
-
-
-def _function(text: str, name: str | None = None) -> FunctionNode | None:
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            found = functions(ast.parse(text))
-    except (SyntaxError, ValueError, RecursionError):
-        return None
-    return found[0][1] if found and (name is None or found[0][1].name == name) else None
-
-
 def _focus(text: str, node: FunctionNode, rng: random.Random) -> tuple[int, int]:
     return Text(text).span(rng.choice(node.body))
 
@@ -440,25 +422,27 @@ def make_batch(
     *,
     t: tuple[float, float] = (0.1, 0.7),
     elbo: bool = False,
+    pairs: Sequence[Pair] = (),
 ) -> Batch:
     """The batch of one step: `size` rows of one kind, drawn by the mixture's weights.
 
     The masked shares of plain rows are spread evenly over the range `t`; with `elbo` their loss
-    is weighted by 1/t.
+    is weighted by 1/t. Rows of history come from `pairs`.
     """
     rng = random.Random(f"{seed}/{step}")
     kind = rng.choices(list(mixture), list(mixture.values()))[0]
     shares = spread(size, t, rng)
     rows: list[Row] = []
     while len(rows) < size:
-        source = rng.choice(corpus)
         if kind == "plain":
             share = shares[len(rows)]
-            row = maker.plain(source, rng, share)
+            row = maker.plain(rng.choice(corpus), rng, share)
             if row is not None and elbo:
                 row.weights = [w / share for w in row.weights]
+        elif kind == "history":
+            row = maker.history(rng.choice(pairs), rng)
         else:
-            row = getattr(maker, kind)(source, rng)
+            row = getattr(maker, kind)(rng.choice(corpus), rng)
         if row is not None and len(row.ids) <= maker.length:
             rows.append(row)
     assert maker.family.pad is not None

@@ -27,11 +27,11 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from diffufix.errors import PrerequisiteError, ProjectError
+from diffufix.errors import PrerequisiteError, ProjectError, UsageError
 from diffufix.masking.spans import FunctionNode, Text, docstring_of, functions
 from diffufix.train.corrupt import Edit
 from diffufix.train.decontaminate import names
-from diffufix.train.examples import parse
+from diffufix.train.parsing import parse
 
 MAX_LINES = 5  # changed, in the function before and in the one after
 MAX_FILES = 4  # Python files that a small commit touches, tests apart
@@ -232,18 +232,53 @@ def broken(
 
 
 def load_pairs(path: Path) -> list[Pair]:
-    """The pairs of a file that this program wrote."""
-    with gzip.open(path, "rt", encoding="utf-8") as file:
-        return [Pair(**json.loads(line)) for line in file]
+    """The pairs of a file that this program wrote. Raises UsageError where it is no such file."""
+    try:
+        with gzip.open(path, "rt", encoding="utf-8") as file:
+            return [Pair(**json.loads(line)) for line in file]
+    except (OSError, EOFError, ValueError, TypeError) as error:
+        raise UsageError(
+            f"The pairs in {path} cannot be read: {type(error).__name__}: {error}",
+            "`python -m diffufix.train.history REPOSITORY --out FILE` makes such a file.",
+        ) from error
+
+
+def read_pairs(files: Sequence[Path], repositories: Sequence[Path]) -> list[Pair]:
+    """The pairs of files and of repositories' histories, each once. Raises UsageError, and
+    ProjectError for a repository without any."""
+    found = [pair for path in files for pair in load_pairs(path)]
+    for folder in repositories:
+        own = list(pairs(folder))
+        if not own:
+            raise ProjectError(
+                f"The history of {folder} has no small fixing commits.",
+                "Looked for: a message that speaks of a fix, one function changed in its file, by "
+                f"{MAX_LINES} lines at most, tests apart.",
+            )
+        found += own
+    return list(distinct(found))
+
+
+def split(found: Sequence[Pair]) -> tuple[list[Pair], list[Pair]]:
+    """Pairs to train on and pairs held out: those of one function in ten, by the hash of its
+    name; where the functions are fewer than ten, none."""
+
+    def key(pair: Pair) -> bytes:
+        return hashlib.blake2b(f"{pair.path}:{pair.qualname}".encode()).digest()
+
+    keys = sorted({key(pair) for pair in found})
+    held = set(keys[: len(keys) // 10])
+    return [p for p in found if key(p) not in held], [p for p in found if key(p) in held]
 
 
 def write_pairs(found: Iterable[Pair], path: Path) -> int:
     """Write pairs, return how many; the same pairs make the same bytes."""
-    count = 0
-    with open(path, "wb") as raw, gzip.GzipFile("", "wb", fileobj=raw, mtime=0) as file:
+    count, fresh = 0, path.with_name(path.name + ".part")
+    with open(fresh, "wb") as raw, gzip.GzipFile("", "wb", fileobj=raw, mtime=0) as file:
         for pair in found:
             file.write(json.dumps(asdict(pair)).encode() + b"\n")
             count += 1
+    fresh.replace(path)
     return count
 
 

@@ -18,8 +18,9 @@ from typing import Any
 from diffufix.errors import UsageError
 
 STAGES = ("pretrain", "anneal", "sft")
-#: `tokens` are blocks of running text, for models without holes beside their context.
-KINDS = ("plain", "gap", "repair", "tokens")
+#: `history` are repairs that a project has seen, `tokens` blocks of running text, for models
+#: without holes beside their context.
+KINDS = ("plain", "gap", "repair", "history", "tokens")
 
 
 @dataclass(frozen=True)
@@ -121,6 +122,17 @@ class Recipe:
                 f"It has: {', '.join(dict.fromkeys(stage.name for stage in self.stages))}.",
             )
         return spans[0][0], spans[-1][1]
+
+    def kinds(self, first: int = 0, last: int | None = None) -> set[str]:
+        """The kinds of examples of the steps [first, last)."""
+        last = self.steps if last is None else last
+        return {
+            kind
+            for stage, (start, end) in zip(self.stages, self.bounds(), strict=True)
+            if start < last and first < end
+            for kind, weight in stage.mixture.items()
+            if weight
+        }
 
     def attention(self, step: int) -> float:
         """The share of future places that a token sees: 0 causal, 1 full."""

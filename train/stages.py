@@ -9,7 +9,7 @@ import argparse
 import json
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +24,7 @@ from diffufix.model.transformer import Transformer
 from diffufix.train.adapt import BlockSupply, is_autoregressive, open_autoregressive
 from diffufix.train.checkpoints import MODEL, STATE
 from diffufix.train.fresh import make_model, mini_family
+from diffufix.train.history import Pair, load_pairs, read_pairs, write_pairs
 from diffufix.train.plan import plan
 from diffufix.train.recipe import STAGES, Recipe
 from diffufix.train.supply import FunctionSupply, Supply, check_corpus, check_tokenizer
@@ -43,6 +44,8 @@ class Job:
     source: str | None = None
     through: str | None = None  # a later stage to go on to
     steps: int | None = None  # instead of the recipe's
+    pairs: tuple[Path, ...] = ()  # files of train/history.py
+    history: tuple[Path, ...] = ()  # repositories to take repairs from
     options: Options = field(default_factory=Options)
 
 
@@ -61,6 +64,8 @@ def to_job(stage: str, values: Mapping[str, Any]) -> Job:
     names = {f.name for f in fields(Options)}
     options = Options(**{key: value for key, value in values.items() if key in names})
     rest = {key: value for key, value in values.items() if key not in names}
+    for key in ("pairs", "history"):
+        rest[key] = tuple(rest.get(key) or ())
     return Job(stage, options=options, **rest)
 
 
@@ -69,10 +74,13 @@ def run(job: Job) -> dict[str, Any]:
     the model is. Raises UsageError, CheckpointError, PrerequisiteError, TrainingError, Stopped."""
     recipe, (first, last) = _recipe(job)
     start = _start(job, recipe)
-    supply = _supply(job, recipe, start)
+    supply = _supply(job, recipe, start, first, last)
     trainer = Trainer(
         start.model, start.family, start.tokenizer, recipe, supply, job.out, job.options
     )
+    if isinstance(supply, FunctionSupply) and supply.pairs and trainer.accelerator.is_main_process:
+        job.out.mkdir(parents=True, exist_ok=True)
+        write_pairs(supply.pairs, job.out / PAIRS)
     tracked: dict[str, Any] = {}
     trainer.born = first
     if start.run is not None:
@@ -96,7 +104,7 @@ def dry_run(job: Job, flops_per_second: float | None = None) -> list[str]:
     recipe, (first, last) = _recipe(job)
     start = _start(job, recipe)
     device = make_accelerator(job.options.device).device
-    supply = _supply(job, recipe, start)
+    supply = _supply(job, recipe, start, first, last)
     return plan(start.model, recipe, supply, first, last, device, flops_per_second).lines()
 
 
@@ -130,6 +138,7 @@ def _start(job: Job, recipe: Recipe) -> _Start:
     return start
 
 
+PAIRS = "pairs.jsonl.gz"  # of a run, in its folder
 _PROBE = "def f(self, x):\n    return [x + 1 for x in self.values if not x]\n"
 
 
@@ -180,20 +189,53 @@ def _compare_shape(start: _Start, recipe: Recipe) -> None:
         say(f"The checkpoint's shape is kept, not the recipe's: {', '.join(differs)}.")
 
 
-def _supply(job: Job, recipe: Recipe, start: _Start) -> Supply:
-    """Raises UsageError where the examples of the recipe do not suit the model."""
+def _supply(job: Job, recipe: Recipe, start: _Start, first: int, last: int) -> Supply:
+    """Raises UsageError where the examples of the recipe do not suit the model, or lack data."""
     kinds = {kind for stage in recipe.stages for kind in stage.mixture}
     inline = start.family.layout == "inline"
     if inline != (kinds == {"tokens"}):
-        suits = "tokens" if inline else "plain, gap and repair"
+        suits = "tokens" if inline else "plain, gap, repair and history"
         raise UsageError(
             f"The recipe mixes {', '.join(sorted(kinds))}; this model learns from {suits}.",
             "For a model with shifted predictions use a recipe like adapt.toml, for mini "
             "mini-cpu.toml.",
         )
+    if (job.pairs or job.history) and "history" not in kinds:
+        raise UsageError(
+            f"{job.recipe} mixes no history, so there is no use for --pairs and --history.",
+            "Add it to the mixture of a stage: history = 0.3, say.",
+        )
     check_corpus(job.corpus, recipe)
-    kind = BlockSupply if inline else FunctionSupply
-    return kind(recipe, job.corpus, start.tokenizer, start.family)
+    if inline:
+        return BlockSupply(recipe, job.corpus, start.tokenizer, start.family)
+    supply = FunctionSupply(recipe, job.corpus, start.tokenizer, start.family)
+    if "history" in recipe.kinds(first, last):
+        supply = replace(supply, pairs=_pairs(job, supply))
+    return supply
+
+
+def _pairs(job: Job, supply: FunctionSupply) -> tuple[Pair, ...]:
+    """The repairs that the job learns from. A run keeps in its folder those that it began with,
+    so that it goes on with the same ones however the repository has grown."""
+    kept = job.out / PAIRS
+    if (job.out / STATE).is_file() and kept.is_file():
+        if job.pairs or job.history:
+            say(f"The run goes on with its own repairs, those in {kept}.")
+        return tuple(load_pairs(kept))
+    if not job.pairs and not job.history:
+        raise UsageError(
+            f"{job.recipe} mixes history, and there are no repairs to make it from.",
+            "Give --history REPOSITORY or --pairs FILE, or take history out of the mixture.",
+        )
+    found = read_pairs(job.pairs, job.history)
+    usable = supply.usable(found)
+    if not usable:
+        raise UsageError(
+            f"None of the {len(found)} repairs found makes an example.",
+            "They are too long or too large for a hole: name more repositories.",
+        )
+    say(f"{len(usable):,} repairs from history, of {len(found):,} found.")
+    return usable
 
 
 # -- python -m diffufix.train.<stage> ------------------------------------------------------------
@@ -212,6 +254,8 @@ def main(stage: str, argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--from", dest="source", metavar="FOLDER")
     parser.add_argument("--through", choices=STAGES)
     parser.add_argument("--steps", type=int)
+    parser.add_argument("--pairs", type=Path, action="append", metavar="FILE")
+    parser.add_argument("--history", type=Path, action="append", metavar="REPOSITORY")
     parser.add_argument("--device")
     parser.add_argument("--workers", type=int, default=Options.workers)
     parser.add_argument("--save-every", type=int, default=Options.save_every)

@@ -9,10 +9,11 @@ from __future__ import annotations
 import contextlib
 import multiprocessing
 import os
+import random
 import signal
 import threading
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
@@ -26,6 +27,7 @@ from diffufix.errors import TrainingError, UsageError
 from diffufix.model.family import Family
 from diffufix.model.tokenizer import Tokenizer, load_tokenizer
 from diffufix.train.examples import ExampleMaker, emphasis, load_corpus, make_batch
+from diffufix.train.history import Pair, split
 from diffufix.train.objective import Labelled
 from diffufix.train.recipe import Recipe
 from diffufix.train.shards import Documents, rows
@@ -54,8 +56,10 @@ class FunctionSupply:
     corpus: Path
     tokenizer: Path
     family: Family
+    pairs: tuple[Pair, ...] = ()  # for the kind `history`
 
     def open(self) -> Make:
+        pairs = split(self.pairs)[0]
         maker, recipe = self._maker(), self.recipe
         graded = {
             least: read_functions(self.corpus, least)
@@ -68,7 +72,7 @@ class FunctionSupply:
             number = step * recipe.accumulate + part
             return make_batch(
                 maker, graded[stage.quality], size, stage.mixture, recipe.seed, number,
-                t=recipe.t, elbo=recipe.elbo,
+                t=recipe.t, elbo=recipe.elbo, pairs=pairs,
             )  # fmt: skip
 
         return make
@@ -77,15 +81,28 @@ class FunctionSupply:
         maker, sources = self._maker(), read_functions(self.corpus, held_out=True)
         if not sources:
             return {}
-        kinds = sorted({kind for stage in self.recipe.stages for kind in stage.mixture})
+        pairs = split(self.pairs)[1]
+        kinds = sorted(self.recipe.kinds() - (set() if pairs else {"history"}))
         size = min(self.recipe.rows, QUIZ_ROWS)
         return {
             kind: [
-                make_batch(maker, sources, size, {kind: 1.0}, QUIZ_SEED, number)
+                make_batch(maker, sources, size, {kind: 1.0}, QUIZ_SEED, number, pairs=pairs)
                 for number in range(QUIZ_BATCHES)
             ]
             for kind in kinds
         }
+
+    def usable(self, pairs: Iterable[Pair], tries: int = 4) -> tuple[Pair, ...]:
+        """The pairs that make examples: those that parse, fit and have a hole over the change."""
+        maker = self._maker()
+        return tuple(
+            pair
+            for pair in pairs
+            if any(
+                (row := maker.history(pair, random.Random(seed))) and len(row.ids) <= maker.length
+                for seed in range(tries)
+            )
+        )
 
     def _maker(self) -> ExampleMaker:
         return ExampleMaker(load_tokenizer(self.tokenizer), self.family, self.recipe.length)

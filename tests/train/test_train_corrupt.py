@@ -13,7 +13,8 @@ from diffufix.masking import holes, splice
 from diffufix.masking.spans import Text, docstring_of, functions
 from diffufix.train.confusions import other_number, other_string
 from diffufix.train.corrupt import WEIGHTS, Corruptor, Edit
-from diffufix.train.examples import _draw, _function, _to_original, apply, parse
+from diffufix.train.examples import _draw, _to_original, apply
+from diffufix.train.parsing import function, parse
 from tests.support.mini import library_functions
 
 
@@ -141,7 +142,7 @@ def test_holes_of_broken_functions_map_back_to_what_was_there() -> None:
         text, node = parsed
         edits = _draw(text, node, rng)
         broken, places = apply(text, edits)
-        reparsed = _function(broken, node.name)
+        reparsed = function(broken, node.name)
         if not edits or reparsed is None:
             continue
         for hole in holes(broken, reparsed):

@@ -27,9 +27,9 @@ from diffufix.train.examples import (
     load_corpus,
     make_batch,
     noise,
-    parse,
 )
 from diffufix.train.fresh import mini_family
+from diffufix.train.parsing import parse
 from tests.support.mini import library_functions, tiny_model
 
 FAMILY = mini_family()

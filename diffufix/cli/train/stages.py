@@ -30,6 +30,14 @@ Through = Annotated[
 Steps = Annotated[
     int | None, typer.Option(min=1, help="Of the whole recipe, instead of the ones it names.")
 ]
+Pairs = Annotated[
+    list[Path] | None,
+    typer.Option(metavar="FILE", help="Repairs for the recipe's history: docs/training.md."),
+]
+History = Annotated[
+    list[Path] | None,
+    typer.Option(metavar="REPOSITORY", help="The same, out of small fixing commits of a git one."),
+]
 Device = Annotated[
     str | None, typer.Option(help="cpu or cuda.", show_default="cuda where there is one")
 ]
@@ -59,6 +67,8 @@ def pretrain(
     source: Source = None,
     through: Through = None,
     steps: Steps = None,
+    pairs: Pairs = None,
+    history: History = None,
     device: Device = None,
     workers: Workers = 1,
     save_every: SaveEvery = 250,
@@ -79,6 +89,8 @@ def anneal(
     source: Source = None,
     through: Through = None,
     steps: Steps = None,
+    pairs: Pairs = None,
+    history: History = None,
     device: Device = None,
     workers: Workers = 1,
     save_every: SaveEvery = 250,
@@ -99,6 +111,8 @@ def sft(
     source: Source = None,
     through: Through = None,
     steps: Steps = None,
+    pairs: Pairs = None,
+    history: History = None,
     device: Device = None,
     workers: Workers = 1,
     save_every: SaveEvery = 250,
