@@ -257,6 +257,9 @@ def write(name: str, document: dict[str, Any]) -> None:
     lines = ["# Ablations", "", f"`{document['command']}`", ""]
     lines += [f"{document['holes']} holes over {document['bugs']} held-out bugs, "
               f"{document['steps']} steps, {document['parameters']:,} parameters.", ""]  # fmt: skip
+    finished, wanted = sum(map(len, document["curves"].values())), len(VARIANTS) * document["seeds"]
+    if finished < wanted:
+        lines += [f"**Incomplete**: runs finished, {finished} of {wanted}.", ""]
     lines += ["| variant | seeds | right text first | among five | nats |", "|---|---|---|---|---|"]
     for key, row in summary(document["curves"]).items():
         cells = [key, len(document["curves"][key]), f"{row['top1']:.1%}", f"{row['top5']:.1%}"]
@@ -314,7 +317,7 @@ def main() -> None:
     document |= {
         "command": "python bench/ablations.py --corpus CORPUS --tokenizer FOLDER "
         f"--steps {args.steps} --seeds {args.seeds} --bugs {args.bugs}",
-        "steps": args.steps, "bugs": len(found), "holes": len(cases),
+        "steps": args.steps, "seeds": args.seeds, "bugs": len(found), "holes": len(cases),
         "parameters": sum(p.numel() for p in size.parameters()),
     }  # fmt: skip
     for seed in range(args.seeds):
