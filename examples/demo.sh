@@ -25,8 +25,8 @@ say "pytest --quiet --tb=no"
 cp -R "$here/garden" "$scratch/garden"
 cd "$scratch/garden" || exit 2
 
-say "diffufix generate garden/beds.py::area garden/beds.py::Bed.is_empty --model mini --budget 60"
-"$bin/diffufix" generate --python "$bin/python" --model mini --budget 60 \
+say "diffufix generate garden/beds.py::area garden/beds.py::Bed.is_empty --model mini --budget 20"
+"$bin/diffufix" generate --python "$bin/python" --model mini --budget 20 \
     garden/beds.py::area garden/beds.py::Bed.is_empty
 # `mini` does not find every body; the demo's exit status is the repair's.
 exit $status
