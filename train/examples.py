@@ -224,17 +224,20 @@ class ExampleMaker:
         the token itself for some right ones (corrective diffusion, arXiv 2512.15596).
 
         A wrong token whose edit keeps the number of tokens gets the token that should be there,
-        any other one `delete`; where only something is missing, the next token gets `expand`.
+        any other one `delete`; where only something is missing, the next token gets `expand`. Of a
+        token in front of which the window has left an edit out, nothing is asked.
         """
         wrong: dict[int, int] = {}
-        fine: list[int] = []
         assert self.family.delete is not None
         assert self.family.expand is not None
         for start, end, first, last in places:
             inside = [i for i, (a, b) in enumerate(view.spans) if a < end and start < b]
             if not inside:
                 after = [i for i, (a, _) in enumerate(view.spans) if a >= start]
-                wrong.update(dict.fromkeys(after[:1], self.family.expand))
+                for i in after[:1]:
+                    reached = view.spans[i - 1][1] if i else 0
+                    beside = reached >= start or view.spans[i][0] == start
+                    wrong[i] = self.family.expand if beside else IGNORE
                 continue
             a, b = view.spans[inside[0]][0], view.spans[inside[-1]][1]
             meant = self.tokenizer.encode(text[first - max(0, start - a) : last + max(0, b - end)])
@@ -247,7 +250,8 @@ class ExampleMaker:
         for i in rng.sample(fine, min(right, len(fine))):
             row.labels[i + 1], row.weights[i + 1] = view.ids[i], 0.1
         for i, label in wrong.items():
-            row.labels[i + 1], row.weights[i + 1] = label, 0.5
+            if label != IGNORE:
+                row.labels[i + 1], row.weights[i + 1] = label, 0.5
 
     def _spans(self, text: str, node: FunctionNode, view: Window) -> list[tuple[int, int]]:
         found: dict[tuple[int, int], Hole] = {}

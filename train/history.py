@@ -24,6 +24,7 @@ import sys
 import warnings
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -36,6 +37,7 @@ from diffufix.train.parsing import parse
 MAX_LINES = 5  # changed, in the function before and in the one after
 MAX_FILES = 4  # Python files that a small commit touches, tests apart
 MAX_BYTES = 400_000  # of a file that is looked at
+MAX_AREA = 200 * 200  # tokens of a change times what they became, that are compared one by one
 _FIXING = re.compile(
     r"\b(fix(e[sd]|ing)?|bug(s|fix\w*)?|fault|error|wrong(ly)?|incorrect(ly)?|mistake|off.by.one"
     r"|crash(es|ed)?|regression|broken|correct(ed|ly)?|should(n't)? (not )?)\b",
@@ -45,6 +47,7 @@ _TESTS = re.compile(
     r"(^|/)(tests?|testing|_?vendor(ed)?)/|(^|/)(test_[^/]*|[^/]*_test|conftest)\.py$"
 )
 _TOKEN = re.compile(r"\r?\n[ \t]*|[^\W\d]\w*|\d+|[ \t]+|.", re.S)
+Ranges = tuple[int, int, int, int]  # [a, b) of one sequence, [c, d) of another
 
 
 @dataclass(frozen=True)
@@ -154,12 +157,9 @@ def _meaning(node: FunctionNode) -> str:
 
 
 def _small(before: str, after: str) -> bool:
-    matcher = difflib.SequenceMatcher(None, before.split("\n"), after.split("\n"), autojunk=False)
-    changed = [op for op in matcher.get_opcodes() if op[0] != "equal"]
-    return (
-        max(sum(b - a for _, a, b, _, _ in changed), sum(d - c for *_, c, d in changed))
-        <= MAX_LINES
-    )
+    changed = _differing(before.split("\n"), after.split("\n"))
+    lines = max(sum(b - a for a, b, _, _ in changed), sum(d - c for _, _, c, d in changed))
+    return lines <= MAX_LINES
 
 
 def _decoded(data: bytes) -> str:
@@ -193,14 +193,12 @@ def edits_between(before: str, after: str) -> list[Edit]:
     """Edits of the right text `after` that make it `before` again: `apply(after, edits)[0]`.
 
     Over lexical tokens; changes with nothing but blanks or punctuation between them are one edit.
+    Neighbouring lines that changed over more than MAX_AREA are one edit as a whole.
     """
     left, right = _TOKEN.findall(after), _TOKEN.findall(before)
     starts, begins = _starts(left), _starts(right)
-    spans: list[tuple[int, int, int, int]] = []
-    matcher = difflib.SequenceMatcher(None, left, right, autojunk=False)
-    for tag, a, b, c, d in matcher.get_opcodes():
-        if tag == "equal":
-            continue
+    spans: list[Ranges] = []
+    for a, b, c, d in _changes(left, right):
         if spans and not any(token[0].isalnum() for token in left[spans[-1][1] : a]):
             spans[-1] = spans[-1][0], b, spans[-1][2], d
         else:
@@ -208,6 +206,31 @@ def edits_between(before: str, after: str) -> list[Edit]:
     return [
         Edit(starts[a], starts[b], before[begins[c] : begins[d]], "history") for a, b, c, d in spans
     ]
+
+
+def _changes(left: Sequence[str], right: Sequence[str]) -> Iterator[Ranges]:
+    """The tokens [a, b) of one text that are [c, d) in the other: lines are compared first, since
+    comparing tokens takes time with the square of their number and more."""
+    first, second = _lines(left), _lines(right)
+    lines = [["".join(t[i:j]) for i, j in pairwise(n)] for t, n in ((left, first), (right, second))]
+    for at, to, other, end in _differing(*lines):
+        a, b, c, d = first[at], first[to], second[other], second[end]
+        if (b - a) * (d - c) > MAX_AREA:
+            yield a, b, c, d
+        else:
+            for e, f, g, h in _differing(left[a:b], right[c:d]):
+                yield a + e, a + f, c + g, c + h
+
+
+def _differing(left: Sequence[str], right: Sequence[str]) -> list[Ranges]:
+    matcher = difflib.SequenceMatcher(None, left, right, autojunk=False)
+    return [(a, b, c, d) for tag, a, b, c, d in matcher.get_opcodes() if tag != "equal"]
+
+
+def _lines(tokens: Sequence[str]) -> list[int]:
+    """Where each line begins, with the line break before it, and the number of tokens."""
+    breaks = [i for i, token in enumerate(tokens) if i and token[0] in "\r\n"]
+    return [0, *breaks, len(tokens)]
 
 
 def _starts(tokens: Sequence[str]) -> list[int]:

@@ -16,7 +16,9 @@ from hypothesis import strategies as st
 
 from diffufix.model.tokenizer import Tokenizer
 from diffufix.model.transformer import Transformer
+from diffufix.repair.window import window
 from diffufix.sampler.aside import AsideContext, Place
+from diffufix.train.corrupt import Edit
 from diffufix.train.examples import (
     IGNORE,
     ExampleMaker,
@@ -179,6 +181,27 @@ def test_repair_rows_label_the_wrong_tokens_that_are_visible(
     assert right > 10 * 100
     assert mended > 10
     assert bare < wrong / 20
+
+
+def test_nothing_is_asked_where_the_window_hides_an_edit(
+    maker: ExampleMaker, tokenizer: Tokenizer
+) -> None:
+    lines = "".join(f"    total += values[{i}] * {i}\n" for i in range(80))
+    text = f"def add_up(values):\n    total = 0\n{lines}    return total\n"
+    edits = []
+    for line in (4, 78):
+        at = text.index(f"\n    total += values[{line}]")
+        edits.append(Edit(at, text.index("\n", at + 1), "", "drop-statement"))
+    broken, places = apply(text, edits)
+    node = parse(broken, random.Random(0))
+    assert node is not None
+    for number, (start, end, _, _) in enumerate(places):
+        view = window(broken, node[1], tokenizer, (start, end))
+        assert not any(view.locate(*place[:2]) for place in places if place[0] != start)
+        row = maker._context(list(view.ids))
+        maker._correct(row, text, view, places, random.Random(0))
+        [at] = [i for i, label in enumerate(row.labels) if label == EXPAND]
+        assert view.spans[at - 1][0] == start, number
 
 
 def test_gap_rows_cut_out_what_they_ask_for(maker: ExampleMaker, tokenizer: Tokenizer) -> None:

@@ -6,6 +6,7 @@ import itertools
 import json
 import random
 import subprocess
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -169,6 +170,19 @@ def test_edits_are_no_larger_than_the_change() -> None:
     assert (edit.start, edit.end, edit.text) == (10, 11, "") or edit.text == "<"
     [edit] = edits_between("f(x, y)", "f(y, x)")
     assert edit.text in "f(x, y)"
+
+
+def test_hundreds_of_scattered_changes_are_compared_by_lines() -> None:
+    after = "".join(f"a{i} = b{i} + c\n" + "".join(f"x{i} = y\n" * 2) for i in range(400))
+    before = after.replace(" + c", " - c")
+    began = time.process_time()
+    edits = edits_between(before, after)
+    assert len(edits) == 400
+    assert apply(after, edits)[0] == before
+    whole = after.replace("y", "z").replace("c", "d")  # every line, without one between that stays
+    [edit] = edits_between(whole, after)
+    assert apply(after, [edit])[0] == whole
+    assert time.process_time() - began < 30
 
 
 def test_a_pair_breaks_as_a_drawn_bug_does() -> None:
