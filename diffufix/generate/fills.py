@@ -86,7 +86,7 @@ def _aside(
         threads.adapt()
         if search.looking:
             show(model, body, body.hole, search.looking.ids, watch)
-        text = fit(body, tokenizer.decode(fill.ids)).removeprefix(lead)
+        text = fit(body.source, tokenizer.decode(fill.ids)).removeprefix(lead)
         yield Proposal(body, body.hole, text, fill, fill.logp - questions[index].cost)
 
 
@@ -164,7 +164,7 @@ def _inline(
                 max_tokens=MAX_TOKENS, threshold=0.95, generator=generator, hook=hook,
             )  # fmt: skip
         for fill in sorted(fills, key=lambda f: -f.logp / max(1, len(f.ids))):
-            text = fit(body, fill_text(model, canvas, fill))
+            text = fit(body.source, fill_text(model, canvas, fill))
             end = end_of_body(text, body.indent)
             text = (text if end is None else text[:end]).rstrip()
             yield Proposal(body, body.hole, text, fill, fill.logp / max(1, len(fill.trace)))

@@ -19,8 +19,9 @@ from pathlib import Path, PurePosixPath
 from diffufix.errors import ApplyError
 from diffufix.repair.git import uncommitted
 from diffufix.repair.patch import decode_source
-from diffufix.repair.types import Edit, Patch
+from diffufix.repair.types import Patch
 from diffufix.store.folder import private_folder
+from diffufix.verify.types import Edit
 
 
 @dataclass(frozen=True)

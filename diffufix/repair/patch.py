@@ -11,7 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from diffufix.errors import ProjectError
-from diffufix.repair.types import Edit, Patch
+from diffufix.repair.types import Patch
+from diffufix.verify.types import Edit
 
 CONTEXT_LINES = 3
 _NO_NEWLINE = "\n\\ No newline at end of file\n"

@@ -98,9 +98,9 @@ def _cost(suspect: Suspect, hole: Hole, top: float) -> float:
     return function + min(FAR, LINE_WEIGHT * -math.log(max(share, 1e-4)))
 
 
-def fit(subject: Subject, text: str) -> str:
-    """The fill with the file's own line ends."""
-    return text.replace("\r\n", "\n").replace("\n", "\r\n") if "\r\n" in subject.source else text
+def fit(source: str, text: str) -> str:
+    """The fill with the line ends of the file `source`."""
+    return text.replace("\r\n", "\n").replace("\n", "\r\n") if "\r\n" in source else text
 
 
 # -- aside -----------------------------------------------------------------------------------------
@@ -153,7 +153,7 @@ def _aside(
         if watch and search.looking:
             shown, at = asked[search.looking.question]
             show(model, shown, at, search.looking.ids, watch)
-        text = fit(subject, model.tokenizer.decode(fill.ids))
+        text = fit(subject.source, model.tokenizer.decode(fill.ids))
         yield Proposal(subject, hole, text, fill, fill.logp - questions[index].cost)
 
 
@@ -250,7 +250,7 @@ def _inline(
             for fill in sorted(fills, key=lambda f: -f.logp / max(1, len(f.ids))):
                 score = fill.logp / max(1, len(fill.trace)) - cost
                 yield Proposal(
-                    subject, hole, fit(subject, fill_text(model, canvas, fill)), fill, score
+                    subject, hole, fit(subject.source, fill_text(model, canvas, fill)), fill, score
                 )
         temperature = min(1.2, temperature * 2)  # what was likely has been tried
 

@@ -8,15 +8,7 @@ from enum import StrEnum
 from typing import Any, Protocol
 
 from diffufix.localize.types import Suspect
-
-
-@dataclass(frozen=True)
-class Edit:
-    """One file before and after; texts are decoded, newlines as in the file."""
-
-    path: str  # relative to the project root, POSIX style
-    original: str
-    new: str
+from diffufix.verify.types import Edit
 
 
 @dataclass(frozen=True)

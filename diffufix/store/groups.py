@@ -34,13 +34,18 @@ class Task:
 
 @dataclass(frozen=True)
 class Prompt:
-    """What the model saw: ids on both sides of the hole, those of what was there, the width C."""
+    """What the model saw: ids on both sides of the hole, those of what was there, the width C.
+
+    `gap` (layout "aside" only): something was there that is not shown, so the family's `gap` id
+    stands in its place. Without `gap`, no `original` means an insertion between two tokens.
+    """
 
     left: tuple[int, ...]
     right: tuple[int, ...]
     original: tuple[int, ...]
     width: int
     lead: str = ""
+    gap: bool = False
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""What is tried and what the tests said of it: `Candidate` and `Verdict`."""
+"""What is tried and what the tests said of it: `Edit`, `Candidate` and `Verdict`."""
 
 from __future__ import annotations
 
@@ -17,6 +17,16 @@ class State(StrEnum):
     TIMEOUT = "timeout"
     SUSPICIOUS = "suspicious"  # green, but not by honest means
     INFRA = "infra"
+
+
+@dataclass(frozen=True)
+class Edit:
+    """One file before and after; texts are decoded, newlines as in the file."""
+
+    path: str  # relative to the project root, POSIX style
+    original: str
+    new: str
+    tests: tuple[str, ...] = ()  # that grade it, where they are known
 
 
 @dataclass(frozen=True)
