@@ -1,0 +1,215 @@
+"""A project to practise on: its tests run twice, its functions split, its tasks made and proved.
+
+    with Practice(settings, model) as practice:
+        practice.tasks       to learn from
+        practice.held_out    mutants of functions that no task to learn from touches
+        practice.screen      warm workers for the candidates of all of them
+
+Reads the project; runs its tests on scratch copies and in sandboxes, which are removed at the end.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import random
+import tempfile
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING
+
+from diffufix.config import Settings
+from diffufix.errors import ProjectError
+from diffufix.repair.diagnosis import Suite
+from diffufix.repair.patch import read_source
+from diffufix.sandbox import Sandbox, choose
+from diffufix.sandbox.reap import reap_folders, scratch_prefix
+from diffufix.store.groups import Task
+from diffufix.testing import TestRun, copy_project, flaky
+from diffufix.testing.types import PASSED
+from diffufix.train.tasks import Function, TaskMaker, functions_under_test, split
+from diffufix.verify import Candidate, Screen, State, Verdict
+
+if TYPE_CHECKING:
+    from diffufix.model.checkpoint import LoadedModel
+
+TEST_TIMEOUT = 10.0  # seconds of one phase of a test; what takes longer grades nothing
+ROUNDS = 12  # draws of each function at most
+DEPTH = 32  # candidates queued per worker
+
+Tell = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """How many tasks are made, and of what. Small projects give fewer."""
+
+    tasks: int = 400
+    held_out: int = 120
+    share: float = 0.3  # of the functions, held out
+    mixture: Mapping[str, float] = field(
+        default_factory=lambda: {"mutant": 0.7, "masked": 0.15, "intact": 0.15}
+    )
+    history: bool = True  # fixes taken back, as many as there are
+    seed: int = 0
+
+
+class Practice:
+    """Made ready by entering it. Raises what `repair` raises, and ProjectError where no function
+    is executed by a test that passes."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        model: LoadedModel,
+        wanted: Wanted = Wanted(),
+        tell: Tell = lambda line: None,
+    ) -> None:
+        self.settings, self.wanted, self.tell = settings, wanted, tell
+        self.maker = TaskMaker(model)
+        self.functions: list[Function] = []  # to learn from
+        self.kept: list[Function] = []  # held out
+        self.tasks: list[Task] = []
+        self.held_out: list[Task] = []
+
+    def __enter__(self) -> Practice:
+        reap_folders()
+        with contextlib.ExitStack() as stack:
+            self.scratch = Path(
+                stack.enter_context(tempfile.TemporaryDirectory(prefix=scratch_prefix()))
+            )
+            self.place = choose(self.settings, self.tell)
+            run, steady = self._run_tests()
+            self.screen: Screen = stack.enter_context(self._screen(run, steady))
+            steady = self._same_inside(steady)
+            sources = self._sources(run)
+            found = functions_under_test(run, sources, steady)
+            if not found:
+                raise ProjectError(
+                    "No function of this project is executed by a test that passes.",
+                    "Self-play needs tests that pass; with other code under test, name them.",
+                )
+            self.functions, self.kept = split(found, self.wanted.share)
+            self._make()
+            self._open = stack.pop_all()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._open.close()
+
+    # -- the tests ---------------------------------------------------------------------------------
+
+    def _run_tests(self) -> tuple[TestRun, list[str]]:
+        """The run with coverage and the first run's durations; tests that passed both times."""
+        options = {"test_timeout": TEST_TIMEOUT, "timeout": 1800.0}
+        with Suite(self.settings, self.place, self.scratch, lambda tree: None) as suite:
+            self.tell("running the tests")
+            first = suite.run(**options)
+            self.tell("finding out which code the tests execute")
+            again = suite.run(coverage=True, **options)
+        unsteady = set(flaky(first, again))
+        steady = [c.id for c in first.cases if c.outcome == PASSED and c.id not in unsteady]
+        return replace(first, coverage=again.coverage), steady
+
+    def _screen(self, run: TestRun, steady: Sequence[str]) -> Screen:
+        if not steady:
+            raise ProjectError("No test of this project passes.", "`diffufix repair` mends that.")
+        self.tell("starting the sandboxes")
+        return Screen(
+            self._sandbox, python=self.place.python, args=self.settings.pytest_args,
+            root=self.settings.root, expected=dict.fromkeys(steady, PASSED), failing=(),
+            seconds={case.id: case.seconds for case in run.cases},
+            workers=self.settings.workers or os.cpu_count() or 1, depth=DEPTH,
+        )  # fmt: skip
+
+    def _sandbox(self) -> Sandbox:
+        tree = Path(tempfile.mkdtemp(dir=self.scratch)) / "project"
+        copy_project(self.settings.root, tree)
+        return self.place.make(tree)
+
+    def _same_inside(self, steady: Sequence[str]) -> list[str]:
+        """Those that pass in the sandbox, too."""
+        found = self.screen.check(steady)
+        if found.state is State.INFRA:
+            raise ProjectError(f"The tests do not run in the sandbox: {found.detail}")
+        return [test for test in steady if found.outcomes.get(test) == PASSED]
+
+    def _sources(self, run: TestRun) -> dict[str, str]:
+        paths = {path for lines in run.coverage.values() for path in lines}
+        found = {}
+        for path in sorted(paths):
+            with contextlib.suppress(ProjectError):
+                found[path] = read_source(self.settings.root / path).text
+        return found
+
+    # -- the tasks ---------------------------------------------------------------------------------
+
+    def _make(self) -> None:
+        wanted, rng = self.wanted, random.Random(f"tasks/{self.wanted.seed}")
+        self.tell("breaking functions")
+        if wanted.history:
+            undone = self.maker.history(self.settings.root, self.functions, rng)
+            self.tasks += self.prove(undone)
+        for origin, share in wanted.mixture.items():
+            count = round(share * wanted.tasks)
+            self.tasks += self.draw(self.functions, origin, count, rng)
+        self.tasks = list({task.key: task for task in self.tasks}.values())
+        rng = random.Random(f"held out/{self.wanted.seed}")
+        self.held_out = self.draw(self.kept, "mutant", wanted.held_out, rng)
+        if not self.tasks:
+            raise ProjectError(
+                "No function of this project could be broken so that a test notices.",
+                "Self-play learns from functions that tests check.",
+            )
+
+    def draw(
+        self, found: Sequence[Function], origin: str, count: int, rng: random.Random
+    ) -> list[Task]:
+        """Up to `count` proved tasks, the functions in turn: each once before any one twice."""
+        made: dict[str, Task] = {}
+        seen: set[str] = set()
+        make = getattr(self.maker, origin)
+        for _ in range(ROUNDS):
+            order = rng.sample(list(found), len(found))
+            drawn = [task for function in order if (task := make(function, rng))]
+            fresh = [task for task in drawn if task.key not in seen]
+            seen.update(task.key for task in fresh)
+            made.update({task.key: task for task in self.prove(fresh)})
+            if len(made) >= count:
+                break
+        return list(made.values())[:count]
+
+    def prove(self, tasks: Sequence[Task]) -> list[Task]:
+        """Those whose file as it stands fails a test, or passes all where nothing is broken; of
+        a broken one the test that fails comes first."""
+        found: list[Task] = []
+        for task, verdict in self._verdicts(tasks):
+            whole = task.origin in ("masked", "intact")
+            if whole and verdict.passed:
+                found.append(task)
+            red = [test for test, outcome in verdict.outcomes.items() if outcome != PASSED]
+            if not whole and verdict.state is State.FAIL and red:
+                others = tuple(test for test in task.tests if test != red[0])
+                found.append(replace(task, tests=(red[0], *others)))
+        order = {task.key: index for index, task in enumerate(tasks)}
+        return sorted(found, key=lambda task: order[task.key])
+
+    def _verdicts(self, tasks: Sequence[Task]) -> Iterator[tuple[Task, Verdict]]:
+        waiting: dict[int, Task] = {}
+        coming = iter(tasks)
+        task = next(coming, None)
+        while task is not None or waiting:
+            while task is not None and self.screen.capacity:
+                candidate = Candidate({task.path: task.source})
+                waiting[self.screen.submit(candidate, task.tests)] = task
+                task = next(coming, None)
+            for token, verdict in self.screen.results(timeout=None):
+                if token in waiting:
+                    yield waiting.pop(token), verdict
