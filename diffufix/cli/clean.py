@@ -18,7 +18,7 @@ from diffufix.store.folder import private_path
 def clean(
     yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
 ) -> None:
-    """Remove the log, the rewards and the undo records of this project (`.diffufix/`).
+    """Remove log, rewards, trained models and undo records of this project (`.diffufix/`).
 
     What runs that were killed left behind goes too: scratch folders and containers.
     """
@@ -36,7 +36,7 @@ def clean(
             raise UsageError(
                 "`clean` removes what diffufix has learned here.", "Repeat with --yes."
             )
-        typer.confirm(f"Remove {folder} with its log and undo records?", abort=True)
+        typer.confirm(f"Remove {folder} with its log, trained models and undo records?", abort=True)
     shutil.rmtree(folder)
     typer.echo(f"Removed {folder}.")
 

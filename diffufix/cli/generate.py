@@ -50,7 +50,14 @@ def generate(
         str | None,
         typer.Option(help="mini, a checkpoint folder or a hub name.", show_default="by machine"),
     ] = None,
-    adapter: Annotated[str | None, typer.Option(help="An adapter folder.")] = None,
+    adapter: Annotated[
+        str | None,
+        typer.Option(
+            metavar="none|NAME|FOLDER",
+            help="What was trained here, by name, or a folder; none: the model as it is.",
+            show_default="the adopted one",
+        ),
+    ] = None,
     device: Annotated[
         str | None, typer.Option(help="auto, cpu, cuda.", show_default="auto")
     ] = None,

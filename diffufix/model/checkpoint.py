@@ -59,11 +59,7 @@ class LoadedModel(Transformer):
     @cached_property
     def fingerprint(self) -> str:
         """A hash of config and weights, adapter included, for the log."""
-        files = [self.path / "config.json", *shards(self.path)]
-        if self.adapter is not None:
-            files += [self.adapter / "adapter_config.json"]
-            files += [self.adapter / "adapter_model.safetensors"]
-        return fingerprint(files)
+        return fingerprint_of(self.path, self.adapter)
 
 
 def load_model(
@@ -104,6 +100,14 @@ def load_model(
     model.adapter = lora.folder if lora else None
     model.max_context = min(int(raw.get("max_position_embeddings") or 2048), 2048)
     return model.eval().requires_grad_(False)
+
+
+def fingerprint_of(folder: Path, adapter: Path | None = None) -> str:
+    """The fingerprint that a model loaded from there has. Raises CheckpointError."""
+    files = [folder / "config.json", *shards(folder)]
+    if adapter is not None:
+        files += [adapter / "adapter_config.json", adapter / "adapter_model.safetensors"]
+    return fingerprint(files)
 
 
 def has_tokenizer(folder: Path) -> bool:

@@ -41,6 +41,7 @@ class ModelLoaded:
     name: str
     parameters: int
     seconds: float
+    note: str = ""  # what was trained here is in use
 
 
 @dataclass(frozen=True)

@@ -29,6 +29,7 @@ from diffufix.repair.diagnosis import Suite, diagnose
 from diffufix.repair.events import Listener
 from diffufix.repair.job import Job, Mending, Plan
 from diffufix.repair.patch import make_patch, read_source
+from diffufix.repair.policy import choose_policy
 from diffufix.repair.record import Record
 from diffufix.repair.search import Counters, Goal, Search, Success
 from diffufix.repair.turns import Turns
@@ -117,19 +118,15 @@ class _Loop:
             self.model, seconds = loading.result()
         self.record.model(self.model)
         parameters = sum(p.numel() for p in self.model.parameters())
-        self.listener(events.ModelLoaded(self.model.name, parameters, seconds))
+        self.listener(events.ModelLoaded(self.model.name, parameters, seconds, self.policy.note))
         return self._search()
 
     # -- 1. diagnose -------------------------------------------------------------------------------
 
     def _load_model(self) -> tuple[LoadedModel, float]:
-        from diffufix.model import load_model
-
         began = time.monotonic()
-        device = None if self.settings.device == "auto" else self.settings.device
-        model = load_model(
-            self.settings.model or None, device=device, adapter=self.settings.adapter or None
-        )
+        self.policy = choose_policy(self.settings)
+        model = self.policy.load(self.settings.device)
         return model, time.monotonic() - began
 
     def _probe(self, files: Mapping[str, bytes], ids: Sequence[str], coverage: bool) -> TestRun:

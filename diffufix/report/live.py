@@ -61,8 +61,9 @@ def milestone(event: Event) -> list[str]:
                 for s in suspects[:SUSPECTS_SHOWN]
             ]
             return [f"{counted(len(suspects), 'suspect')}, most suspicious first:", *shown]
-        case events.ModelLoaded(name, parameters, seconds):
-            return [f"model {name}, {parameters / 1e6:,.1f} M parameters, {seconds:.1f} s to load"]
+        case events.ModelLoaded(name, parameters, seconds, note):
+            line = f"model {name}, {parameters / 1e6:,.1f} M parameters, {seconds:.1f} s to load"
+            return [line, note] if note else [line]
         case events.Found(summary):
             return [f"found: {summary}"]
         case events.Confirming(summary):

@@ -1,0 +1,282 @@
+"""`diffufix models …`: what was trained in this project, which of it is in use, and the hub."""
+
+from __future__ import annotations
+
+import sys
+import tempfile
+from dataclasses import replace
+from datetime import datetime
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from diffufix.config import Settings, find_root, load_settings
+from diffufix.errors import CheckpointError, UsageError
+from diffufix.report import jsondoc
+from diffufix.store.cards import CARD, Card, read_card
+from diffufix.store.models import Registry
+
+app = typer.Typer(
+    no_args_is_help=True, help="Models trained on this project: list, use, go back, share."
+)
+
+Json = Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")]
+Name = Annotated[str, typer.Argument(help="As `diffufix models list` shows it.")]
+ModelOption = Annotated[
+    str | None,
+    typer.Option("--model", help="What it stands on.", show_default="by machine"),
+]
+
+
+@app.command("list")
+def list_(json: Json = False) -> None:
+    """All trained models, the oldest first; `*` is in use."""
+    registry = _registry()
+    cards, used = registry.cards(), registry.in_use()
+    damaged = sorted(set(registry.names()) - {card.name for card in cards})
+    if json:
+        rows = [card.document() | {"in_use": used.get(card.base) == card.name} for card in cards]
+        document = jsondoc.rows_document("models", rows) | {"damaged": damaged}
+        typer.echo(jsondoc.dump(document), nl=False)
+        return
+    if not cards and not damaged:
+        typer.echo("Nothing was trained here yet: `diffufix train --self-play` does.")
+        return
+    width = max(len(card.name) for card in cards) if cards else 4
+    head = f"  {'name':{width}}  {'made':16}  {'base':12}  {'from':{width}}  {'method':9}"
+    typer.echo(f"{head}  held-out tasks")
+    for card in cards:
+        mark = "*" if used.get(card.base) == card.name else " "
+        base = Path(card.base_name).name[:12]
+        typer.echo(
+            f"{mark} {card.name:{width}}  {_when(card)}  {base:12}  "
+            f"{card.parent_name or 'base':{width}}  {card.method:9}  {card.verdict}"
+        )
+    for name in damaged:
+        typer.echo(f"! {name}  damaged: it has no card that can be read", err=True)
+
+
+@app.command("show")
+def show(name: Name, json: Json = False) -> None:
+    """One model: what it was made from, by what, and what it was worth."""
+    registry = _registry()
+    card = registry.card(name)
+    used = registry.in_use().get(card.base) == name
+    size = sum(p.stat().st_size for p in registry.path(name).rglob("*") if p.is_file())
+    if json:
+        document = card.document() | {
+            "in_use": used, "folder": str(registry.path(name)), "bytes": size
+        }  # fmt: skip
+        typer.echo(jsondoc.dump(jsondoc.rows_document("models", [document])), nl=False)
+        return
+    kind = "LoRA adapter" if card.kind == "lora" else "whole checkpoint"
+    typer.echo(f"{name}{', in use' if used else ''}: {kind}, {size / 2**20:,.1f} MiB")
+    for key, value in _facts(card).items():
+        typer.echo(f"  {key:13} {value}")
+    for title, values in (("data", card.data), ("gate", card.gate or {}), ("end", card.metrics)):
+        for key, value in values.items():
+            typer.echo(f"  {title:5} {key.replace('_', ' '):22} {_plain(value)}")
+    typer.echo(f"  in {registry.path(name)}")
+
+
+@app.command("adopt")
+def adopt(
+    name: Name,
+    force: Annotated[
+        bool, typer.Option("--force", help="Also one that was not better, or not compared.")
+    ] = False,
+) -> None:
+    """Use this one in `repair` and `generate` from now on."""
+    registry = _registry()
+    card = registry.card(name)
+    if not force and (card.source or not (card.gate or {}).get("better")):
+        raise UsageError(
+            f"{name} was not compared in this project."
+            if card.source
+            else f"{name} was not found better than what it was trained from: {card.verdict}.",
+            "Adopt it all the same with --force.",
+        )
+    before = registry.adopt(name)
+    typer.echo(
+        f"{name} is in use already."
+        if before == name
+        else f"{name} is in use on {card.base_name} (before: {before or 'the base as it is'})."
+    )
+
+
+@app.command("rollback")
+def rollback(model: ModelOption = None) -> None:
+    """Go back to what was in use before the last adoption; nothing is deleted."""
+    registry = _registry()
+    used = registry.in_use()
+    if len(used) == 1 and model is None:
+        base = next(iter(used))
+    else:
+        base = _base(_settings(model))[1]
+    left = registry.in_use().get(base)
+    now = registry.rollback(base)
+    typer.echo(f"{left} is no longer in use; now: {now or 'the base as it is'}.")
+
+
+@app.command("remove")
+def remove(
+    name: Name, yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False
+) -> None:
+    """Delete a trained model that is not in use."""
+    registry = _registry()
+    folder = registry.path(name)
+    if not yes:
+        if not sys.stdin.isatty():
+            raise UsageError(f"`models remove` deletes {folder}.", "Repeat with --yes.")
+        typer.confirm(f"Delete {folder}?", abort=True)
+    registry.remove(name)
+    typer.echo(f"Removed {name}.")
+
+
+@app.command("push")
+def push(
+    name: Name,
+    repository: Annotated[str, typer.Argument(metavar="OWNER/NAME", help="On the hub.")],
+    public: Annotated[bool, typer.Option("--public", help="Everyone may see it.")] = False,
+) -> None:
+    """Put a model with its card on the Hugging Face hub, privately unless --public."""
+    from diffufix.model import share
+
+    registry = _registry()
+    card, folder = registry.card(name), registry.path(name)
+    with tempfile.TemporaryDirectory() as scratch:
+        outgoing = Path(scratch) / name
+        _copy_for_others(folder, outgoing, card)
+        address = share.push(outgoing, repository, private=not public)
+    typer.echo(address)
+
+
+@app.command("pull")
+def pull(
+    repository: Annotated[str, typer.Argument(metavar="OWNER/NAME", help="On the hub.")],
+    name: Annotated[
+        str | None, typer.Option(help="What to call it here.", show_default="as there")
+    ] = None,
+    revision: Annotated[
+        str | None, typer.Option(help="A branch, tag or commit.", show_default="main")
+    ] = None,
+    model: ModelOption = None,
+) -> None:
+    """Fetch an adapter or a checkpoint from the hub; `adopt` puts it to use."""
+    from diffufix.model import share
+
+    registry = _registry()
+    name = name or repository.rpartition("/")[2]
+    registry.check_free(name)
+    with tempfile.TemporaryDirectory() as scratch:
+        incoming = Path(scratch) / "incoming"
+        commit = share.pull(repository, incoming, revision)
+        card = _card_of(incoming, name, f"{repository}@{commit}", _settings(model))
+        registry.add(card, lambda folder: _take(incoming, folder))
+    typer.echo(
+        f"{name} is here ({card.verdict}, as it says itself)."
+        if card.gate
+        else f"{name} is here, not compared."
+    )
+    typer.echo(f"`diffufix models adopt {name} --force` puts it to use.")
+
+
+# -- what the commands share -----------------------------------------------------------------------
+
+
+def _registry() -> Registry:
+    return Registry(find_root(Path.cwd()))
+
+
+def _settings(model: str | None) -> Settings:
+    return load_settings(Path.cwd(), (), {"model": model})
+
+
+def _base(settings: Settings) -> tuple[str, str]:
+    """Name and fingerprint of the model that everything trained stands on."""
+    from diffufix.repair.policy import base_of
+
+    base = base_of(settings)
+    return base.name, base.fingerprint
+
+
+def _facts(card: Card) -> dict[str, str]:
+    facts = {
+        "made": f"{_when(card)} by diffufix {card.version}",
+        "base": f"{card.base_name} {card.base}",
+        "trained from": f"{card.parent_name or 'the base'} {card.parent}".strip(),
+        "method": card.method,
+        "weights": card.fingerprint,
+        "held out": card.verdict,
+        "pulled from": card.source,
+    }
+    return {key: value for key, value in facts.items() if value}
+
+
+def _when(card: Card) -> str:
+    return datetime.fromtimestamp(card.made_at).strftime("%Y-%m-%d %H:%M")
+
+
+def _plain(value: Any) -> str:
+    if isinstance(value, float):
+        return f"{value:.4g}"
+    if isinstance(value, (list, tuple)):
+        return ", ".join(map(_plain, value))
+    if type(value) is int:
+        return f"{value:,}"
+    return "".join(c if c.isprintable() else "?" for c in str(value))
+
+
+def _copy_for_others(folder: Path, target: Path, card: Card) -> None:
+    """The model's files, with a card that names no folder of this machine."""
+    import json
+    import shutil
+
+    from diffufix.store.cards import readme
+
+    shutil.copytree(folder, target)
+    public = replace(card, base_name=_public(card.base_name))
+    (target / CARD).write_text(json.dumps(public.document(), indent=2) + "\n", "utf-8")
+    (target / "README.md").write_text(readme(public), "utf-8")
+    config = target / "adapter_config.json"
+    if config.is_file():
+        values = json.loads(config.read_text("utf-8"))
+        values["base_model_name_or_path"] = public.base_name
+        config.write_text(json.dumps(values, indent=2) + "\n", "utf-8")
+
+
+def _public(name: str) -> str:
+    return Path(name).name if Path(name).expanduser().is_dir() else name
+
+
+def _card_of(folder: Path, name: str, source: str, settings: Settings) -> Card:
+    """The card that came along, or one for weights that have none. Raises CheckpointError."""
+    from diffufix.model.checkpoint import fingerprint_of
+    from diffufix.model.weights import Adapter, shards
+
+    lora = (folder / "adapter_config.json").is_file()
+    if lora:
+        Adapter(folder)  # raises where it is none, or more than plain LoRA
+    elif (folder / "config.json").is_file():
+        shards(folder)
+    else:
+        raise CheckpointError(
+            f"{source} holds neither an adapter nor a checkpoint.",
+            "An adapter has adapter_config.json, a checkpoint config.json.",
+        )
+    if (folder / CARD).is_file():
+        return replace(read_card(folder), name=name, source=source)
+    base, base_fingerprint = _base(settings)
+    return Card(
+        name, "lora" if lora else "full", base_fingerprint, base, source=source,
+        fingerprint="" if lora else fingerprint_of(folder),
+    )  # fmt: skip
+
+
+def _take(incoming: Path, folder: Path) -> None:
+    import shutil
+
+    for path in incoming.iterdir():
+        if path.is_file():
+            shutil.copyfile(path, folder / path.name)

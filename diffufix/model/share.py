@@ -1,0 +1,73 @@
+"""Folders to and from the Hugging Face hub. Writes in the folder given; goes to the network.
+
+Only weights, configuration, tokenizer files and cards travel: nothing that a loader could run.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from diffufix.errors import DiffufixError, PrerequisiteError, UsageError
+
+FILES = ["*.json", "*.txt", "*.safetensors", "*.jinja", "README.md"]
+
+
+def push(folder: Path, repository: str, *, private: bool = True, message: str = "") -> str:
+    """Put the folder's files into a model repository, made if it is missing; returns its address.
+
+    Raises UsageError (no such form of name) and PrerequisiteError (no network, no right).
+    """
+    _check(repository)
+    return str(_ask(f"{repository} cannot be written", _push, folder, repository, private, message))
+
+
+def pull(repository: str, folder: Path, revision: str | None = None) -> str:
+    """Fetch a model repository's files into the folder; returns the commit that was fetched.
+
+    Raises UsageError (no such form of name) and PrerequisiteError (no such repository, no
+    network).
+    """
+    _check(repository)
+    return str(_ask(f"{repository} cannot be fetched", _pull, repository, folder, revision))
+
+
+def _push(folder: Path, repository: str, private: bool, message: str) -> str:
+    from huggingface_hub import HfApi
+
+    api = HfApi(library_name="diffufix")
+    address = api.create_repo(repository, private=private, exist_ok=True)
+    api.upload_folder(
+        repo_id=repository, folder_path=folder, allow_patterns=FILES,
+        commit_message=message or f"{folder.name}, by diffufix",
+    )  # fmt: skip
+    return str(address)
+
+
+def _pull(repository: str, folder: Path, revision: str | None) -> str:
+    from huggingface_hub import HfApi, snapshot_download
+
+    found = HfApi(library_name="diffufix").model_info(repository, revision=revision).sha
+    snapshot_download(repository, revision=found, local_dir=folder, allow_patterns=FILES)
+    return str(found)
+
+
+def _ask(failure: str, call: Callable[..., Any], *args: Any) -> Any:
+    try:
+        return call(*args)
+    except DiffufixError:
+        raise
+    except Exception as error:  # the HTTP client's errors differ from version to version
+        lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+        reason = lines[0] if lines else type(error).__name__
+        raise PrerequisiteError(
+            f"{failure}: {reason}",
+            "Check the name, the network and the token (`hf auth login` or HF_TOKEN).",
+        ) from error
+
+
+def _check(repository: str) -> None:
+    owner, _, name = repository.partition("/")
+    if not owner or not name or "/" in name:
+        raise UsageError(f"{repository!r} is no repository of the hub.", "Give it as OWNER/NAME.")
