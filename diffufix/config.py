@@ -42,7 +42,7 @@ class Settings:
     python: str = _option("")
     #: `mini`, a checkpoint folder or a hub name; empty: `mini` on a CPU, DiffuCoder on a GPU.
     model: str = _option("")
-    #: What was trained on top of the model: a name here or a folder; `none`; empty: what is adopted.
+    #: What was trained on top of it: a name, a folder, `none`; empty: what is adopted.
     adapter: str = _option("")
     #: `auto`, `cpu`, `cuda`, `cuda:1`, ...
     device: str = _option("auto")
