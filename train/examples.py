@@ -1,12 +1,13 @@
 """Training examples of `mini`: functions with bugs or gaps, and holes asked about beside them.
 
-Four kinds, all drawn from (seed, step), so that any step can be made again:
+Five kinds, all drawn from (seed, step), so that any step can be made again:
 - repair: one or two bugs are put into a function, which is shown as it then is; holes of every
   kind are asked about, those that cover a bug with the repaired text as target, the others with
   what stands there. The model so learns both how to mend and where nothing is wrong: the
   likelihood of a changed fill can be compared between holes.
 - history: the same, with a bug that somebody has mended (train/history.py).
 - gap: spans are cut out and asked for without their original (infilling).
+- body: the whole body is cut out, or a run of its statements, and asked for at several lengths.
 - plain: a masked diffusion example of the whole function, t ~ U(0.1, 0.7).
 
 A hole starts with its original length plus SLACK masks. Masks left over are labelled `delete`,
@@ -26,7 +27,7 @@ import torch
 from torch import Tensor
 
 from diffufix.masking.holes import holes
-from diffufix.masking.spans import FunctionNode, Text
+from diffufix.masking.spans import FunctionNode, Text, docstring_of
 from diffufix.masking.types import Hole, Kind
 from diffufix.model.family import Family
 from diffufix.model.tokenizer import Tokenizer
@@ -38,6 +39,8 @@ from diffufix.train.parsing import function, parse
 
 IGNORE = -100
 MAX_FILL = 40  # tokens of one hole
+MAX_BODY = 56  # tokens of a body
+FIRST_LENGTHS = (6, 12, 20, 32)  # masks that a search for a body begins with
 
 
 @dataclass
@@ -160,6 +163,33 @@ class ExampleMaker:
             masks = max(1, len(target) + rng.randint(-2, 4))
             self._ask(row, [], position, position + 1, target, masks, 1.0, rng)
         return row
+
+    def body(self, source: str, rng: random.Random, draws: int = 5) -> Row | None:
+        parsed = parse(source, rng)
+        if parsed is None:
+            return None
+        text, node = parsed
+        statements = node.body[1:] if docstring_of(node) else node.body
+        spans = [Text(text).span(statement) for statement in statements]
+        runs = [(spans[0][0], end) for _, end in reversed(spans)]
+        runs += [(start, spans[-1][1]) for start, _ in spans[1:]]
+        for start, end in runs[:1] + rng.sample(runs[1:], len(runs) - 1) if runs else ():
+            view = window(text, node, self.tokenizer, (start, end))
+            found = view.locate(start, end)
+            if found is None or not 0 < found[1] - found[0] <= MAX_BODY:
+                continue
+            assert self.family.gap is not None
+            first, last = found
+            target = list(view.ids[first:last])
+            row = self._context([*view.ids[:first], self.family.gap, *view.ids[last:]])
+            for _ in range(draws):
+                near = [n for n in FIRST_LENGTHS if len(target) // 2 <= n <= 2 * len(target)]
+                masks = max(1, len(target) + rng.randint(-2, 4))
+                if near and rng.random() < 0.6:
+                    masks = rng.choice(near)
+                self._ask(row, [], first + 1, first + 2, target, masks, 1.0, rng)
+            return row
+        return None
 
     def repair(self, source: str, rng: random.Random) -> Row | None:
         parsed = parse(source, rng)

@@ -20,7 +20,7 @@ from diffufix.errors import UsageError
 STAGES = ("pretrain", "anneal", "sft")
 #: `history` are repairs that a project has seen, `tokens` blocks of running text, for models
 #: without holes beside their context.
-KINDS = ("plain", "gap", "repair", "history", "tokens")
+KINDS = ("plain", "gap", "body", "repair", "history", "tokens")
 
 
 @dataclass(frozen=True)

@@ -194,7 +194,7 @@ def _supply(job: Job, recipe: Recipe, start: _Start, first: int, last: int) -> S
     kinds = {kind for stage in recipe.stages for kind in stage.mixture}
     inline = start.family.layout == "inline"
     if inline != (kinds == {"tokens"}):
-        suits = "tokens" if inline else "plain, gap, repair and history"
+        suits = "tokens" if inline else "plain, gap, body, repair and history"
         raise UsageError(
             f"The recipe mixes {', '.join(sorted(kinds))}; this model learns from {suits}.",
             "For a model with shifted predictions use a recipe like adapt.toml, for mini "
