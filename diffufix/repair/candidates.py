@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ast
-import builtins
 import hashlib
 import keyword
 import warnings
@@ -11,9 +10,8 @@ from dataclasses import dataclass, field
 
 from diffufix.localize.types import Suspect
 from diffufix.masking import Hole, find_function, holes, splice
+from diffufix.masking.names import GIVEN, bound, imports_everything, loaded
 from diffufix.masking.spans import FunctionNode, Text
-
-_BUILTINS = frozenset(dir(builtins)) | {"__file__", "__name__", "__class__"}
 
 
 @dataclass(frozen=True)
@@ -49,14 +47,12 @@ class Subject:
         else:
             self.start, self.end = 0, len(source)
         self._indented = source.rfind("\n", 0, self.start) + 1 < self.start
-        self._outer = _BUILTINS | _bound(tree) | {"__all__"}
-        self._open = any(
-            isinstance(n, ast.ImportFrom) and n.names[0].name == "*" for n in ast.walk(tree)
-        )
+        self._outer = GIVEN | bound(tree)
+        self._open = imports_everything(tree)
         original = self._parse(source[self.start : self.end])
         self._known = {_digest(original)} if original else set()
-        self._used = _loaded(original) if original else set()
-        self._names = self._used | self._outer | (_bound(original) if original else set())
+        self._used = loaded(original) if original else set()
+        self._names = self._used | self._outer | (bound(original) if original else set())
 
     @property
     def base(self) -> Subject:
@@ -89,8 +85,8 @@ class Subject:
         if key in self._known:
             return None
         self._known.add(key)
-        strange = _loaded(parsed) - self._used - self._outer
-        if strange and not self._open and strange - _bound(parsed):
+        strange = loaded(parsed) - self._used - self._outer
+        if strange and not self._open and strange - bound(parsed):
             return None
         return Change(self.suspect.path, hole.start, hole.end, fill)
 
@@ -143,28 +139,3 @@ class Assembly:
 
 def _digest(tree: ast.AST) -> bytes:
     return hashlib.blake2b(ast.dump(tree).encode("utf-8", "surrogatepass"), digest_size=16).digest()
-
-
-def _loaded(tree: ast.AST) -> set[str]:
-    return {n.id for n in ast.walk(tree) if isinstance(n, ast.Name) and isinstance(n.ctx, ast.Load)}
-
-
-def _bound(tree: ast.AST) -> set[str]:
-    """Every name that is bound anywhere inside."""
-    names: set[str] = set()
-    for n in ast.walk(tree):
-        if isinstance(n, ast.Name) and not isinstance(n.ctx, ast.Load):
-            names.add(n.id)
-        elif isinstance(n, ast.arg):
-            names.add(n.arg)
-        elif isinstance(n, FunctionNode | ast.ClassDef):
-            names.add(n.name)
-        elif isinstance(n, ast.alias):
-            names.add((n.asname or n.name).split(".")[0])
-        elif isinstance(n, ast.ExceptHandler | ast.MatchAs | ast.MatchStar) and n.name:
-            names.add(n.name)
-        elif isinstance(n, ast.MatchMapping) and n.rest:
-            names.add(n.rest)
-        elif isinstance(n, ast.Global | ast.Nonlocal):
-            names.update(n.names)
-    return names

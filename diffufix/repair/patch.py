@@ -4,19 +4,18 @@ from __future__ import annotations
 
 import difflib
 import io
-import re
 import tokenize
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from diffufix.errors import ProjectError
+from diffufix.masking.difference import common_ends, edit_size, split_lines
 from diffufix.repair.types import Patch
 from diffufix.verify.types import Edit
 
 CONTEXT_LINES = 3
 _NO_NEWLINE = "\n\\ No newline at end of file\n"
-_TOKEN = re.compile(r"\w+|\s+|[^\w\s]")
 
 
 @dataclass(frozen=True)
@@ -77,8 +76,8 @@ def make_patch(originals: Mapping[str, str | Source], files: Mapping[str, str]) 
 
 def unified_diff(path: str, old: str, new: str) -> str:
     """A unified diff that `git apply` and `patch -p1` take; empty for equal texts."""
-    before, after = _lines(old), _lines(new)
-    head, tail = _common_ends(before, after)
+    before, after = split_lines(old), split_lines(new)
+    head, tail = common_ends(before, after)
     if head == len(before) == len(after):
         return ""
     start = max(0, head - CONTEXT_LINES)
@@ -97,38 +96,6 @@ def unified_diff(path: str, old: str, new: str) -> str:
             out += [_marked("-", line) for line in before[a1:a2]]
             out += [_marked("+", line) for line in after[b1:b2]]
     return "".join(out)
-
-
-def edit_size(old: str, new: str) -> int:
-    """Tokens removed plus tokens added: words and punctuation marks, without white space."""
-    before, after = _lines(old), _lines(new)
-    head, tail = _common_ends(before, after)
-    old_tokens, new_tokens = (
-        _TOKEN.findall("".join(lines[head : len(lines) - tail])) for lines in (before, after)
-    )
-    matcher = difflib.SequenceMatcher(None, old_tokens, new_tokens, autojunk=False)
-    changed = [
-        token
-        for tag, a1, a2, b1, b2 in matcher.get_opcodes()
-        if tag != "equal"
-        for token in (*old_tokens[a1:a2], *new_tokens[b1:b2])
-    ]
-    return sum(not token.isspace() for token in changed) or int(bool(changed))
-
-
-def _lines(text: str) -> list[str]:
-    """Lines with their ends, cut at line feeds only, as diff tools do."""
-    lines = text.split("\n")
-    return [line + "\n" for line in lines[:-1]] + ([lines[-1]] if lines[-1] else [])
-
-
-def _common_ends(before: list[str], after: list[str]) -> tuple[int, int]:
-    """How many lines the two share at the start, and of the rest at the end."""
-    limit = min(len(before), len(after))
-    head = next((i for i in range(limit) if before[i] != after[i]), limit)
-    limit -= head
-    tail = next((i for i in range(limit) if before[-1 - i] != after[-1 - i]), limit)
-    return head, tail
 
 
 def _range(start: int, length: int) -> str:

@@ -43,9 +43,12 @@ def make_task(
     *,
     shown: bool = True,
     answer: str | None = None,
+    failing: Sequence[str] = (),
 ) -> Task:
     """A task with its key; the arguments are the fields of `Task`, `span` its start and end."""
-    task = Task("", path, qualname, source, *span, kind, origin, tuple(tests), shown, answer)
+    task = Task(
+        "", path, qualname, source, *span, kind, origin, tuple(tests), shown, answer, tuple(failing)
+    )
     return replace(task, key=_key(task))
 
 
@@ -108,7 +111,7 @@ def edit_of(task: Task, text: str) -> Edit:
     """The same as an edit, for the reward functions."""
     source = task.source
     new = source[: task.start] + fit(source, text) + source[task.end :]
-    return Edit(task.path, source, new, task.tests)
+    return Edit(task.path, source, new, task.tests, task.failing)
 
 
 # -- layouts ---------------------------------------------------------------------------------------

@@ -30,6 +30,7 @@ class Task:
     tests: tuple[str, ...]
     shown: bool = True  # whether the model is shown what stood in the hole
     answer: str | None = None  # a text known to pass; never shown to the model
+    failing: tuple[str, ...] = ()  # those of the tests that fail on `source` as it stands
 
 
 @dataclass(frozen=True)

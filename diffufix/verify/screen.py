@@ -127,8 +127,16 @@ class Screen:
         """Candidates submitted whose verdicts have not been taken."""
         return self._pending
 
-    def submit(self, candidate: Candidate, tests: Sequence[str], *, way: str | None = None) -> int:
-        """Queue a candidate; never blocks. `tests` are run in order, until the first red one.
+    def submit(
+        self,
+        candidate: Candidate,
+        tests: Sequence[str],
+        *,
+        way: str | None = None,
+        stop: bool = True,
+    ) -> int:
+        """Queue a candidate; never blocks. `tests` are run in order, until the first red one, or
+        without `stop` as far as the candidate lets them.
 
         `way` ("swap", "fork", "cold") forces how; by default the cheapest faithful one is taken.
         Raises: queue.Full when `capacity` is 0, ValueError for tests without a known outcome.
@@ -139,7 +147,7 @@ class Screen:
             raise ValueError("tests must be among the expected ids")
         self._tokens += 1
         self._pending += 1
-        job = _Job(self._tokens, candidate, tuple(tests), way)
+        job = _Job(self._tokens, candidate, tuple(tests), way, stop)
         reason = next(filter(None, (forbidden(p, self._protected) for p in candidate.files)), "")
         if reason:
             self._done.put((job.token, Verdict(State.SUSPICIOUS, detail=reason)))

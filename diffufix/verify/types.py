@@ -26,7 +26,8 @@ class Edit:
     path: str  # relative to the project root, POSIX style
     original: str
     new: str
-    tests: tuple[str, ...] = ()  # that grade it, where they are known
+    tests: tuple[str, ...] = ()  # that grade it, where they are known,
+    failing: tuple[str, ...] = ()  # and those of them that fail on `original`
 
 
 @dataclass(frozen=True)
