@@ -31,13 +31,15 @@ SILENCE = 45.0  # seconds without a word from us after which the agent ends
 def agent_source() -> str:
     """The agent with the modules it is made of, as one text for `python -c`."""
     folder = resources.files("diffufix.sandbox") / "inside"
-    files, agent = ((folder / name).read_text("utf-8") for name in ("files.py", "agent.py"))
-    return (
-        "import sys, types\n"
-        "m = sys.modules['files'] = types.ModuleType('files')\n"
-        f"exec(compile({files!r}, 'files', 'exec'), m.__dict__)\n"
-        f"exec(compile({agent!r}, 'agent', 'exec'))\n"
-    )
+    lines = ["import sys, types"]
+    for name in ("removal", "files"):
+        text = (folder / f"{name}.py").read_text("utf-8")
+        lines += [
+            f"m = sys.modules[{name!r}] = types.ModuleType({name!r})",
+            f"exec(compile({text!r}, {name!r}, 'exec'), m.__dict__)",
+        ]
+    text = (folder / "agent.py").read_text("utf-8")
+    return "\n".join([*lines, f"exec(compile({text!r}, 'agent', 'exec'))", ""])
 
 
 def agent_settings(limits: Limits, **more: int | None) -> dict[str, Any]:

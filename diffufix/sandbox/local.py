@@ -25,6 +25,7 @@ from typing import IO
 
 from diffufix.errors import PrerequisiteError, SandboxUnavailable
 from diffufix.sandbox import reap
+from diffufix.sandbox.inside import removal
 from diffufix.sandbox.protocol import (
     FIXED,
     LARGEST_FILE,
@@ -497,4 +498,4 @@ def _ancestry(pid: int) -> set[int]:
 
 def _empty(folder: Path) -> None:
     for entry in list(folder.iterdir()):
-        reap.remove(entry)
+        removal.remove(entry)

@@ -12,11 +12,12 @@ import functools
 import hashlib
 import os
 import re
-import shutil
 import socket
 import tempfile
 from pathlib import Path
 from typing import Any
+
+from diffufix.sandbox.inside import removal
 
 LABEL = "diffufix.owner"
 USER = "diffufix.user"
@@ -54,7 +55,7 @@ def reap_folders() -> list[Path]:
                 continue
             with contextlib.suppress(OSError):
                 if entry.stat(follow_symlinks=False).st_uid == os.getuid() and is_gone(match[1]):
-                    remove(Path(entry.path))
+                    removal.remove(entry.path)
                     removed.append(Path(entry.path))
     return removed
 
@@ -91,14 +92,9 @@ def remove_container(client: Any, name: str) -> None:
 
 
 def remove(path: Path) -> None:
-    """Remove a file or a tree, also one whose folders were made unwritable."""
-    if path.is_symlink() or not path.is_dir():
-        path.unlink(missing_ok=True)
-        return
-    for folder, _, _ in os.walk(path):
-        with contextlib.suppress(OSError):
-            os.chmod(folder, 0o700)
-    shutil.rmtree(path, ignore_errors=True)
+    """Remove a file or a tree; what cannot be removed stays, and is no error."""
+    with contextlib.suppress(OSError):
+        removal.remove(path)
 
 
 @functools.cache

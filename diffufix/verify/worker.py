@@ -56,11 +56,11 @@ class Setup:
 
 
 def inside_files() -> dict[str, bytes]:
-    """The fork server's own sources, by file name."""
+    """The fork server's own sources and what it shares with the sandbox's agent, by file name."""
     folder = resources.files("diffufix.verify.inside")
-    return {
-        entry.name: entry.read_bytes() for entry in folder.iterdir() if entry.name.endswith(".py")
-    }
+    shared = resources.files("diffufix.sandbox.inside") / "removal.py"
+    own = [entry for entry in folder.iterdir() if entry.name.endswith(".py")]
+    return {entry.name: entry.read_bytes() for entry in (*own, shared)}
 
 
 def make_request(
@@ -198,7 +198,7 @@ class Worker:
         if self._sandbox is not None and self._sandbox.alive():
             try:
                 self._sandbox.reset()
-            except (SandboxUnavailable, OSError, RecursionError):
+            except (SandboxUnavailable, OSError):
                 self._discard()
         else:
             self._discard()

@@ -12,6 +12,8 @@ import os
 import stat
 import tarfile
 
+from removal import remove  # put beside this one by `sandbox.linked.agent_source`
+
 DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW
 
 
@@ -110,7 +112,8 @@ class Folders:
     def restore(self):
         """Empty what "code" may write to, lay the tree out anew."""
         places = [self.tree, *self.open_to_code]
-        for user in (contextlib.nullcontext, self.as_code, contextlib.nullcontext):
+        # "code" first: what it made in our folders, only it can empty.
+        for user in (self.as_code, contextlib.nullcontext, self.as_code):
             left = [place for place in places if os.listdir(place)]
             with user():
                 for place in left:
@@ -153,17 +156,6 @@ def below(path, root):
 
 def empty(place):
     """Remove what may be removed below `place`."""
-    for folder, names, _ in os.walk(place):
-        for name in names:
-            path = os.path.join(folder, name)
-            if not os.path.islink(path):
-                with contextlib.suppress(OSError):
-                    os.chmod(path, 0o700)
-    for folder, names, files in os.walk(place, topdown=False):
-        for name in files:
-            with contextlib.suppress(OSError):
-                os.unlink(os.path.join(folder, name))
-        for name in names:
-            path = os.path.join(folder, name)
-            with contextlib.suppress(OSError):
-                os.unlink(path) if os.path.islink(path) else os.rmdir(path)
+    for name in os.listdir(place):
+        with contextlib.suppress(OSError):
+            remove(os.path.join(place, name))

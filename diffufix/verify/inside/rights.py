@@ -58,11 +58,14 @@ def acting_as(code):
 
 
 def kill_all(code):
-    """Every process of the code's user at once: one by one, some can outrun the killer."""
+    """Every process of the code's user at once: one by one, some can outrun the killer.
+
+    The real uid is nobody's meanwhile: whose real uid is theirs, they may send signals to.
+    """
     user = os.getuid()
     if code is None or code == user:
         return
-    os.setresuid(code, code, user)
+    os.setresuid(code - 1, code, user)
     try:
         os.kill(-1, signal.SIGKILL)
     except ProcessLookupError:

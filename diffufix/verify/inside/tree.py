@@ -6,13 +6,13 @@ No link is followed where code under test could have made one. What it left is r
 user (`code`) where that is another one.
 """
 
-import contextlib
 import itertools
 import os
 import shutil
 import stat
 
 from . import rights
+from .removal import remove  # put beside this one by `verify.worker.inside_files`
 
 REMEMBERED = 32 * 2**20  # bytes of content kept to undo what tests do to files
 MANY = 3000  # files; beyond, only folders and code are looked at after each candidate
@@ -159,32 +159,7 @@ class Tree:
             return
         theirs = self.code if info.st_uid == self.code else None
         with rights.acting_as(theirs):
-            if stat.S_ISDIR(info.st_mode):
-                remove_folder(path)
-            else:
-                os.unlink(path)
-
-
-def remove_folder(path):
-    """Remove a folder with all below it, however deep and however closed its folders are."""
-    names = (f"{path}.{number}" for number in itertools.count())
-    pending = [path]
-    while pending:
-        folder = pending.pop()
-        with contextlib.suppress(OSError):
-            os.chmod(folder, 0o700)
-        with os.scandir(folder) as entries:
-            for entry in entries:
-                if not entry.is_dir(follow_symlinks=False):
-                    os.unlink(entry.path)
-                    continue
-                with contextlib.suppress(OSError):
-                    os.chmod(entry.path, 0o700)  # else it cannot be moved
-                # Moved up, so that no path grows longer than the system allows.
-                other = next(name for name in names if not os.path.lexists(name))
-                os.rename(entry.path, other)
-                pending.append(other)
-        os.rmdir(folder)
+            remove(path)
 
 
 def _write(path, data, moment):
