@@ -351,3 +351,28 @@ def test_held_out_functions_are_not_trained_on(tmp_path: Path) -> None:
     assert len(set(train) | set(quiz)) == 201
     assert 1 <= len(quiz) <= 12
     assert train.count(loop["source"]) in (0, 3), "functions that loop count three times"
+
+
+def test_body_rows_cut_out_whole_bodies(maker: ExampleMaker, tokenizer: Tokenizer) -> None:
+    whole = checked = 0
+    for seed, source in enumerate(library_functions()[:60]):
+        row = maker.body(source, random.Random(seed))
+        if row is None:
+            continue
+        checked += 1
+        context = [i for i, s in zip(row.ids, row.segments, strict=True) if s == 0]
+        assert context.count(FAMILY.gap) == 1
+        _, _, after = tokenizer.decode(context[1:-1]).partition("<|gap|>")
+        whole += not after.strip()
+        for number in range(2, max(row.segments) + 1, 2):
+            at = [i for i, s in enumerate(row.segments) if s == number]
+            assert row.positions[at[0]] == context.index(FAMILY.gap)
+            pairs = [(row.ids[i], row.labels[i]) for i in at[:-1]]
+            if any(label == EXPAND for _, label in pairs):
+                continue  # the rest comes later
+            meant = [token if label == IGNORE else label for token, label in pairs]
+            body = tokenizer.decode([token for token in meant if token != DELETE])
+            lines = [line.strip() for line in source.splitlines() if line.strip()]
+            assert all(any(part.strip() in line for line in lines) for part in body.splitlines())
+    assert checked > 20
+    assert whole > 10
