@@ -1,8 +1,10 @@
-"""What goes into the sampler and what comes out: `Canvas`, `Commit`, `Fill`. Ids only, no text."""
+"""What goes into the sampler and what comes out. Ids only, no text, no torch."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import NamedTuple, Protocol
 
 
 @dataclass(frozen=True)
@@ -50,3 +52,41 @@ class Fill:
     logp: float
     steps: int
     trace: tuple[Commit, ...] = ()
+
+
+#: A hole that is asked about, masks included, and the index of its prompt.
+Asked = tuple[int, Sequence[int]]
+
+
+class PromptLike(Protocol):
+    """`store.groups.Prompt`, as far as the sampler knows it."""
+
+    @property
+    def left(self) -> tuple[int, ...]: ...
+    @property
+    def right(self) -> tuple[int, ...]: ...
+    @property
+    def original(self) -> tuple[int, ...]: ...
+    @property
+    def width(self) -> int: ...
+    @property
+    def gap(self) -> bool: ...
+
+
+class NoiseLike(Protocol):
+    """`store.groups.Noise`: M masks and weights of C places, and the seed of hidden prompt ids."""
+
+    @property
+    def masks(self) -> tuple[tuple[bool, ...], ...]: ...
+    @property
+    def weights(self) -> tuple[tuple[float, ...], ...]: ...
+    @property
+    def prompt_seed(self) -> int | None: ...
+
+
+class Draw(NamedTuple):
+    """What estimators.py draws; `Noise(*draw)` is what the log keeps."""
+
+    masks: tuple[tuple[bool, ...], ...]
+    weights: tuple[tuple[float, ...], ...]
+    prompt_seed: int | None = None
