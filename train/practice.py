@@ -14,7 +14,7 @@ import contextlib
 import os
 import random
 import tempfile
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import TracebackType
@@ -173,43 +173,56 @@ class Practice:
         self, found: Sequence[Function], origin: str, count: int, rng: random.Random
     ) -> list[Task]:
         """Up to `count` proved tasks, the functions in turn: each once before any one twice."""
+        make: Callable[[Function, random.Random], Task | None] = getattr(self.maker, origin)
         made: dict[str, Task] = {}
         seen: set[str] = set()
-        make = getattr(self.maker, origin)
-        for _ in range(ROUNDS):
-            order = rng.sample(list(found), len(found))
-            drawn = [task for function in order if (task := make(function, rng))]
-            fresh = [task for task in drawn if task.key not in seen]
-            seen.update(task.key for task in fresh)
-            made.update({task.key: task for task in self.prove(fresh)})
-            if len(made) >= count:
-                break
+
+        def drawn() -> Iterator[Task]:
+            for _ in range(ROUNDS):
+                for function in rng.sample(list(found), len(found)):
+                    if len(made) >= count:
+                        return
+                    task = make(function, rng)
+                    if task is not None and task.key not in seen:
+                        seen.add(task.key)
+                        yield task
+
+        for task in self.prove(drawn()):
+            made[task.key] = task
         return list(made.values())[:count]
 
-    def prove(self, tasks: Sequence[Task]) -> list[Task]:
-        """Those whose file as it stands fails a test, or passes all where nothing is broken; of
-        a broken one the test that fails comes first."""
-        found: list[Task] = []
-        for task, verdict in self._verdicts(tasks):
-            whole = task.origin in ("masked", "intact")
-            if whole and verdict.passed:
-                found.append(task)
-            red = [test for test, outcome in verdict.outcomes.items() if outcome != PASSED]
-            if not whole and verdict.state is State.FAIL and red:
-                others = tuple(test for test in task.tests if test != red[0])
-                found.append(replace(task, tests=(red[0], *others)))
-        order = {task.key: index for index, task in enumerate(tasks)}
-        return sorted(found, key=lambda task: order[task.key])
-
-    def _verdicts(self, tasks: Sequence[Task]) -> Iterator[tuple[Task, Verdict]]:
-        waiting: dict[int, Task] = {}
+    def prove(self, tasks: Iterable[Task]) -> Iterator[Task]:
+        """Those whose file as it stands fails a test, or passes all where nothing is broken; in
+        their order. Of a broken one the test that fails comes first. While tasks are being made
+        the workers try those before."""
+        waiting: dict[int, int] = {}
+        found: dict[int, Task | None] = {}
+        asked: list[Task] = []
+        shown = 0
         coming = iter(tasks)
-        task = next(coming, None)
-        while task is not None or waiting:
-            while task is not None and self.screen.capacity:
+        more = True
+        while more or waiting:
+            task = next(coming, None) if more and self.screen.capacity else None
+            if task is not None:
                 candidate = Candidate({task.path: task.source})
-                waiting[self.screen.submit(candidate, task.tests)] = task
-                task = next(coming, None)
-            for token, verdict in self.screen.results(timeout=None):
-                if token in waiting:
-                    yield waiting.pop(token), verdict
+                waiting[self.screen.submit(candidate, task.tests)] = len(asked)
+                asked.append(task)
+            elif self.screen.capacity:
+                more = False
+            for token, verdict in self.screen.results(timeout=0.0 if task else None):
+                index = waiting.pop(token)
+                found[index] = _proved(asked[index], verdict)
+            while shown in found:
+                task = found.pop(shown)
+                shown += 1
+                if task is not None:
+                    yield task
+
+
+def _proved(task: Task, verdict: Verdict) -> Task | None:
+    if task.origin in ("masked", "intact"):
+        return task if verdict.passed else None
+    red = [test for test, outcome in verdict.outcomes.items() if outcome != PASSED]
+    if verdict.state is not State.FAIL or not red:
+        return None
+    return replace(task, tests=(red[0], *(test for test in task.tests if test != red[0])))
