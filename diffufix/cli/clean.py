@@ -11,17 +11,23 @@ from typing import Annotated
 import typer
 
 from diffufix.config import find_root
-from diffufix.errors import DiffufixError, UsageError
+from diffufix.errors import DiffufixError, PrerequisiteError, UsageError
 from diffufix.store.folder import private_path
 
 
 def clean(
     yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
+    images: Annotated[
+        bool, typer.Option("--images", help="Remove the images built for projects, and only them.")
+    ] = False,
 ) -> None:
     """Remove log, rewards, trained models and undo records of this project (`.diffufix/`).
 
     What runs that were killed left behind goes too: scratch folders and containers.
     """
+    if images:
+        typer.echo(_images())
+        return
     left = _leftovers()
     folder = private_path(find_root(Path.cwd()))
     if not folder.is_dir():
@@ -58,3 +64,17 @@ def _leftovers() -> str:
     counts = ((folders, "scratch folder"), (containers, "container"))
     found = [f"{count} {noun}{'s' * (count > 1)}" for count, noun in counts if count]
     return f"Removed {' and '.join(found)} of killed runs." if found else ""
+
+
+def _images() -> str:
+    from docker.errors import DockerException
+
+    from diffufix.sandbox.engine import connect
+    from diffufix.sandbox.images.build import remove_images
+
+    try:
+        with contextlib.closing(connect()) as client:
+            count = remove_images(client)
+    except DockerException as error:
+        raise PrerequisiteError(f"The engine does not remove images: {error}") from error
+    return f"Removed {count} image{'s' * (count != 1)}." if count else "Nothing to remove."

@@ -19,7 +19,7 @@ from diffufix.config import Settings
 from diffufix.errors import PrerequisiteError
 from diffufix.sandbox.engine import connect
 from diffufix.sandbox.images import build, image_for, image_name, plan
-from diffufix.sandbox.images.build import BuildFailed, explain, progress
+from diffufix.sandbox.images.build import LABEL, BuildFailed, explain, progress, remove_images
 from diffufix.sandbox.images.dockerfile import context_of
 
 # docker-py leaves the connection of a refused request to the garbage collector.
@@ -87,7 +87,7 @@ def inside(image: str, code: str) -> str:
 
 @pytest.mark.docker
 def test_a_project_without_dependencies_needs_no_network(
-    tmp_path: Path, engine: Any, made: list[str], test_image: str
+    tmp_path: Path, engine: Any, test_image: str
 ) -> None:
     unique = f"p{uuid.uuid4().hex[:8]}"
     (tmp_path / "pyproject.toml").write_text(
@@ -98,7 +98,6 @@ def test_a_project_without_dependencies_needs_no_network(
     name = image_for(
         tmp_path, settings=settings(tmp_path, base_image=test_image), listener=lines.append
     )
-    made.append(name)
     assert any("Step 1/" in line for line in lines)
     code = (
         "import sys, os, pytest\nfrom importlib.metadata import version, entry_points\n"
@@ -110,6 +109,9 @@ def test_a_project_without_dependencies_needs_no_network(
     found = plan(tmp_path, settings(tmp_path, base_image=test_image))
     assert build(found, listener=again.append, engine=engine) == name == image_name(found)
     assert again == [f"{name} is there already"]
+    assert remove_images(engine, f"{LABEL}={name}") == 1
+    assert not engine.images.list(name)
+    assert remove_images(engine, f"{LABEL}={name}") == 0
 
 
 @pytest.mark.docker

@@ -197,6 +197,22 @@ def explain(message: str, tail: list[str], base: str) -> PrerequisiteError:
     return PrerequisiteError(f"The image cannot be built.\n{shown}", hint)
 
 
+def remove_images(engine: Any, label: str = LABEL) -> int:
+    """Remove the images built for any project that no container uses; how many names went.
+
+    What is needed again is built again. Raises docker's exceptions where the engine fails.
+    """
+    from docker.errors import APIError
+
+    removed = 0
+    for image in engine.images.list(filters={"label": label}):
+        for name in image.tags:
+            with contextlib.suppress(APIError):  # in use
+                engine.images.remove(name)
+                removed += 1
+    return removed
+
+
 def _present(engine: Any, name: str, tell: Listener) -> str:
     """The named image, fetched if the engine has not got it."""
     from docker.errors import DockerException
