@@ -2,9 +2,12 @@
 
 models ─< runs ─< suspects
               ├─< holes ─< fills ─< candidates >─ verdicts
+              └─< groups ─< completions
+          tasks ─┘    └── payloads          blobs: texts of tasks and prompts
 Ids are unique over the whole database: those of a run's rows are `run << 32 | counter`, so that
-they are known before the rows are written. Lists and mappings are stored as JSON text, source
-texts as UTF-8. Times are seconds: since the epoch (`*_at`) or durations.
+they are known before the rows are written. Groups are numbered by the time they were made, tasks
+and blobs by their content, which is so kept once. Lists and mappings are stored as JSON text,
+source texts as UTF-8. Times are seconds: since the epoch (`*_at`) or durations.
 """
 
 from __future__ import annotations
@@ -136,4 +139,67 @@ CREATE TABLE verdicts (
     detail TEXT NOT NULL
 );
 CREATE INDEX verdicts_of_candidate ON verdicts (candidate_id)
+"""
+
+
+@migration
+def groups(connection: sqlite3.Connection) -> None:
+    for statement in _GROUPS.split(";"):
+        connection.execute(statement)
+
+
+_GROUPS = """
+CREATE TABLE blobs (
+    id INTEGER PRIMARY KEY,
+    base_id INTEGER,                -- another blob, whose first `head` and last `tail`
+    head INTEGER NOT NULL,          -- bytes stand before and after this one's body
+    tail INTEGER NOT NULL,
+    body BLOB NOT NULL              -- zlib
+);
+CREATE TABLE tasks (
+    id INTEGER PRIMARY KEY,
+    key TEXT NOT NULL,
+    path TEXT NOT NULL,
+    qualname TEXT NOT NULL,
+    source_id INTEGER NOT NULL REFERENCES blobs (id),
+    start INTEGER NOT NULL,         -- characters of the source
+    end INTEGER NOT NULL,
+    kind TEXT NOT NULL,
+    origin TEXT NOT NULL,           -- repair, generate, mutant, history, ...
+    shown INTEGER NOT NULL,
+    answer TEXT,
+    tests_id INTEGER NOT NULL REFERENCES blobs (id) -- JSON: {tests, failing}
+);
+CREATE INDEX tasks_by_key ON tasks (key);
+CREATE TABLE groups (
+    id INTEGER PRIMARY KEY,
+    run_id INTEGER REFERENCES runs (id) ON DELETE SET NULL,
+    task_id INTEGER NOT NULL REFERENCES tasks (id),
+    prompt_id INTEGER NOT NULL REFERENCES blobs (id),
+    model TEXT NOT NULL,            -- fingerprint of the weights that sampled
+    estimator TEXT NOT NULL,
+    sampling TEXT NOT NULL,         -- JSON
+    made_at REAL NOT NULL,
+    size INTEGER NOT NULL,          -- completions
+    passes INTEGER NOT NULL,
+    lost INTEGER NOT NULL,          -- completions without a reward
+    mean REAL,                      -- of the rewards, NULL where one is missing
+    spread REAL                     -- highest reward less the lowest, NULL where one is missing
+);
+CREATE INDEX groups_of_run ON groups (run_id);
+CREATE INDEX groups_of_task ON groups (task_id);
+CREATE TABLE completions (
+    group_id INTEGER NOT NULL REFERENCES groups (id) ON DELETE CASCADE,
+    number INTEGER NOT NULL,
+    text TEXT NOT NULL,
+    state TEXT NOT NULL,
+    reward REAL,
+    seconds REAL NOT NULL,
+    steps INTEGER NOT NULL,
+    PRIMARY KEY (group_id, number)
+) WITHOUT ROWID;
+CREATE TABLE payloads (
+    group_id INTEGER PRIMARY KEY REFERENCES groups (id) ON DELETE CASCADE,
+    body BLOB NOT NULL              -- packing.py: ids, noise, likelihoods, parts of the rewards
+)
 """

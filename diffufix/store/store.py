@@ -23,7 +23,9 @@ import diffufix
 from diffufix.errors import StoreError
 from diffufix.localize.types import Suspect
 from diffufix.store.folder import private_folder, private_path
+from diffufix.store.groups import Group
 from diffufix.store.schema import migrate
+from diffufix.store.trajectories import rows_of
 from diffufix.verify.types import Verdict
 
 FILE_NAME = "log.sqlite"
@@ -170,6 +172,12 @@ class Store:
         row = (str(verdict.state), _json(dict(verdict.outcomes)), verdict.seconds, verdict.detail)
         return self._add("verdicts", _run_of(candidate_id), (candidate_id, stage, *row))
 
+    def add_group(self, run_id: int | None, group: Group) -> None:
+        """A complete group; `run_id` is None for one that comes from elsewhere. The same group
+        twice is kept once."""
+        with self._lock:
+            self._put_all(rows_of(group, run_id))
+
     def finish_run(
         self, run_id: int, status: str, summary: Mapping[str, Any] | None = None
     ) -> None:
@@ -179,6 +187,11 @@ class Store:
             (str(status), _json(summary), time.time(), run_id),
         )
         self.flush()
+
+    def query(self, sql: str, values: Sequence[Any] = ()) -> list[sqlite3.Row]:
+        """Rows that are on disk; any thread may ask. Raises sqlite3.Error."""
+        with self._lock:
+            return self.connection.execute(sql, values).fetchall()
 
     def flush(self) -> None:
         """Write what is pending in one transaction."""
@@ -209,8 +222,12 @@ class Store:
         return row_id
 
     def _put(self, sql: str, values: tuple[Any, ...]) -> None:
+        self._put_all([(sql, values)])
+
+    def _put_all(self, rows: Iterable[tuple[str, tuple[Any, ...]]]) -> None:
+        """These rows in one transaction."""
         with self._lock:
-            self._pending.append((sql, tuple(map(_storable, values))))
+            self._pending += [(sql, tuple(map(_storable, values))) for sql, values in rows]
             if time.monotonic() - self._flushed_at >= COMMIT_EVERY:
                 self.flush()
 
