@@ -8,7 +8,6 @@ from pathlib import Path
 
 import pytest
 import torch
-from peft import LoraConfig, get_peft_model
 
 from diffufix.config import Settings
 from diffufix.errors import CheckpointError, UsageError
@@ -18,6 +17,7 @@ from diffufix.repair.policy import choose_policy
 from diffufix.store.cards import Card
 from diffufix.store.models import Registry
 from tests.support.checkpoints import make_dream_checkpoint
+from tests.support.lora import write_lora
 
 
 @pytest.fixture(scope="module")
@@ -27,17 +27,7 @@ def base(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def lora(base: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """An adapter as peft itself writes it, its second half not zero."""
-    folder = tmp_path_factory.mktemp("lora") / "adapter"
-    model = get_peft_model(
-        load_model(base, device="cpu"), LoraConfig(r=4, target_modules=["q_proj", "down_proj"])
-    )
-    with torch.no_grad():
-        for name, parameter in model.named_parameters():
-            if "lora_B" in name:
-                parameter.normal_(0, 0.2)
-    model.save_pretrained(str(folder))
-    return folder
+    return write_lora(base, tmp_path_factory.mktemp("lora") / "adapter")
 
 
 @pytest.fixture(scope="module")
