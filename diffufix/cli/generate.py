@@ -9,6 +9,7 @@ from typing import Annotated
 
 import typer
 
+from diffufix.cli import options
 from diffufix.cli.repair import applied
 from diffufix.config import Settings, load_settings
 from diffufix.repair.types import RepairResult, Status
@@ -35,49 +36,22 @@ def generate(
             "--allow-unverified", help="Show bodies that no test and no example speaks for."
         ),
     ] = False,
-    apply: Annotated[bool | None, typer.Option("--apply", help="Write the patch.")] = None,
-    force: Annotated[
-        bool | None,
-        typer.Option("--force", help="Write it over uncommitted changes too."),
-    ] = None,
+    apply: options.Apply = None,
+    force: options.Force = None,
     budget: Annotated[
         float | None, typer.Option(help="Seconds for each function.", show_default="60")
     ] = None,
-    candidates: Annotated[
-        int | None, typer.Option(help="Run at most this many candidates.", show_default="no limit")
-    ] = None,
-    model: Annotated[
-        str | None,
-        typer.Option(help="mini, a checkpoint folder or a hub name.", show_default="by machine"),
-    ] = None,
-    adapter: Annotated[
-        str | None,
-        typer.Option(
-            metavar="none|NAME|FOLDER",
-            help="What was trained here, by name, or a folder; none: the model as it is.",
-            show_default="the adopted one",
-        ),
-    ] = None,
-    device: Annotated[
-        str | None, typer.Option(help="auto, cpu, cuda.", show_default="auto")
-    ] = None,
-    sandbox: Annotated[
-        str | None, typer.Option(help="local, docker or e2b.", show_default="local")
-    ] = None,
-    python: Annotated[
-        str | None,
-        typer.Option(help="The project's interpreter.", show_default="active venv, .venv, own"),
-    ] = None,
-    workers: Annotated[
-        int | None, typer.Option(help="Candidates run at once.", show_default="cores")
-    ] = None,
-    seed: Annotated[int | None, typer.Option(help="Of the sampling.", show_default="0")] = None,
-    json: Annotated[
-        bool | None, typer.Option("--json", help="One JSON document on stdout.")
-    ] = None,
-    verbose: Annotated[
-        bool | None, typer.Option("--verbose", help="Say more; show tracebacks.")
-    ] = None,
+    candidates: options.Candidates = None,
+    model: options.Model = None,
+    adapter: options.Adapter = None,
+    device: options.Device = None,
+    sandbox: options.Sandbox = None,
+    image: options.Image = None,
+    python: options.Python = None,
+    workers: options.Workers = None,
+    seed: options.Seed = None,
+    json: options.Json = None,
+    verbose: options.Verbose = None,
 ) -> None:
     """Write function bodies from signature and docstring, verified by what can verify them.
 

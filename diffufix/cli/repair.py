@@ -9,6 +9,7 @@ from typing import Annotated, Any
 
 import typer
 
+from diffufix.cli import options
 from diffufix.config import Settings, load_settings
 from diffufix.repair.types import RepairResult, Status
 from diffufix.report import jsondoc, terminal
@@ -28,56 +29,26 @@ def repair(
             "after -- everything is.",
         ),
     ] = None,
-    apply: Annotated[bool | None, typer.Option("--apply", help="Write the patch.")] = None,
-    force: Annotated[
-        bool | None,
-        typer.Option("--force", help="Write it over uncommitted changes too."),
-    ] = None,
+    apply: options.Apply = None,
+    force: options.Force = None,
     budget: Annotated[
         float | None, typer.Option(help="Seconds the search may take.", show_default="60")
     ] = None,
-    candidates: Annotated[
-        int | None, typer.Option(help="Run at most this many candidates.", show_default="no limit")
-    ] = None,
-    model: Annotated[
-        str | None,
-        typer.Option(help="mini, a checkpoint folder or a hub name.", show_default="by machine"),
-    ] = None,
-    adapter: Annotated[
-        str | None,
-        typer.Option(
-            metavar="none|NAME|FOLDER",
-            help="What was trained here, by name, or a folder; none: the model as it is.",
-            show_default="the adopted one",
-        ),
-    ] = None,
-    device: Annotated[
-        str | None, typer.Option(help="auto, cpu, cuda.", show_default="auto")
-    ] = None,
+    candidates: options.Candidates = None,
+    model: options.Model = None,
+    adapter: options.Adapter = None,
+    device: options.Device = None,
     function: Annotated[
         str | None,
         typer.Option(help="Change nothing but path::qualname.", show_default="all suspects"),
     ] = None,
-    sandbox: Annotated[
-        str | None, typer.Option(help="auto, docker, e2b or local.", show_default="auto")
-    ] = None,
-    image: Annotated[
-        str | None, typer.Option(help="A ready container image.", show_default="built")
-    ] = None,
-    python: Annotated[
-        str | None,
-        typer.Option(help="The project's interpreter.", show_default="active venv, .venv, own"),
-    ] = None,
-    workers: Annotated[
-        int | None, typer.Option(help="Candidates run at once.", show_default="cores")
-    ] = None,
-    seed: Annotated[int | None, typer.Option(help="Of the sampling.", show_default="0")] = None,
-    json: Annotated[
-        bool | None, typer.Option("--json", help="One JSON document on stdout.")
-    ] = None,
-    verbose: Annotated[
-        bool | None, typer.Option("--verbose", help="Say more; show tracebacks.")
-    ] = None,
+    sandbox: options.Sandbox = None,
+    image: options.Image = None,
+    python: options.Python = None,
+    workers: options.Workers = None,
+    seed: options.Seed = None,
+    json: options.Json = None,
+    verbose: options.Verbose = None,
 ) -> None:
     """Find a verified patch that makes the failing tests of this project pass.
 

@@ -1,0 +1,40 @@
+"""Options that several commands share: `name: options.Budget = None`. None means: not given."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+Apply = Annotated[bool | None, typer.Option("--apply", help="Write the patch.")]
+Force = Annotated[
+    bool | None, typer.Option("--force", help="Write it over uncommitted changes too.")
+]
+Candidates = Annotated[
+    int | None, typer.Option(help="Run at most this many candidates.", show_default="no limit")
+]
+Model = Annotated[
+    str | None,
+    typer.Option(help="mini, a checkpoint folder or a hub name.", show_default="by machine"),
+]
+Adapter = Annotated[
+    str | None,
+    typer.Option(
+        metavar="none|NAME|FOLDER",
+        help="What was trained here, by name, or a folder; none: the model as it is.",
+        show_default="the adopted one",
+    ),
+]
+Device = Annotated[str | None, typer.Option(help="auto, cpu, cuda.", show_default="auto")]
+Sandbox = Annotated[
+    str | None, typer.Option(help="auto, docker, e2b or local.", show_default="auto")
+]
+Image = Annotated[str | None, typer.Option(help="A ready container image.", show_default="built")]
+Python = Annotated[
+    str | None,
+    typer.Option(help="The project's interpreter.", show_default="active venv, .venv, own"),
+]
+Workers = Annotated[int | None, typer.Option(help="Candidates run at once.", show_default="cores")]
+Seed = Annotated[int | None, typer.Option(help="Of the sampling.", show_default="0")]
+Json = Annotated[bool | None, typer.Option("--json", help="One JSON document on stdout.")]
+Verbose = Annotated[bool | None, typer.Option("--verbose", help="Say more; show tracebacks.")]
