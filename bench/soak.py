@@ -26,7 +26,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 from diffufix.sandbox import Sandbox
 from diffufix.verify import Candidate, Screen, State
 from tests.attacks.arena import TESTS, Arena, arena, descendants, local, processes
-from tests.attacks.hostile import ATTACKS
+from tests.attacks.every import ATTACKS
 
 ROOT = Path(__file__).resolve().parent.parent
 LOOK = 200  # candidates between two looks

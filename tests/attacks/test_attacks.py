@@ -11,7 +11,8 @@ import pytest
 
 from diffufix.verify import Screen, State
 from tests.attacks.arena import FAILING, TESTS, Arena, processes
-from tests.attacks.hostile import ATTACKS, Attack
+from tests.attacks.every import ATTACKS
+from tests.attacks.hostile import Attack
 
 #: Tried by confirmation as well, which does not get to see them otherwise: one of each kind.
 CONFIRMED = (
