@@ -1,4 +1,4 @@
-"""Groups of completions for tests of what learns: sampled, scored, rewarded by a function of ids."""
+"""Groups of completions for tests of what learns: sampled, scored, rewarded by their ids."""
 
 from __future__ import annotations
 
