@@ -18,7 +18,7 @@ from typing import Annotated, Any
 import typer
 
 import diffufix
-from diffufix.cli import clean, env, generate, models, repair, runs, train, undo
+from diffufix.cli import clean, env, generate, models, repair, rewards, runs, train, undo
 from diffufix.errors import DiffufixError, UsageError
 
 INTERRUPTED = 130
@@ -40,6 +40,7 @@ app.command("clean")(clean.clean)
 app.add_typer(runs.app, name="runs")
 app.add_typer(env.app, name="env")
 app.add_typer(train.app, name="train")
+app.add_typer(rewards.app, name="rewards")
 app.add_typer(models.app, name="models")
 
 
