@@ -67,6 +67,16 @@ def save_state(
 
 def read_state(folder: Path, device: torch.device | str) -> dict[str, Any]:
     """Raises CheckpointError where there is none, or a damaged one."""
+    state = read_progress(folder, device)
+    if not {"step", "model", "shape", "optims"} <= state.keys():
+        raise CheckpointError(
+            f"{folder / STATE} is of another version.", f"Use the weights: --from {folder / MODEL}."
+        )
+    return state
+
+
+def read_progress(folder: Path, device: torch.device | str) -> dict[str, Any]:
+    """The state of a run of any kind. Raises CheckpointError as `read_state`."""
     path = folder / STATE
     try:
         state = torch.load(path, map_location=device, weights_only=True)
@@ -79,7 +89,7 @@ def read_state(folder: Path, device: torch.device | str) -> dict[str, Any]:
             f"{path} is damaged: {str(error).splitlines()[0]}",
             f"Go on from the weights alone: --from {folder / MODEL}.",
         ) from error
-    if not isinstance(state, dict) or not {"step", "model", "shape", "optims"} <= state.keys():
+    if not isinstance(state, dict) or "step" not in state:
         raise CheckpointError(
             f"{path} is of another version.", f"Use the weights: --from {folder / MODEL}."
         )
@@ -159,6 +169,8 @@ def hub_config(model: Transformer, family: Family, context: int) -> dict[str, An
         "mask_token_id": family.mask,
         "diffufix": family.as_dict(),
     }
+    if c.copy_size:
+        config["copy_size"] = c.copy_size
     if not c.attention_bias:
         config["attention_bias"] = False
     return config

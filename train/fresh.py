@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import torch
 
 from diffufix.errors import UsageError
@@ -27,7 +29,7 @@ def make_model(recipe: Recipe, vocabulary: int) -> Transformer:
     config = ModelConfig(
         vocabulary, recipe.hidden_size, recipe.intermediate_size, recipe.layers, recipe.heads,
         recipe.kv_heads or recipe.heads, rope_theta=1e4, tie_word_embeddings=True,
-        attention_bias=True,
+        attention_bias=True, copy_size=recipe.copy_size,
     )  # fmt: skip
     model = Transformer(config)
     initialise(model, recipe.seed)
@@ -45,3 +47,14 @@ def initialise(model: Transformer, seed: int) -> None:
                 p.data.mul_((2 * model.config.num_hidden_layers) ** -0.5)
         elif name.endswith("bias"):
             torch.nn.init.zeros_(p)
+    if model.copy is not None:
+        model.copy.restart(generator)
+
+
+def with_copying(model: Transformer, size: int, seed: int) -> Transformer:
+    """The same weights with a new copying head, which hardly copies yet."""
+    made = Transformer(replace(model.config, copy_size=size))
+    made.load_state_dict(model.state_dict(), strict=False)
+    assert made.copy is not None
+    made.copy.restart(torch.Generator().manual_seed(seed))
+    return made

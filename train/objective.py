@@ -10,6 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from diffufix.model.copying import CopyHead
 from diffufix.model.transformer import Transformer
 from diffufix.train.examples import IGNORE
 
@@ -41,9 +42,34 @@ def loss_of(model: Transformer, batch: Labelled) -> tuple[Tensor, Tensor]:
     hidden, _ = model.hidden(batch.ids, batch.positions, batch.attention())
     at = batch.labels != IGNORE
     logits = model.lm_head(hidden[at]).float()
+    if model.copy is not None:
+        logits = _copying(model.copy, batch, hidden, at, logits)
     weights = batch.weights[at]
     losses = F.cross_entropy(logits, batch.labels[at], reduction="none")
     return (losses * weights).sum() / weights.sum().clamp_min(1e-9), logits
+
+
+def _copying(
+    head: CopyHead, batch: Labelled, hidden_BTD: Tensor, at_BT: Tensor, logits_NV: Tensor
+) -> Tensor:
+    """Log-probabilities [N, V] of the labelled places: those of fills may copy from their row's
+    context, those of a context itself may not."""
+    segments, rows = batch.segments, batch.rows  # type: ignore[attr-defined]
+    parts = list(logits_NV.split(at_BT.sum(-1).tolist()))
+    for b, at in enumerate(at_BT):
+        fills = segments[b, at] > 0
+        if not bool(fills.any()):
+            parts[b] = parts[b].log_softmax(-1)
+            continue
+        keys_TS = head.k_proj(hidden_BTD[b])
+        seen_NT = (segments[b] == 0) & (rows[b] == rows[b, at][:, None])
+        places_ND = hidden_BTD[b, at]
+        if bool(fills.all()):
+            parts[b] = head(parts[b], places_ND, keys_TS, batch.ids[b], seen_NT)
+            continue
+        mixed = head(parts[b][fills], places_ND[fills], keys_TS, batch.ids[b], seen_NT[fills])
+        parts[b] = parts[b].log_softmax(-1).index_put((fills,), mixed)
+    return torch.cat(parts)
 
 
 class Objective(nn.Module):

@@ -43,6 +43,7 @@ class Recipe:
     layers: int = 0
     heads: int = 0
     kv_heads: int = 0
+    copy_size: int = 0  # width of a head that copies ids of the context; 0: none
     steps: int = 0
     rows: int = 16  # examples of one step, over all processes
     length: int = 512  # tokens of one packed sequence

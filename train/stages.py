@@ -23,7 +23,7 @@ from diffufix.model.tokenizer import load_tokenizer
 from diffufix.model.transformer import Transformer
 from diffufix.train.adapt import BlockSupply, is_autoregressive, open_autoregressive
 from diffufix.train.checkpoints import MODEL, STATE
-from diffufix.train.fresh import make_model, mini_family
+from diffufix.train.fresh import make_model, mini_family, with_copying
 from diffufix.train.history import Pair, load_pairs, read_pairs, write_pairs
 from diffufix.train.plan import plan
 from diffufix.train.recipe import STAGES, Recipe
@@ -120,6 +120,10 @@ def _start(job: Job, recipe: Recipe) -> _Start:
         start = _from_run(Path(job.source))
     elif job.source is not None:
         start = _from_checkpoint(job.source, job.out)
+        if recipe.copy_size and start.family.layout == "aside" and start.model.copy is None:
+            say("The checkpoint does not copy from its context: it gets a new head for that.")
+            model = with_copying(start.model, recipe.copy_size, recipe.seed)
+            start = replace(start, model=model)
     elif job.stage != STAGES[0]:
         raise UsageError(
             f"{job.stage} goes on from a model, and {job.out} holds none.",
@@ -176,6 +180,7 @@ def _compare_shape(start: _Start, recipe: Recipe) -> None:
         "layers": (recipe.layers, c.num_hidden_layers),
         "heads": (recipe.heads, c.num_attention_heads),
         "kv_heads": (recipe.kv_heads, c.num_key_value_heads),
+        "copy_size": (recipe.copy_size, c.copy_size),
     }
     differs = [
         f"{k} {has}, not {want}" for k, (want, has) in wanted.items() if want not in (0, has)

@@ -170,6 +170,7 @@ def _config(raw: Mapping[str, Any]) -> ModelConfig:
         rms_norm_eps=float(raw.get("rms_norm_eps", 1e-6)),
         tie_word_embeddings=bool(raw.get("tie_word_embeddings", False)),
         attention_bias=bool(raw.get("attention_bias", True)),
+        copy_size=int(raw.get("copy_size") or 0),
     )
 
 

@@ -19,6 +19,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from diffufix.model.copying import CopyHead
+
 
 @dataclass(frozen=True)
 class ModelConfig:
@@ -34,6 +36,7 @@ class ModelConfig:
     rms_norm_eps: float = 1e-6
     tie_word_embeddings: bool = False
     attention_bias: bool = True
+    copy_size: int = 0  # width of the copying head (copying.py); 0: none
 
     @property
     def head_dim(self) -> int:
@@ -170,6 +173,7 @@ class Transformer(nn.Module):
         self.lm_head = nn.Linear(config.hidden_size, config.vocab_size, bias=False)
         if config.tie_word_embeddings:
             self.lm_head.weight = self.model.embed_tokens.weight
+        self.copy = CopyHead(config.hidden_size, config.copy_size) if config.copy_size else None
 
     @property
     def device(self) -> torch.device:

@@ -17,7 +17,7 @@ from torch import Tensor
 from diffufix.errors import UsageError
 from diffufix.model.beside import Group, denoise
 from diffufix.model.family import Family
-from diffufix.model.transformer import Cache, Transformer
+from diffufix.model.transformer import Transformer
 from diffufix.sampler.denoiser import family_of
 from diffufix.sampler.layout import context_ids, fill_segment, was_segment
 from diffufix.sampler.types import Canvas
@@ -45,7 +45,10 @@ class AsideContext:
         self.banned: tuple[int, ...] = getattr(model, "banned", tuple(self.family.specials))
         self.vocab_size = model.config.vocab_size
         shown = torch.tensor([context_ids(self.family, ids)], device=model.device)
-        self.cache: Cache = model.encode(shown)
+        hidden_1CD, self.cache = model.hidden(shown)
+        self._copied: tuple[Tensor, Tensor] | None = None  # keys and ids, for the copying head
+        if model.copy is not None:
+            self._copied = model.copy.k_proj(hidden_1CD[0]), shown[0]
         self._past: Tensor | None = None  # [M, L, 2, K, E]
         self._spans: dict[Place, range] = {}  # of each place in it
 
@@ -77,6 +80,13 @@ class AsideContext:
             self._spans[places[i]] = range(at, at + len(rows[i][0]))
             at += len(rows[i][0])
         self._past = own if self._past is None else torch.cat([self._past, own])
+
+    def mixed(self, logits_NV: Tensor, hidden_ND: Tensor) -> Tensor:
+        """With what may be copied from this context; log-probabilities, if the model copies."""
+        if self._copied is None or self.model.copy is None:
+            return logits_NV
+        keys, ids = self._copied
+        return self.model.copy(logits_NV, hidden_ND, keys, ids, torch.ones_like(ids).bool())
 
 
 @dataclass(frozen=True)
@@ -114,7 +124,20 @@ def logits(asked: Sequence[Asked]) -> Tensor:
         for place, token in enumerate(a.hole)
         if token == family.mask
     ]
-    return model.lm_head(hidden_ND[torch.tensor(masks, dtype=torch.long, device=model.device)])
+    chosen_ND = hidden_ND[torch.tensor(masks, dtype=torch.long, device=model.device)]
+    logits_NV = model.lm_head(chosen_ND)
+    contexts = {id(a.context): a.context for a in asked}
+    if model.copy is None:
+        return logits_NV
+    if len(contexts) == 1:
+        return asked[0].context.mixed(logits_NV, chosen_ND)
+    owners = [id(a.context) for a in asked for token in a.hole if token == family.mask]
+    logits_NV = logits_NV.float()
+    for key, context in contexts.items():
+        mine = torch.tensor([i for i, owner in enumerate(owners) if owner == key])
+        mine = mine.to(model.device)
+        logits_NV[mine] = context.mixed(logits_NV[mine], chosen_ND[mine])
+    return logits_NV
 
 
 def _joined(

@@ -122,7 +122,10 @@ class AsideScene:
         self._keep_PS = place_S < torch.tensor([len(row) for row in ids], device=device)[:, None]
         was_PS = self._keep_PS & ~context_PS
         seen = context_PS[:, None, :] | (was_PS[:, :, None] & was_PS[:, None, :])
-        self._cache: Cache = model.hidden(ids_PS, positions_PS, seen[:, None])[1]
+        hidden_PSD, self._cache = model.hidden(ids_PS, positions_PS, seen[:, None])
+        self._copied: tuple[Tensor, Tensor, Tensor] | None = None  # keys, ids, which of them count
+        if model.copy is not None:
+            self._copied = model.copy.k_proj(hidden_PSD), ids_PS, context_PS
         self._part: tuple[tuple[int, ...], Cache, Tensor] | None = None
 
     def logits(self, asked: Sequence[Asked]) -> Tensor:
@@ -151,7 +154,12 @@ class AsideScene:
         hidden_PQD, _ = self.model.hidden(ids_PQ, positions_PQ, seen, cache)
         at_N2 = torch.tensor(at, device=device)
         chosen_ND = hidden_PQD[at_N2[:, 0], at_N2[:, 1]]
-        return self.model.lm_head(chosen_ND).float() + self._never
+        logits_NV = self.model.lm_head(chosen_ND).float()
+        if self.model.copy is not None and self._copied is not None:
+            owner_N = torch.tensor(prompts, device=device)[at_N2[:, 0]]
+            keys, shown, count = (each[owner_N] for each in self._copied)
+            logits_NV = self.model.copy(logits_NV, chosen_ND, keys, shown, count)
+        return logits_NV + self._never
 
     def _of(self, prompts: tuple[int, ...]) -> tuple[Cache, Tensor]:
         """Keys, values and which of them count, of these prompts alone."""

@@ -1,0 +1,62 @@
+"""A head that points: ids of a masked place may be copied from the context that it is read beside.
+
+A small model learns slowly to repeat the rare ids that stand in front of it; names are mostly such.
+With the head (pointer-generator networks, See et al. 2017, arXiv 1704.04368) a place's distribution
+is a mixture
+
+    p(v) = g softmax(logits)(v) + (1 - g) sum over context places t of a_t [id_t = v]
+
+with a = softmax of the products of the place's query and the context's keys, and a gate g, all of
+the last hidden states. N places, T tokens of a context, S width of queries and keys, D model width,
+V vocabulary.
+"""
+
+from __future__ import annotations
+
+import math
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+BIAS = 3.0  # of a new gate: the vocabulary gets 95 %
+
+
+class CopyHead(nn.Module):
+    def __init__(self, hidden_size: int, copy_size: int) -> None:
+        super().__init__()
+        self.q_proj = nn.Linear(hidden_size, copy_size, bias=False)
+        self.k_proj = nn.Linear(hidden_size, copy_size, bias=False)
+        self.gate = nn.Linear(hidden_size, 1)
+
+    def restart(self, generator: torch.Generator | None = None) -> None:
+        """Weights to begin with."""
+        for layer in (self.q_proj, self.k_proj):
+            scale = layer.in_features**-0.5
+            nn.init.normal_(layer.weight, 0.0, scale, generator=generator)
+        nn.init.zeros_(self.gate.weight)
+        nn.init.constant_(self.gate.bias, BIAS)
+
+    def forward(
+        self, logits_NV: Tensor, hidden_ND: Tensor, keys: Tensor, ids: Tensor, seen: Tensor
+    ) -> Tensor:
+        """Log-probabilities [N, V] of the mixture, float32.
+
+        `keys` are `k_proj` of a context's last hidden states, [T, S] for all places or [N, T, S];
+        `ids` [T] or [N, T] the context's; `seen`, of the same shape, is False at what cannot be
+        copied. A place that sees nothing copies nothing.
+        """
+        q_NS = self.q_proj(hidden_ND).float() / math.sqrt(self.q_proj.out_features)
+        keys = keys.float()
+        if keys.ndim == 2:
+            scores_NT = q_NS @ keys.T
+        else:
+            scores_NT = (keys @ q_NS[:, :, None])[:, :, 0]
+        ids_NT, seen_NT = ids.expand(scores_NT.shape), seen.expand(scores_NT.shape)
+        pointed_NT = scores_NT.masked_fill(~seen_NT, -1e30).softmax(-1) * seen_NT
+        gate_N1 = self.gate(hidden_ND).float()
+        own_NV = logits_NV.float().log_softmax(-1) + F.logsigmoid(gate_N1)
+        # Where nothing can be copied the gate's other share is lost, which the search may not see.
+        share_NT = pointed_NT * torch.sigmoid(-gate_N1)
+        copied_NV = torch.zeros_like(own_NV).scatter_add(1, ids_NT, share_NT)
+        return (own_NV.exp() + copied_NV).clamp_min(1e-30).log()
