@@ -26,10 +26,10 @@ from diffufix.repair.diagnosis import Suite
 from diffufix.repair.patch import read_source
 from diffufix.sandbox import Sandbox, choose
 from diffufix.sandbox.reap import reap_folders, scratch_prefix
-from diffufix.store.groups import Task
+from diffufix.store.groups import Group, Task
 from diffufix.testing import TestRun, copy_project, flaky
 from diffufix.testing.types import PASSED
-from diffufix.train.tasks import Function, TaskMaker, functions_under_test, split
+from diffufix.train.tasks import Function, TaskMaker, code_of, functions_under_test, split
 from diffufix.verify import Candidate, Screen, State, Verdict
 
 if TYPE_CHECKING:
@@ -71,6 +71,7 @@ class Practice:
         self.maker = TaskMaker(model)
         self.functions: list[Function] = []  # to learn from
         self.kept: list[Function] = []  # held out
+        self.code: list[str] = []  # every function's text, but for those held out
         self.tasks: list[Task] = []
         self.held_out: list[Task] = []
 
@@ -92,6 +93,7 @@ class Practice:
                     "Self-play needs tests that pass; with other code under test, name them.",
                 )
             self.functions, self.kept = split(found, self.wanted.share)
+            self.code = code_of(sources, {function.name for function in self.kept})
             self._make()
             self._open = stack.pop_all()
         return self
@@ -217,6 +219,22 @@ class Practice:
                 shown += 1
                 if task is not None:
                     yield task
+
+    def wrong(self, groups: Sequence[Group], count: int, rng: random.Random) -> list[Task]:
+        """Up to `count` tasks out of fills that the tests rejected, proved."""
+        known = {(function.path, function.qualname): function for function in self.functions}
+        failed = [
+            (known[group.task.path, group.task.qualname], group.task, one.text)
+            for group in groups
+            for one in group.completions
+            if one.state == State.FAIL
+            and group.task.answer is not None
+            and (group.task.path, group.task.qualname) in known
+            and one.text != group.task.source[group.task.start : group.task.end]
+        ]
+        chosen = rng.sample(failed, min(count, len(failed)))
+        made = [self.maker.wrong_fill(*one, rng) for one in chosen]
+        return list(self.prove(task for task in made if task))
 
 
 def _proved(task: Task, verdict: Verdict) -> Task | None:

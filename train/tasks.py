@@ -18,7 +18,7 @@ import ast
 import hashlib
 import random
 import warnings
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -110,7 +110,7 @@ def functions_under_test(
     trusted = sorted(passed if steady is None else set(steady) & passed.keys())
     found: list[Function] = []
     for path, source in sorted(sources.items()):
-        tree = None if forbidden(path, ()) else _parsed(source)
+        tree = None if forbidden(path, frozenset()) else _parsed(source)
         if tree is None:
             continue
         text, every = Text(source), functions(tree)
@@ -131,6 +131,19 @@ def functions_under_test(
                 found.append(
                     Function(path, name, source, node.lineno, *text.span(node), lines, seconds)
                 )
+    return found
+
+
+def code_of(sources: Mapping[str, str], without: Collection[str]) -> list[str]:
+    """The texts of all functions of these files, but for those of these names."""
+    found = []
+    for path, source in sorted(sources.items()):
+        tree = None if forbidden(path, frozenset()) else _parsed(source)
+        text = Text(source)
+        for name, node in functions(tree) if tree else ():
+            if f"{path}::{name}" not in without:
+                start, end = text.span(node)
+                found.append(source[source.rfind("\n", 0, start) + 1 : end])
     return found
 
 

@@ -143,7 +143,7 @@ class Trainer:
             quiet=options.quiet or not chief, tensorboard=options.tensorboard and chief,
         )  # fmt: skip
         supplied = batches(self.supply, first, last, options.workers, parts)
-        with tracker, _signals() as asked, supplied as coming:
+        with tracker, signals() as asked, supplied as coming:
             for step in range(first, last):
                 try:
                     norm = self._step(step, coming, tracker, len(parts))
@@ -271,7 +271,7 @@ def _out_of_memory(step: int, recipe: Recipe) -> TrainingError:
 
 
 @contextlib.contextmanager
-def _signals() -> Iterator[list[int]]:
+def signals() -> Iterator[list[int]]:
     """SIGINT and SIGTERM are noted for the end of the step; a second one interrupts at once."""
     asked: list[int] = []
 

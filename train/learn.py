@@ -1,0 +1,299 @@
+"""The loop of `diffufix train`: sample, verify, update, again and again, on the user's project.
+
+    with Practice(settings, model) as practice:
+        result = learn(model, practice, Plan(method="coupled", minutes=10), out)
+
+A step: 1. tasks by the curriculum; 2. groups of the policy as it is now, verified while the next
+are sampled, each in the log as soon as it is complete; 3. the method's update; 4. a row of numbers.
+What a step draws depends on (seed, step) alone, and a checkpoint holds the rest, so a resumed run
+goes on as the unbroken one would have, bit for bit on a CPU with as many threads.
+
+Trains `model` in place. Writes the folder `out` (state.pt, log.jsonl, model/) and the given store.
+"""
+
+from __future__ import annotations
+
+import random
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from statistics import mean
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from diffufix.errors import UsageError
+from diffufix.sampler.rollout import Sampling
+from diffufix.store.groups import Group, Task
+from diffufix.train import checkpoints
+from diffufix.train.arness import arness
+from diffufix.train.cost import cpu_seconds
+from diffufix.train.curriculum import Curriculum
+from diffufix.train.methods import METHODS, Tuning, make_method
+from diffufix.train.practice import Practice
+from diffufix.train.rollouts import Collector, Throughput
+from diffufix.train.tracking import Tracker
+from diffufix.train.trainer import make_accelerator, signals
+from diffufix.verify.rewards import DEFAULT, Weighted
+
+if TYPE_CHECKING:
+    from diffufix.model.checkpoint import LoadedModel
+    from diffufix.store import Store
+
+WRONG = 2  # tasks out of wrong fills, a step
+Row = Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Plan:
+    """How a session goes. It ends with the first bound that is reached; 0: no such bound."""
+
+    method: str = "coupled"
+    minutes: float = 10.0
+    cpu_minutes: float = 0.0  # of all processes: for equal compute
+    steps: int = 0
+    tasks: int = 8  # a step
+    group: int = 8  # completions of each
+    lr: float = 0.0  # 0: the method's own
+    inner: int = 2
+    beta: float | None = None
+    temperature: float = 1.0
+    alg: str = "entropy"
+    tokens_per_step: int = 1
+    seed: int = 0
+    save_every: int = 20  # steps
+    device: str | None = None
+    tensorboard: bool = False
+    wrong_fills: bool = True
+
+    @property
+    def sampling(self) -> Sampling:
+        return Sampling(self.temperature, None, self.alg, self.tokens_per_step)
+
+    @property
+    def tuning(self) -> Tuning:
+        return Tuning(self.method, self.lr, self.inner, self.beta, seed=self.seed)
+
+
+@dataclass(frozen=True)
+class LearnResult:
+    """What a session did. `model` is the folder of the weights, in hub layout."""
+
+    method: str
+    model: Path
+    steps: int
+    groups: int
+    signal: int  # groups with signal
+    tasks: int
+    seconds: float
+    cpu_seconds: float
+    throughput: Throughput
+    rows: tuple[Row, ...]
+    interrupted: bool = False
+
+
+def learn(
+    model: LoadedModel,
+    practice: Practice,
+    plan: Plan,
+    out: Path,
+    *,
+    store: Store | None = None,
+    run_id: int | None = None,
+    rewards: tuple[Weighted, ...] = DEFAULT,
+    listen: Callable[[Row], None] = lambda row: None,
+) -> LearnResult:
+    """Train until the plan's bounds; a folder with a checkpoint of the same plan is gone on with.
+
+    A signal ends the session after the step it comes in, as a bound does. `listen` hears every
+    row, with `left` (seconds, of the nearest bound). Raises UsageError, TrainingError.
+    """
+    return _Session(model, practice, plan, out, store, run_id, rewards, listen).run()
+
+
+class _Session:
+    def __init__(
+        self, model: LoadedModel, practice: Practice, plan: Plan, out: Path,
+        store: Store | None, run_id: int | None, rewards: tuple[Weighted, ...],
+        listen: Callable[[Row], None],
+    ) -> None:  # fmt: skip
+        if plan.method not in METHODS:
+            raise UsageError(f"Unknown method {plan.method!r}.", f"One of {', '.join(METHODS)}.")
+        if not (plan.minutes or plan.cpu_minutes or plan.steps):
+            raise UsageError("Nothing says when to stop.", "Give minutes or steps.")
+        checkpoints.check_room(out, sum(p.numel() for p in model.parameters()))
+        self.model, self.practice, self.plan, self.out, self.listen = (
+            model, practice, plan, out, listen,
+        )  # fmt: skip
+        self.base = model.fingerprint
+        accelerator = make_accelerator(plan.device or str(model.device))
+        if not any(p.requires_grad for p in model.parameters()):
+            model.requires_grad_(True)
+        self.method = make_method(plan.tuning, model, practice.tasks, practice.code, accelerator)
+        self.curriculum = Curriculum()
+        self.curriculum.add(practice.tasks)
+        self.made: list[Task] = []  # out of wrong fills
+        self.collector = Collector(
+            practice.screen, sampling=plan.sampling, estimator=self.method.estimator,
+            inner=plan.inner, rewards=rewards, version=self.base,
+            keep=(lambda group: store.add_group(run_id, group)) if store else lambda group: None,
+        )  # fmt: skip
+        self.step = self.groups = self.signal = 0
+        self.before = self.cpu_before = 0.0  # seconds of earlier sessions
+        self.rows: list[Row] = []
+
+    # -- the loop ----------------------------------------------------------------------------------
+
+    def run(self) -> LearnResult:
+        tracked = self._resume()
+        self.began, self.cpu_began = time.monotonic(), cpu_seconds()
+        self.tracker = Tracker(
+            self.out, self.step, self.plan.steps, every=1, state=tracked, quiet=True,
+            tensorboard=self.plan.tensorboard,
+        )  # fmt: skip
+        with self.tracker, signals() as asked:
+            while not asked and self._left() > 0:
+                self._step()
+                if self.step % self.plan.save_every == 0:
+                    self.save()
+            self.save()
+        return LearnResult(
+            self.plan.method, self.out / checkpoints.MODEL, self.step, self.groups, self.signal,
+            len(self.curriculum.tasks), self.seconds, self.cpu, self.collector.spent,
+            tuple(self.rows), bool(asked),
+        )  # fmt: skip
+
+    def _step(self) -> None:
+        plan, spent = self.plan, self.collector.spent
+        before, began = replace(spent), time.monotonic()
+        rng = random.Random(f"{plan.seed}/{self.step}")
+        generator = torch.Generator().manual_seed(rng.getrandbits(60))
+        groups: list[Group] = []
+        if self.method.collects:
+            self.model.eval()
+            tasks = self.curriculum.draw(plan.tasks, rng)
+            groups = self.collector.groups(self.model, tasks, plan.group, generator)
+            self.curriculum.note(groups)
+            if plan.wrong_fills:
+                self.made += (fresh := self.practice.wrong(groups, WRONG, rng))
+                self.curriculum.add(fresh)
+        collected = time.monotonic()
+        metrics = self.method.update(groups, self.step)
+        spent.updates += int(metrics["steps"])
+        spent.updating += time.monotonic() - collected
+        self.step += 1
+        if metrics["steps"]:
+            self.collector.version = f"{self.base[:16]}+{plan.seed}.{self.step}"
+        self.groups += len(groups)
+        self.signal += sum(group.has_signal for group in groups)
+        self._tell(metrics, groups, spent.since(before), time.monotonic() - began)
+
+    def _tell(
+        self, metrics: dict[str, float], groups: Sequence[Group], spent: Throughput, seconds: float
+    ) -> None:
+        values = {**described(groups, self.model.family.delete), **metrics, **spent.rates()}
+        if self.method.collects:
+            values["solve_rate"] = self.curriculum.solve_rate
+            values["tasks"] = len(self.curriculum.tasks)
+        values |= {"step_seconds": seconds, "cpu_seconds": self.cpu}
+        rounded = {k: round(v, 5) if isinstance(v, float) else v for k, v in values.items()}
+        self.tracker.add(rounded.pop("loss", 0.0), int(spent.samples))
+        self.tracker.row(**rounded)
+        row = {**self.tracker.latest, "left": round(self._left(), 1)}
+        self.rows.append(row)
+        self.listen(row)
+
+    # -- bounds ------------------------------------------------------------------------------------
+
+    @property
+    def seconds(self) -> float:
+        return self.before + time.monotonic() - self.began
+
+    @property
+    def cpu(self) -> float:
+        return self.cpu_before + cpu_seconds() - self.cpu_began
+
+    def _left(self) -> float:
+        """Seconds until the nearest bound, by the pace so far; 0: it is reached."""
+        plan, wall = self.plan, self.seconds
+        bounds = []
+        if plan.minutes:
+            bounds.append(60 * plan.minutes - wall)
+        if plan.cpu_minutes:
+            cpu = self.cpu
+            left = 60 * plan.cpu_minutes - cpu
+            bounds.append(left * wall / cpu if cpu > 1 else left)
+        if plan.steps:
+            pace = wall / self.step if self.step else 1.0
+            bounds.append((plan.steps - self.step) * max(pace, 1e-3))
+        return max(0.0, min(bounds))
+
+    # -- checkpoints -------------------------------------------------------------------------------
+
+    def save(self) -> None:
+        state = {
+            "step": self.step,
+            "plan": asdict(self.plan),
+            "base": self.base,
+            "model": self.model.state_dict(),
+            "method": self.method.state(),
+            "curriculum": self.curriculum.state(),
+            "made": [asdict(task) for task in self.made],
+            "version": self.collector.version,
+            "counts": [self.groups, self.signal],
+            "tracker": self.tracker.state(),
+            "seconds": [self.seconds, self.cpu],
+        }
+        folder = self.out / checkpoints.MODEL
+        checkpoints.write_model(
+            folder, self.model, self.model.family, self.model.path, self.model.max_context
+        )
+        path = self.out / checkpoints.STATE
+        checkpoints.write_whole(path, lambda where: torch.save(state, where))
+
+    def _resume(self) -> dict[str, Any]:
+        if not (self.out / checkpoints.STATE).is_file():
+            return {}
+        state = checkpoints.read_progress(self.out, self.model.device)
+        own = asdict(self.plan)
+        free = ("minutes", "cpu_minutes", "steps", "save_every", "tensorboard", "device")
+        odd = [k for k, v in state["plan"].items() if k not in free and own.get(k) != v]
+        if odd or state["base"] != self.base:
+            what = ", ".join(odd) or "the model"
+            raise UsageError(
+                f"{self.out} holds a session with another plan ({what}).",
+                "Give the same options to go on with it, or another folder.",
+            )
+        self.model.load_state_dict(state["model"])
+        self.method.restore(state["method"])
+        self.curriculum.restore(state["curriculum"])
+        self.made = [_task(values) for values in state["made"]]
+        self.curriculum.add(self.made)
+        self.step, self.collector.version = int(state["step"]), state["version"]
+        self.groups, self.signal = state["counts"]
+        self.before, self.cpu_before = state["seconds"]
+        return dict(state["tracker"])
+
+
+def described(groups: Sequence[Group], delete: int | None) -> dict[str, float]:
+    """What groups look like: shares of verdicts, of unchanged texts, length, AR-ness."""
+    every = [(group.task, one) for group in groups for one in group.completions]
+    if not every:
+        return {}
+    count = len(every)
+    orders = [
+        [o for o, token in zip(one.order, one.ids, strict=True) if token != delete]
+        for _, one in every
+    ]
+    return {
+        "passed": sum(one.state == "pass" for _, one in every) / count,
+        "unparsed": sum(one.state == "error" for _, one in every) / count,
+        "unchanged": sum(one.text == t.source[t.start : t.end] for t, one in every) / count,
+        "length": mean(map(len, orders)),
+        "arness": arness(orders),
+    }
+
+
+def _task(values: Mapping[str, Any]) -> Task:
+    return Task(**{**values, "tests": tuple(values["tests"])})
