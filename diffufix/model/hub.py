@@ -34,11 +34,13 @@ def _stderr(line: str) -> None:
 
 
 def locate(name: str | Path, notify: Callable[[str], None] = _stderr) -> Path:
-    """The folder of a checkpoint.
+    """The folder of a checkpoint. `mini` is always the embedded one, `./mini` a folder.
 
     Raises CheckpointError for a folder without config.json, PrerequisiteError for a checkpoint
     that is neither here nor reachable. `notify` is told of a download and of its licence.
     """
+    if name == MINI:
+        return _embedded()
     folder = Path(name).expanduser()
     if folder.is_dir():
         if not (folder / "config.json").is_file():
@@ -48,8 +50,6 @@ def locate(name: str | Path, notify: Callable[[str], None] = _stderr) -> Path:
             )
         return folder
     text = str(name)
-    if text == MINI:
-        return _embedded()
     if re.fullmatch(r"[\w.-]+/[\w.-]+", text) and not text.startswith("."):
         return _from_hub(text, notify)
     raise PrerequisiteError(

@@ -14,7 +14,7 @@ from safetensors.torch import load_file, save_file
 
 import diffufix
 from diffufix.errors import CheckpointError, PrerequisiteError
-from diffufix.model import Transformer, default_model, load_model
+from diffufix.model import Transformer, default_model, hub, load_model
 from diffufix.model.family import Family, recognise
 from diffufix.model.weights import INDEX, SCALE, pack_int8, write_tensors
 from tests.support.checkpoints import make_dream_checkpoint
@@ -295,3 +295,13 @@ def test_dream_family_members(name, tokens, title, chat):
     config = {"model_type": "Dream", "mask_token_id": 5, "eos_token_id": 6}
     family = recognise(config, tokens, name=name)
     assert (family.name, family.chat, family.shift) == (title, chat, True)
+
+
+def test_a_folder_called_mini_does_not_hide_the_embedded_model(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "mini").mkdir()
+    monkeypatch.chdir(tmp_path)
+    assert (hub.locate("mini") / "config.json").is_file()
+    with pytest.raises(CheckpointError, match="no config.json"):
+        hub.locate("./mini")
