@@ -89,8 +89,12 @@ def choose_policy(settings: Settings) -> Policy:
         hint = "`diffufix models rollback` goes back to what was in use before."
         raise CheckpointError(f"The adopted model cannot be used: {error.message}", hint) from error
     card = chosen.card
-    note = f"using {name}, which was trained here"
-    note += f" ({card.verdict})" if card is not None and card.gate else ""
+    assert card is not None
+    note = (
+        f"using {name}, pulled from {card.source}"
+        if card.source
+        else (f"using {name}, which was trained here" + (f" ({card.verdict})" if card.gate else ""))
+    )
     return replace(chosen, note=f"{note}; --adapter none leaves it out")
 
 

@@ -31,12 +31,13 @@ class Panel:
 
 PANELS = (
     Panel("reward", {"reward": "mean", "reward_std": "spread"}),
-    Panel("completions that pass", {"passes": "passes", "solve_rate": "solved"}, percent=True),
+    Panel("completions", {"passed": "pass", "unchanged": "unchanged"}, percent=True),
+    Panel("tasks solved, mean of all tried", {"solve_rate": "rate"}, percent=True),
     Panel("groups with signal", {"signal": "share"}, percent=True),
     Panel("KL to the reference (nats)", {"kl": "KL"}),
-    Panel("clipped ratios", {"clip_ratio": "share"}, percent=True),
+    Panel("clipped ratios", {"clipped": "share"}, percent=True),
     Panel("completion length (tokens)", {"length": "mean"}),
-    Panel("left-to-right-ness", {"ar_ness": "share"}, percent=True),
+    Panel("AR-ness (left to right)", {"arness": "share"}, percent=True),
     Panel("loss", {"loss": "loss"}),
     Panel("gradient norm", {"norm": "norm"}),
     Panel(

@@ -1,12 +1,16 @@
-"""`diffufix train …`: one file per subcommand, each importing what it runs when it runs."""
+"""`diffufix train …`: learning from tests, and one file per subcommand for models from scratch.
+
+Each file imports what it runs when it runs.
+"""
 
 from __future__ import annotations
 
 import typer
 
-from diffufix.cli.train import corpus, export, stages, tokenizer
+from diffufix.cli import options
+from diffufix.cli.train import corpus, export, learn, stages, tokenizer
 
-app = typer.Typer(help="Train models: corpus, tokenizer, and the stages one after the other.")
+app = typer.Typer()
 app.command("corpus")(corpus.corpus)
 app.command("tokenizer")(tokenizer.tokenizer)
 app.command("pretrain")(stages.pretrain)
@@ -16,7 +20,39 @@ app.command("export")(export.export)
 
 
 @app.callback(invoke_without_command=True)
-def train(context: typer.Context) -> None:
-    """Train models: corpus, tokenizer, and the stages one after the other."""
+def train(
+    context: typer.Context,
+    self_play: learn.SelfPlay = False,
+    method: learn.Method = "",
+    minutes: learn.Minutes = 10.0,
+    steps: learn.Steps = 0,
+    tasks: learn.Tasks = 8,
+    group: learn.GroupSize = 8,
+    lr: learn.Rate = 0.0,
+    beta: learn.Beta = None,
+    temperature: learn.Temperature = 1.0,
+    name: learn.Name = "",
+    held_out: learn.HeldOut = 120,
+    fresh: learn.Fresh = False,
+    no_adopt: learn.NoAdopt = False,
+    tensorboard: learn.Boards = False,
+    dry_run: learn.DryRun = False,
+    model: options.Model = None,
+    adapter: options.Adapter = None,
+    device: options.Device = None,
+    sandbox: options.Sandbox = None,
+    image: options.Image = None,
+    python: options.Python = None,
+    workers: options.Workers = None,
+    seed: options.Seed = None,
+    json: options.Json = None,
+) -> None:
+    """Learn from what tests said, on this project; use what came of it if it is better.
+
+    With --self-play tasks are made of the project's own functions; without, it learns from what
+    `repair` left in the log. The model in use and the new one are compared on functions that were
+    held out. Your files are only read. The commands below make a model from scratch.
+    """
     if context.invoked_subcommand is None:
-        typer.echo(context.get_help())
+        values = {key: value for key, value in locals().items() if key != "context"}
+        raise typer.Exit(learn.learn(values))

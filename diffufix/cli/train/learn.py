@@ -1,0 +1,151 @@
+"""`diffufix train` itself: learn from what tests said, compare, and use what is better."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from diffufix.report.training import Facts
+    from diffufix.train.session import Outcome, Wish
+
+SelfPlay = Annotated[
+    bool,
+    typer.Option("--self-play", help="Make tasks of this project: break what its tests cover."),
+]
+Method = Annotated[
+    str,
+    typer.Option(
+        help="coupled, d1, full, decoupled, count (policy gradients); rft (imitate what passed); "
+        "answers, repo (no rewards).",
+        show_default="coupled; without --self-play rft",
+    ),
+]
+Minutes = Annotated[float, typer.Option(min=0, help="Learn for so long; 0: until --steps.")]
+Steps = Annotated[int, typer.Option(min=0, help="At most so many steps; 0: no limit.")]
+Tasks = Annotated[int, typer.Option(min=1, help="Tasks of a step.")]
+GroupSize = Annotated[int, typer.Option("--group", min=2, help="Completions of each task.")]
+Rate = Annotated[float, typer.Option("--lr", min=0, help="Learning rate.", show_default="method's")]
+Beta = Annotated[
+    float | None,
+    typer.Option(min=0, help="Weight of the KL to the reference.", show_default="0.01"),
+]
+Temperature = Annotated[float, typer.Option(min=0.1, max=2.0, help="Of the sampling.")]
+Name = Annotated[
+    str, typer.Option("--name", "--adapter-name", help="Of what is made.", show_default="PROJECT-1")
+]
+HeldOut = Annotated[
+    int, typer.Option(min=0, help="Tasks to compare on, in functions of their own.")
+]
+Fresh = Annotated[
+    bool, typer.Option("--fresh", help="Do not go on with an interrupted session of that name.")
+]
+NoAdopt = Annotated[bool, typer.Option("--no-adopt", help="Keep it, but do not use it by itself.")]
+Boards = Annotated[bool, typer.Option("--tensorboard", help="Write TensorBoard files, too.")]
+DryRun = Annotated[
+    bool, typer.Option("--dry-run", help="Only say what there is to learn from, and how fast.")
+]
+
+
+def learn(
+    values: dict[str, object],
+) -> int:
+    """Run one training with the values of the options; returns the exit code."""
+    from diffufix.config import load_settings
+    from diffufix.report import jsondoc
+    from diffufix.report.learning import display
+
+    shared = ("model", "adapter", "device", "sandbox", "image", "python", "workers", "seed", "json")
+    settings = load_settings(Path.cwd(), (), {key: values[key] for key in shared})
+    with display(sys.stderr) as shown:
+        shown.tell("getting ready")
+        from diffufix.train.session import improve, try_out  # imports torch
+
+        wish = _wish(values, settings.seed, None if settings.device == "auto" else settings.device)
+        if values["dry_run"]:
+            lines = try_out(settings, wish, shown.tell)
+            written: list[Path] = []
+            outcome = None
+        else:
+            outcome = improve(settings, wish, shown.tell, shown.listen)
+            written = _report(outcome, wish)
+    if outcome is None:
+        typer.echo("\n".join(lines))
+        return 0
+    if settings.json:
+        document = outcome.document() | {"report": [str(path) for path in written]}
+        typer.echo(jsondoc.dump(jsondoc.rows_document("training", [document])), nl=False)
+    else:
+        for line in summary(outcome, written):
+            typer.echo(line)
+    return outcome.exit_code
+
+
+def summary(outcome: Outcome, written: list[Path]) -> list[str]:
+    """What came of it, in words."""
+    learned, data = outcome.learned, outcome.data
+    lines = [
+        f"{learned.steps:,} steps in {learned.seconds / 60:.1f} minutes: "
+        f"{data['groups']:,} groups ({data['groups_with_signal']:,} with signal), "
+        f"{data['completions']:,} completions of {data['tasks']:,} tasks."
+    ]
+    if outcome.gate is not None:
+        lines += outcome.gate.lines()
+    if outcome.warning:
+        lines.append(f"warning: {outcome.warning}")
+    if outcome.status == "adopted":
+        lines.append(
+            f"{outcome.name} is in use from now on; `diffufix models rollback` takes it back."
+        )
+    elif outcome.status == "kept":
+        lines.append(
+            f"{outcome.name} is kept and not used (`diffufix models adopt {outcome.name} --force`)."
+        )
+    else:
+        lines.append("Interrupted; the same command goes on from here.")
+    return lines + [f"report: {path}" for path in written]
+
+
+def _wish(values: dict[str, object], seed: int, device: str | None) -> Wish:
+    from diffufix.train.learn import Plan
+    from diffufix.train.practice import Wanted
+    from diffufix.train.session import Wish
+
+    same = ("method", "minutes", "steps", "tasks", "group", "lr", "beta", "temperature")
+    values = {**values, "method": values["method"] or ("coupled" if values["self_play"] else "rft")}
+    plan = Plan(
+        **{key: values[key] for key in same},
+        seed=seed, device=device, tensorboard=bool(values["tensorboard"]),
+    )  # fmt: skip
+    return Wish(
+        plan, Wanted(held_out=int(str(values["held_out"])), seed=seed), str(values["name"]),
+        self_play=bool(values["self_play"]), fresh=bool(values["fresh"]),
+        adopt=not values["no_adopt"],
+    )  # fmt: skip
+
+
+def _report(outcome: Outcome, wish: Wish) -> list[Path]:
+    from diffufix.report.training import write_report
+
+    try:
+        return write_report(outcome.folder, _facts(outcome, wish))
+    except OSError as error:
+        typer.echo(f"warning: no report: {error}", err=True)
+        return []
+
+
+def _facts(outcome: Outcome, wish: Wish) -> Facts:
+    from dataclasses import asdict
+
+    from diffufix.report.training import Facts
+
+    settings = {key: value for key, value in asdict(wish.plan).items() if value not in (None, "")}
+    data = {**outcome.data, "minutes": outcome.learned.seconds / 60}
+    use = [f"diffufix models adopt {outcome.name}", "diffufix models rollback", "diffufix repair"]
+    return Facts(
+        f"Training {outcome.name}", summary(outcome, [])[:1] + summary(outcome, [])[-1:],
+        outcome.gate.lines() if outcome.gate else (), settings, data, use,
+    )  # fmt: skip

@@ -1,0 +1,123 @@
+"""Learning from the log alone: groups that are there already, nothing is sampled.
+
+Imitation (`rft`) takes all of them, however old, and goes over what passed a few times. Policy
+gradients take only what these very weights sampled, once, since their ratios mean nothing else.
+Trains `model` in place; writes log.jsonl and model/ in the folder `out`.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from diffufix.errors import UsageError
+from diffufix.store.groups import Group
+from diffufix.train import checkpoints
+from diffufix.train.cost import cpu_seconds
+from diffufix.train.learn import LearnResult, Plan, described
+from diffufix.train.methods import POLICY, make_method
+from diffufix.train.practice import Practice
+from diffufix.train.rollouts import Throughput
+from diffufix.train.tracking import Tracker
+from diffufix.train.trainer import make_accelerator, signals
+
+if TYPE_CHECKING:
+    from diffufix.model.checkpoint import LoadedModel
+
+METHODS = ("rft", *POLICY)
+ROUNDS = 4  # over the passes, where no number of steps is given
+
+
+def learnable(
+    groups: Iterable[Group], practice: Practice, method: str, fingerprint: str
+) -> list[Group]:
+    """Those that the method may learn from: none of a held-out function, and for policy gradients
+    none of other weights, another estimator or without likelihoods."""
+    held = {function.name for function in practice.kept}
+    kept = [group for group in groups if f"{group.task.path}::{group.task.qualname}" not in held]
+    if method not in POLICY:
+        return [g for g in kept if any(one.state == "pass" for one in g.completions)]
+    return [
+        group
+        for group in kept
+        if group.model == fingerprint
+        and group.estimator == method
+        and group.has_signal
+        and all(one.behaviour for one in group.completions)
+    ]
+
+
+def replay(
+    model: LoadedModel,
+    practice: Practice,
+    plan: Plan,
+    out: Path,
+    groups: Sequence[Group],
+    listen: Callable[[Mapping[str, Any]], None] = lambda row: None,
+) -> LearnResult:
+    """Train on `groups` (see `learnable`) until the plan's bounds, or there is no more to learn.
+
+    Raises UsageError where there is nothing to learn from, TrainingError.
+    """
+    if plan.method not in METHODS:
+        raise UsageError(
+            f"Method {plan.method} does not learn from the log.", f"One of {', '.join(METHODS)}."
+        )
+    if not groups:
+        raise UsageError(
+            "The log holds nothing that this method could learn from.",
+            "`diffufix train --self-play` makes tasks of the project's own functions; "
+            "`diffufix rewards` shows what the log holds.",
+        )
+    began, cpu = time.monotonic(), cpu_seconds()
+    if not any(p.requires_grad for p in model.parameters()):
+        model.requires_grad_(True)
+    accelerator = make_accelerator(plan.device or str(model.device))
+    method = make_method(plan.tuning, model, (), (), accelerator)
+    parts = list(_parts(plan, groups))
+    last = min(plan.steps or len(parts), len(parts))
+    rows: list[dict[str, Any]] = []
+    spent = Throughput()
+    with (
+        Tracker(out, 0, last, every=1, quiet=True, tensorboard=plan.tensorboard) as tracker,
+        signals() as asked,
+    ):
+        for step, part in enumerate(parts[:last]):
+            seconds = time.monotonic() - began
+            if asked or (plan.minutes and seconds > 60 * plan.minutes):
+                break
+            metrics = method.update(part, step)
+            spent.updates += int(metrics["steps"])
+            spent.updating = time.monotonic() - began
+            values = {**described(part, model.family.delete), **metrics, **spent.rates()}
+            tracker.add(values.pop("loss", 0.0), 0)
+            tracker.row(**{k: round(v, 5) for k, v in values.items()})
+            left = (time.monotonic() - began) / (step + 1) * (last - step - 1)
+            if plan.minutes:
+                left = min(left, 60 * plan.minutes - (time.monotonic() - began))
+            rows.append({**tracker.latest, "left": round(max(0.0, left), 1)})
+            listen(rows[-1])
+    folder = out / checkpoints.MODEL
+    checkpoints.write_model(folder, model, model.family, model.path, model.max_context)
+    spent.samples = sum(len(group.completions) for group in groups)
+    return LearnResult(
+        plan.method, folder, len(rows), len(groups), sum(g.has_signal for g in groups),
+        len({group.task.key for group in groups}), time.monotonic() - began, cpu_seconds() - cpu,
+        spent, tuple(rows), bool(asked),
+    )  # fmt: skip
+
+
+def _parts(plan: Plan, groups: Sequence[Group]) -> Iterator[Sequence[Group]]:
+    """What each step is given: imitation everything first, then nothing new."""
+    if plan.method in POLICY:
+        for at in range(0, len(groups), plan.tasks):
+            yield groups[at : at + plan.tasks]
+        return
+    passes = sum(one.state == "pass" for group in groups for one in group.completions)
+    tuning = plan.tuning
+    steps = plan.steps or math.ceil(ROUNDS * passes / (tuning.examples * tuning.inner))
+    for step in range(max(1, steps)):
+        yield groups if step == 0 else ()

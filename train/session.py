@@ -1,0 +1,258 @@
+"""One training from end to end: what `diffufix train` does, without how it looks.
+
+1. practise   tests, functions, tasks; some functions are held out (practice.py)
+2. measure    the model in use, on tasks of those
+3. learn      until the plan's bounds (learn.py); what is collected is in the log at once
+4. measure    the new one, on the same tasks under the same seeds; compare (gate.py)
+5. keep       the new one in the registry, and in use where it is better
+
+Writes `.diffufix/`: the log, `training/NAME/` while it learns, `models/NAME/` at the end. A
+session that was interrupted is gone on with by the same name.
+"""
+
+from __future__ import annotations
+
+import shutil
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from diffufix.config import Settings
+from diffufix.errors import ProjectError
+from diffufix.repair.policy import Policy, base_of, choose_policy
+from diffufix.store import Store
+from diffufix.store.cards import Card
+from diffufix.store.folder import private_folder
+from diffufix.store.models import Registry
+from diffufix.store.trajectories import read_groups
+from diffufix.train import learn, replay
+from diffufix.train.checkpoints import STATE
+from diffufix.train.gate import SAMPLES, Counts, GateResult, compare
+from diffufix.train.learn import LearnResult, Plan
+from diffufix.train.practice import Practice, Wanted
+from diffufix.train.rollouts import Collector, evaluate
+from diffufix.verify.rewards import reward_functions
+
+if TYPE_CHECKING:
+    from diffufix.model.checkpoint import LoadedModel
+
+FOLDER = "training"  # in .diffufix/
+PER_TASK, MOST = 4, 20_000  # groups that are taken from the log, the newest
+
+Tell = Callable[[str], None]
+Listen = Callable[[Mapping[str, Any]], None]
+
+
+@dataclass(frozen=True)
+class Wish:
+    """What is wanted of a session."""
+
+    plan: Plan
+    wanted: Wanted = field(default_factory=Wanted)
+    self_play: bool = True  # else what the log holds is learned from
+    name: str = ""  # of what is made; empty: the project's, with a number
+    samples: int = SAMPLES  # of each held-out task
+    fresh: bool = False  # what an interrupted session of that name left is dropped
+    adopt: bool = True  # what is better
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What came of it. `status`: adopted, kept (not better, or not wanted), interrupted."""
+
+    status: str
+    name: str
+    folder: Path  # of the session: log.jsonl, report
+    learned: LearnResult
+    before: str  # what was in use, by its shown name
+    held_out: int
+    gate: GateResult | None = None
+    warning: str = ""
+
+    @property
+    def exit_code(self) -> int:
+        return {"adopted": 0, "kept": 1, "interrupted": 130}[self.status]
+
+    @property
+    def data(self) -> dict[str, int]:
+        """Counts of what was learned from."""
+        learned = self.learned
+        return {
+            "tasks": learned.tasks,
+            "groups": learned.groups,
+            "groups_with_signal": learned.signal,
+            "completions": learned.throughput.samples,
+            "steps": learned.steps,
+        }
+
+    def document(self) -> dict[str, Any]:
+        learned = asdict(self.learned)
+        learned |= {"model": str(self.learned.model), "rows": len(self.learned.rows)}
+        return {
+            "status": self.status,
+            "exit_code": self.exit_code,
+            "name": self.name,
+            "folder": str(self.folder),
+            "before": self.before,
+            "held_out": self.held_out,
+            "gate": self.gate.document() if self.gate else None,
+            "learned": learned,
+            "last": dict(self.learned.rows[-1]) if self.learned.rows else {},
+            "warning": self.warning,
+        }
+
+
+def improve(settings: Settings, wish: Wish, tell: Tell, listen: Listen) -> Outcome:
+    """Train on the project in `settings.root`.
+
+    `tell` hears what is being done, `listen` every row of numbers. Raises what `Practice` and
+    `learn` raise, UsageError (a name that is taken), CheckpointError, StoreError.
+    """
+    registry = Registry(settings.root)
+    name = wish.name or registry.free_name(settings.root.name)
+    registry.check_free(name)
+    folder = private_folder(settings.root) / FOLDER / name
+    if wish.fresh and folder.exists():
+        shutil.rmtree(folder)
+    rewards = reward_functions(settings.rewards)
+    policy = choose_policy(settings)
+    tell("loading the model")
+    model = policy.load(settings.device)
+    if policy.note:
+        tell(policy.note)
+    started_from = model.fingerprint
+    if (folder / STATE).is_file():
+        tell(f"going on with {name}, which was interrupted")
+    with Store.open(settings.root) as store, Practice(settings, model, wish.wanted, tell) as here:
+        run_id = store.begin_run({**asdict(wish.plan), "name": name}, "train")
+        parameters = sum(p.numel() for p in model.parameters())
+        store.set_model(run_id, model.name, started_from, str(policy.adapter or ""), parameters)
+        tell(_practice_line(here))
+        before = _measure(model, here, wish, tell, "the model as it is")
+        if wish.self_play or wish.plan.method not in replay.METHODS:
+            tell(f"learning: {wish.plan.method}")
+            learned = learn.learn(
+                model, here, wish.plan, folder, store=store, run_id=run_id, rewards=rewards,
+                listen=listen,
+            )  # fmt: skip
+        else:
+            groups = replay.learnable(
+                read_groups(store, per_task=PER_TASK, limit=MOST), here, wish.plan.method,
+                started_from,
+            )  # fmt: skip
+            tell(f"learning: {wish.plan.method}, from {len(groups):,} groups of the log")
+            learned = replay.replay(model, here, wish.plan, folder, groups, listen)
+        outcome = Outcome(
+            "interrupted", name, folder, learned, policy.name, len(here.held_out),
+            warning=store.warning,
+        )  # fmt: skip
+        if learned.interrupted:
+            store.finish_run(run_id, "interrupted", outcome.document())
+            return outcome
+        after = _measure(model, here, wish, tell, "what was learned")
+        gate = compare(here.held_out, before, after, wish.samples) if before else None
+        outcome = replace(outcome, status="kept", gate=gate)
+        card = _card(settings, policy, started_from, outcome)
+        registry.add(card, lambda target: _copy(learned.model, target))
+        if gate is not None and gate.better and wish.adopt:
+            registry.adopt(name)
+            outcome = replace(outcome, status="adopted")
+        store.finish_run(run_id, outcome.status, outcome.document())
+    _tidy(folder)
+    return outcome
+
+
+def try_out(settings: Settings, wish: Wish, tell: Tell) -> list[str]:
+    """What a session would be made of and what a step takes, as lines; nothing is kept."""
+    policy = choose_policy(settings)
+    tell("loading the model")
+    model = policy.load(settings.device)
+    with Practice(settings, model, wish.wanted, tell) as here:
+        import torch
+
+        plan = wish.plan
+        collector = Collector(
+            here.screen, sampling=plan.sampling, rewards=reward_functions(settings.rewards)
+        )
+        began = time.monotonic()
+        few = here.tasks[: plan.tasks]
+        groups = collector.groups(model, few, plan.group, torch.Generator().manual_seed(plan.seed))
+        seconds = max(time.monotonic() - began, 1e-3)
+        parameters = sum(p.numel() for p in model.parameters())
+        signal = sum(group.has_signal for group in groups) / max(1, len(groups))
+        rates = ", ".join(f"{key} {value:,.0f}" for key, value in collector.spent.rates().items())
+        lines = [
+            f"model        {policy.name}, {parameters:,} parameters",
+            f"functions    {len(here.functions)} to learn from, {len(here.kept)} held out",
+            f"tasks        {len(here.tasks)} ({_origins(here)}), {len(here.held_out)} held out",
+            f"a step       {len(few)} tasks of {plan.group} completions: {seconds:.1f} s, "
+            "and the update",
+            f"signal       {signal:.0%} of the groups",
+            f"per second   {rates}",
+        ]
+        if plan.minutes:
+            lines.append(f"time         {plan.minutes:g} minutes: at most "
+                         f"{60 * plan.minutes / seconds:,.0f} steps")  # fmt: skip
+        return lines
+
+
+# -- steps -----------------------------------------------------------------------------------------
+
+
+def _practice_line(here: Practice) -> str:
+    return (
+        f"{len(here.tasks):,} tasks in {len(here.functions):,} functions ({_origins(here)}); "
+        f"held out: {len(here.held_out):,} in {len(here.kept):,} others"
+    )
+
+
+def _origins(here: Practice) -> str:
+    origins = [task.origin for task in here.tasks]
+    return ", ".join(f"{origins.count(kind)} {kind}" for kind in dict.fromkeys(origins))
+
+
+def _measure(model: LoadedModel, here: Practice, wish: Wish, tell: Tell, what: str) -> Counts:
+    """Passes of each held-out task; nothing where there is none."""
+    if not here.held_out:
+        tell("no function could be held out: nothing to compare on")
+        return []
+    tell(f"measuring {what} on {len(here.held_out):,} held-out tasks, {wish.samples} samples each")
+    collector = Collector(here.screen, sampling=wish.plan.sampling)
+    model.eval()
+    counts = evaluate(model, here.held_out, wish.samples, collector, wish.plan.seed)
+    known = [passes / samples for passes, samples in counts if samples]
+    if not known:
+        raise ProjectError("No held-out task could be judged: the sandbox failed on all.")
+    tell(f"pass@1 of {what}: {sum(known) / len(known):.1%}")
+    return counts
+
+
+def _card(settings: Settings, policy: Policy, started_from: str, outcome: Outcome) -> Card:
+    from diffufix.model.checkpoint import fingerprint_of
+
+    base = base_of(settings)
+    folder = outcome.learned.model
+    lora = (folder / "adapter_config.json").is_file()
+    last = outcome.learned.rows[-1] if outcome.learned.rows else {}
+    chosen = ("reward", "passed", "signal", "kl", "loss", "length", "arness", "solve_rate")
+    return Card(
+        outcome.name, "lora" if lora else "full", base.fingerprint, base.name,
+        fingerprint=fingerprint_of(base.folder, folder) if lora else fingerprint_of(folder),
+        parent=started_from, parent_name=policy.card.name if policy.card else "",
+        method=outcome.learned.method,
+        data={**outcome.data, "seconds": round(outcome.learned.seconds, 1)},
+        metrics={key: last[key] for key in chosen if key in last},
+        gate=outcome.gate.document() if outcome.gate else None,
+    )  # fmt: skip
+
+
+def _copy(source: Path, target: Path) -> None:
+    shutil.copytree(source, target, dirs_exist_ok=True)
+
+
+def _tidy(folder: Path) -> None:
+    """What a finished session needs no more; its log stays."""
+    (folder / STATE).unlink(missing_ok=True)
+    shutil.rmtree(folder / "model", ignore_errors=True)
