@@ -52,14 +52,13 @@ def loss_of(model: Transformer, batch: Labelled) -> tuple[Tensor, Tensor]:
 def _copying(
     head: CopyHead, batch: Labelled, hidden_BTD: Tensor, at_BT: Tensor, logits_NV: Tensor
 ) -> Tensor:
-    """Log-probabilities [N, V] of the labelled places: those of fills may copy from their row's
-    context, those of a context itself may not."""
+    """Logits [N, V] of the labelled places: those of fills may copy from their row's context, those
+    of a context itself may not."""
     segments, rows = batch.segments, batch.rows  # type: ignore[attr-defined]
     parts = list(logits_NV.split(at_BT.sum(-1).tolist()))
     for b, at in enumerate(at_BT):
         fills = segments[b, at] > 0
         if not bool(fills.any()):
-            parts[b] = parts[b].log_softmax(-1)
             continue
         keys_TS = head.k_proj(hidden_BTD[b])
         seen_NT = (segments[b] == 0) & (rows[b] == rows[b, at][:, None])
@@ -68,7 +67,7 @@ def _copying(
             parts[b] = head(parts[b], places_ND, keys_TS, batch.ids[b], seen_NT)
             continue
         mixed = head(parts[b][fills], places_ND[fills], keys_TS, batch.ids[b], seen_NT[fills])
-        parts[b] = parts[b].log_softmax(-1).index_put((fills,), mixed)
+        parts[b] = parts[b].index_put((fills,), mixed)
     return torch.cat(parts)
 
 

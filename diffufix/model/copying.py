@@ -16,7 +16,6 @@ from __future__ import annotations
 import math
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 BIAS = 3.0  # of a new gate: the vocabulary gets 95 %
@@ -40,23 +39,33 @@ class CopyHead(nn.Module):
     def forward(
         self, logits_NV: Tensor, hidden_ND: Tensor, keys: Tensor, ids: Tensor, seen: Tensor
     ) -> Tensor:
-        """Log-probabilities [N, V] of the mixture, float32.
+        """Logits [N, V] of the mixture, float32: those given, raised where something is copied.
 
         `keys` are `k_proj` of a context's last hidden states, [T, S] for all places or [N, T, S];
         `ids` [T] or [N, T] the context's; `seen`, of the same shape, is False at what cannot be
-        copied. A place that sees nothing copies nothing.
+        copied. A place that sees nothing copies nothing. Without gradients float32 logits may be
+        changed in place.
         """
         q_NS = self.q_proj(hidden_ND).float() / math.sqrt(self.q_proj.out_features)
-        keys = keys.float()
+        keys, logits_NV = keys.float(), logits_NV.float()
         if keys.ndim == 2:
             scores_NT = q_NS @ keys.T
         else:
             scores_NT = (keys @ q_NS[:, :, None])[:, :, 0]
         ids_NT, seen_NT = ids.expand(scores_NT.shape), seen.expand(scores_NT.shape)
         pointed_NT = scores_NT.masked_fill(~seen_NT, -1e30).softmax(-1) * seen_NT
-        gate_N1 = self.gate(hidden_ND).float()
-        own_NV = logits_NV.float().log_softmax(-1) + F.logsigmoid(gate_N1)
-        # Where nothing can be copied the gate's other share is lost, which the search may not see.
-        share_NT = pointed_NT * torch.sigmoid(-gate_N1)
-        copied_NV = torch.zeros_like(own_NV).scatter_add(1, ids_NT, share_NT)
-        return (own_NV.exp() + copied_NV).clamp_min(1e-30).log()
+        odds_N1 = torch.exp(-self.gate(hidden_ND).float())  # (1 - g) / g
+        # The mixture over g, and what the softmax divides by: only ids of the context differ from
+        # exp(logits), so that the vocabulary is gone through once.
+        whole_N1 = logits_NV.logsumexp(-1, keepdim=True)
+        if ids.ndim == 1:
+            columns_U, place_T = ids.unique(return_inverse=True)
+            share_NU = torch.zeros(len(q_NS), len(columns_U), device=ids.device)
+            share_NU = share_NU.index_add(1, place_T, pointed_NT) * odds_N1
+            own_NU = logits_NV[:, columns_U]
+            raised_NU = torch.logaddexp(own_NU, share_NU.clamp_min(1e-30).log() + whole_N1)
+            if torch.is_grad_enabled():
+                return logits_NV.index_copy(1, columns_U, raised_NU)
+            return logits_NV.index_copy_(1, columns_U, raised_NU)
+        share_NV = torch.zeros_like(logits_NV).scatter_add(1, ids_NT, pointed_NT * odds_N1)
+        return torch.logaddexp(logits_NV, share_NV.clamp_min(1e-30).log() + whole_N1)

@@ -82,7 +82,7 @@ class AsideContext:
         self._past = own if self._past is None else torch.cat([self._past, own])
 
     def mixed(self, logits_NV: Tensor, hidden_ND: Tensor) -> Tensor:
-        """With what may be copied from this context; log-probabilities, if the model copies."""
+        """With what may be copied from this context, if the model copies."""
         if self._copied is None or self.model.copy is None:
             return logits_NV
         keys, ids = self._copied
