@@ -71,7 +71,7 @@ class GateResult:
             f"{head}, {self.samples} samples of each",
             f"pass@1  {self.before:.1%} -> {self.after:.1%}, {shown}, p = {self.p:.3g}",
             f"pass@{self.k:<2} {self.before_at_k:.1%} -> {self.after_at_k:.1%}; "
-            f"{self.won} functions better, {self.lost} worse",
+            f"functions: {self.won} better, {self.lost} worse",
             self.reason,
         ]
 

@@ -50,6 +50,14 @@ def learnable(
     ]
 
 
+def nothing() -> UsageError:
+    return UsageError(
+        "The log holds nothing that this method could learn from.",
+        "`diffufix train --self-play` makes tasks of the project's own functions; "
+        "`diffufix rewards` shows what the log holds.",
+    )
+
+
 def replay(
     model: LoadedModel,
     practice: Practice,
@@ -67,11 +75,7 @@ def replay(
             f"Method {plan.method} does not learn from the log.", f"One of {', '.join(METHODS)}."
         )
     if not groups:
-        raise UsageError(
-            "The log holds nothing that this method could learn from.",
-            "`diffufix train --self-play` makes tasks of the project's own functions; "
-            "`diffufix rewards` shows what the log holds.",
-        )
+        raise nothing()
     began, cpu = time.monotonic(), cpu_seconds()
     if not any(p.requires_grad for p in model.parameters()):
         model.requires_grad_(True)

@@ -12,6 +12,7 @@ session that was interrupted is gone on with by the same name.
 
 from __future__ import annotations
 
+import difflib
 import shutil
 import time
 from collections.abc import Callable, Mapping
@@ -20,17 +21,19 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from diffufix.config import Settings
-from diffufix.errors import ProjectError
+from diffufix.errors import ProjectError, StoreError, UsageError
 from diffufix.repair.policy import Policy, base_of, choose_policy
 from diffufix.store import Store
 from diffufix.store.cards import Card
 from diffufix.store.folder import private_folder
+from diffufix.store.groups import Group
 from diffufix.store.models import Registry
 from diffufix.store.trajectories import read_groups
 from diffufix.train import learn, replay
 from diffufix.train.checkpoints import STATE
 from diffufix.train.gate import SAMPLES, Counts, GateResult, compare
 from diffufix.train.learn import LearnResult, Plan
+from diffufix.train.methods import METHODS
 from diffufix.train.practice import Practice, Wanted
 from diffufix.train.rollouts import Collector, evaluate
 from diffufix.verify.rewards import reward_functions
@@ -40,6 +43,7 @@ if TYPE_CHECKING:
 
 FOLDER = "training"  # in .diffufix/
 PER_TASK, MOST = 4, 20_000  # groups that are taken from the log, the newest
+FEW = 8  # tasks to make where none are needed to learn from
 
 Tell = Callable[[str], None]
 Listen = Callable[[Mapping[str, Any]], None]
@@ -56,6 +60,11 @@ class Wish:
     samples: int = SAMPLES  # of each held-out task
     fresh: bool = False  # what an interrupted session of that name left is dropped
     adopt: bool = True  # what is better
+
+    @property
+    def samples_anew(self) -> bool:
+        """Or needs no samples at all; False: it learns from the log."""
+        return self.self_play or self.plan.method not in replay.METHODS
 
 
 @dataclass(frozen=True)
@@ -110,6 +119,7 @@ def improve(settings: Settings, wish: Wish, tell: Tell, listen: Listen) -> Outco
     `tell` hears what is being done, `listen` every row of numbers. Raises what `Practice` and
     `learn` raise, UsageError (a name that is taken), CheckpointError, StoreError.
     """
+    _check(wish)
     registry = Registry(settings.root)
     name = wish.name or registry.free_name(settings.root.name)
     registry.check_free(name)
@@ -118,6 +128,7 @@ def improve(settings: Settings, wish: Wish, tell: Tell, listen: Listen) -> Outco
         shutil.rmtree(folder)
     rewards = reward_functions(settings.rewards)
     policy = choose_policy(settings)
+    logged = [] if wish.samples_anew else _logged(settings.root)
     tell("loading the model")
     model = policy.load(settings.device)
     if policy.note:
@@ -125,23 +136,22 @@ def improve(settings: Settings, wish: Wish, tell: Tell, listen: Listen) -> Outco
     started_from = model.fingerprint
     if (folder / STATE).is_file():
         tell(f"going on with {name}, which was interrupted")
-    with Store.open(settings.root) as store, Practice(settings, model, wish.wanted, tell) as here:
+    wanted = wish.wanted if wish.samples_anew else replace(wish.wanted, tasks=FEW, history=False)
+    with Store.open(settings.root) as store, Practice(settings, model, wanted, tell) as here:
         run_id = store.begin_run({**asdict(wish.plan), "name": name}, "train")
         parameters = sum(p.numel() for p in model.parameters())
         store.set_model(run_id, model.name, started_from, str(policy.adapter or ""), parameters)
-        tell(_practice_line(here))
+        if wish.samples_anew:
+            tell(_practice_line(here))
         before = _measure(model, here, wish, tell, "the model as it is")
-        if wish.self_play or wish.plan.method not in replay.METHODS:
+        if wish.samples_anew:
             tell(f"learning: {wish.plan.method}")
             learned = learn.learn(
                 model, here, wish.plan, folder, store=store, run_id=run_id, rewards=rewards,
                 listen=listen,
             )  # fmt: skip
         else:
-            groups = replay.learnable(
-                read_groups(store, per_task=PER_TASK, limit=MOST), here, wish.plan.method,
-                started_from,
-            )  # fmt: skip
+            groups = replay.learnable(logged, here, wish.plan.method, started_from)
             tell(f"learning: {wish.plan.method}, from {len(groups):,} groups of the log")
             learned = replay.replay(model, here, wish.plan, folder, groups, listen)
         outcome = Outcome(
@@ -196,6 +206,31 @@ def try_out(settings: Settings, wish: Wish, tell: Tell) -> list[str]:
             lines.append(f"time         {plan.minutes:g} minutes: at most "
                          f"{60 * plan.minutes / seconds:,.0f} steps")  # fmt: skip
         return lines
+
+
+def _check(wish: Wish) -> None:
+    """What can be said before anything is run. Raises UsageError."""
+    plan = wish.plan
+    if plan.method not in METHODS:
+        near = difflib.get_close_matches(plan.method, METHODS, n=1, cutoff=0.0)[0]
+        raise UsageError(
+            f"There is no method {plan.method!r}.",
+            f"Did you mean {near}? There are {', '.join(METHODS)}.",
+        )
+    if wish.samples_anew and not (plan.minutes or plan.steps or plan.cpu_minutes):
+        raise UsageError("Nothing says when to stop.", "Give --minutes or --steps.")
+
+
+def _logged(root: Path) -> list[Group]:
+    """The newest groups of the log, a few of each task. Raises UsageError where there are none."""
+    try:
+        with Store.open_strictly(root, create=False) as store:
+            found = list(read_groups(store, per_task=PER_TASK, limit=MOST))
+    except StoreError as error:
+        raise replay.nothing() from error
+    if not found:
+        raise replay.nothing()
+    return found
 
 
 # -- steps -----------------------------------------------------------------------------------------

@@ -90,7 +90,7 @@ def summary(outcome: Outcome, written: list[Path]) -> list[str]:
     lines = [
         f"{learned.steps:,} steps in {learned.seconds / 60:.1f} minutes: "
         f"{data['groups']:,} groups ({data['groups_with_signal']:,} with signal), "
-        f"{data['completions']:,} completions of {data['tasks']:,} tasks."
+        f"{data['completions']:,} completions; {data['tasks']:,} tasks to draw from."
     ]
     if outcome.gate is not None:
         lines += outcome.gate.lines()
@@ -121,7 +121,7 @@ def _wish(values: dict[str, object], seed: int, device: str | None) -> Wish:
         seed=seed, device=device, tensorboard=bool(values["tensorboard"]),
     )  # fmt: skip
     return Wish(
-        plan, Wanted(held_out=int(str(values["held_out"])), seed=seed), str(values["name"]),
+        plan, Wanted(held_out=int(str(values["held_out"])), seed=seed), name=str(values["name"]),
         self_play=bool(values["self_play"]), fresh=bool(values["fresh"]),
         adopt=not values["no_adopt"],
     )  # fmt: skip
