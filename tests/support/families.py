@@ -1,0 +1,51 @@
+"""A tiny random model spoken to as four families, and prompts for it."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import torch
+
+from diffufix.model.family import Family
+from diffufix.model.transformer import ModelConfig, Transformer
+from diffufix.sampler.aside import AsideContext, Place
+from diffufix.sampler.denoiser import InlineDenoiser
+from diffufix.sampler.types import Canvas
+from diffufix.store.groups import Prompt
+
+VOCABULARY = 14
+FIXED = Family("dream", True, "inline", "none", mask=0, pad=1, eos=3)
+FREE = replace(FIXED, name="free", shift=False, expand=4, delete=5)
+DREAMON = replace(FIXED, name="dreamon", expand=4, delete=3)
+ASIDE = replace(FREE, name="mini", layout="aside", bos=2, was=6, now=7, gap=8)
+FAMILIES = (FIXED, FREE, DREAMON, ASIDE)
+NAMES = [family.name for family in FAMILIES]
+PROMPTS = [
+    Prompt((9, 10, 11), (12, 13), (10, 9), 3),
+    Prompt((9,), (), (11,), 1),
+    Prompt((13, 12, 11, 10), (9, 9, 10), (), 2),
+    Prompt((11, 11), (12,), (), 4, gap=True),
+]
+
+
+def tiny(seed: int = 0, scale: float = 0.5) -> Transformer:
+    model = Transformer(ModelConfig(VOCABULARY, 16, 32, 2, 2, 1))
+    generator = torch.Generator().manual_seed(seed)
+    with torch.no_grad():
+        for parameter in model.parameters():
+            if parameter.ndim > 1:
+                parameter.copy_(torch.randn(parameter.shape, generator=generator) * scale)
+    return model.eval().requires_grad_(False)
+
+
+MODEL = tiny()
+
+
+def alone(family: Family, prompt: Prompt, hole: tuple[int, ...]) -> torch.Tensor:
+    """Logits at the masks of one hole, by the denoisers that repair uses."""
+    if family.layout == "inline":
+        return InlineDenoiser(MODEL, Canvas(prompt.left, prompt.right), family).logits([hole])
+    shown = (family.gap,) if prompt.gap else prompt.original
+    context = AsideContext(MODEL, [*prompt.left, *shown, *prompt.right], family)
+    start = len(prompt.left) + 1
+    return context.logits([Place(start, start + len(shown), prompt.original)], [hole])
