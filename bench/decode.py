@@ -83,7 +83,12 @@ class Plain:
             seen_BTT[b, C:, C : C + first] = True
             seen_BTT[b, C + first :, C + first : last] = True
         hidden, _ = self.model.hidden(ids_BT, positions_BT, seen_BTT[:, None])
-        return self.model.lm_head(hidden[ids_BT == family.mask])
+        places = hidden[ids_BT == family.mask]
+        logits, head = self.model.lm_head(places), self.model.copy
+        if head is None:
+            return logits
+        shown = torch.tensor(context)  # the same in every row
+        return head(logits, places, head.k_proj(hidden[0, :C]), shown, torch.ones(C).bool())
 
 
 def sample(
