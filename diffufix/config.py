@@ -65,6 +65,10 @@ class Settings:
     #: Processes that run candidates at once; 0: one per core.
     workers: int = _option(0, least=0)
     seed: int = _option(0, least=0)
+    #: Log groups of candidates to learn from, in a small share of the budget.
+    collect: bool = _option(True)
+    #: What rewards are made of, beside the defaults: `size=0`, `package.module:function=0.5`, ...
+    rewards: str = _option("")
     apply: bool = _option(False)
     #: With `apply`: write although the target files have uncommitted changes.
     force: bool = _option(False)

@@ -47,6 +47,14 @@ def repair(
     python: options.Python = None,
     workers: options.Workers = None,
     seed: options.Seed = None,
+    collect: Annotated[
+        bool | None,
+        typer.Option(
+            "--collect/--no-collect",
+            help="Log candidates to learn from, in a twentieth of the budget.",
+            show_default="on",
+        ),
+    ] = None,
     json: options.Json = None,
     verbose: options.Verbose = None,
 ) -> None:

@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Any
 
 from diffufix.config import Settings
 from diffufix.errors import DiffufixError, ProjectError
-from diffufix.repair import events
+from diffufix.repair import collect, events
 from diffufix.repair.candidates import Assembly, Change, Subject
 from diffufix.repair.confirmation import Confirmation
 from diffufix.repair.diagnosis import Suite, diagnose
@@ -39,6 +39,7 @@ from diffufix.sandbox.reap import reap_folders, scratch_prefix
 from diffufix.testing import copy_project
 from diffufix.testing.types import TestRun
 from diffufix.verify import Candidate, Screen, Verdict, confirm
+from diffufix.verify.rewards import reward_functions
 
 if TYPE_CHECKING:
     from diffufix.model.checkpoint import LoadedModel
@@ -65,6 +66,7 @@ class _Loop:
 
     def __init__(self, job: Job, listener: Listener) -> None:
         self.job, self.settings, self.listener = job, job.settings, listener
+        self.rewards = reward_functions(self.settings.rewards)
         self.plan = Plan()
         self.began = time.monotonic()
         self.deadline = self.began + self.settings.budget
@@ -167,12 +169,34 @@ class _Loop:
                         self.job.turn,
                     )  # fmt: skip
                     self.turns.run(self.deadline - self._confirmation_seconds())
+                    self.turns.finish()
+                    self._collect(screen)
             except KeyboardInterrupt:
                 self.status = Status.INTERRUPTED
                 if self.turns is None:
                     raise
-        self.turns.finish()
+        self.turns.finish()  # where it was interrupted
         return self._confirm(self.job.sift(self.turns.accepted))
+
+    def _collect(self, screen: Screen) -> None:
+        """Log groups to learn from, in a small share of the time; never at the cost of a repair."""
+        if not self.settings.collect or self.job.command != "repair" or self.turns is None:
+            return
+        now = time.monotonic()
+        end = self.deadline - self._confirmation_seconds()
+        until = min(end, now + collect.SHARE * self.settings.budget)
+        spent = sum(search.spent for search in self.searches)
+        each = spent / max(1, self.counters.generated)
+        if self.model.family.layout == "inline" and collect.GROUP * each > until - now:
+            return  # a large model on a slow machine
+        self.listener(events.Stage("logging a group of candidates to learn from"))
+        try:
+            tasks = collect.tasks_of(self.model, self.searches, self.turns.accepted)
+            made = collect.Collecting(self.model, screen, until, self.rewards)
+            for group in made.groups(tasks, self.settings.seed):
+                self.record.group(group)
+        except Exception as error:
+            self.warn(f"Nothing more was logged to learn from: {error}")
 
     def _compare(self, screen: Screen) -> None:
         """Do the tests say in the sandbox what they said outside? What differs is left out."""

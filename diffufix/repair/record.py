@@ -10,6 +10,8 @@ from diffufix.config import Settings
 from diffufix.localize.types import Suspect
 from diffufix.repair.proposals import Proposal
 from diffufix.store import Store
+from diffufix.store.groups import Group
+from diffufix.store.overview import bound
 from diffufix.verify import Candidate, Verdict
 
 if TYPE_CHECKING:
@@ -67,9 +69,13 @@ class Record:
         )  # fmt: skip
         return self._store.add_candidate(self.run_id, fill_id, candidate.key)
 
+    def group(self, group: Group) -> None:
+        self._store.add_group(self.run_id, group)
+
     def verdict(self, candidate_id: int, verdict: Verdict, stage: str) -> None:
         self._store.add_verdict(candidate_id, verdict, stage)
 
     def finish(self, status: str, summary: Any) -> None:
         self._finished = True
         self._store.finish_run(self.run_id, status, summary)
+        bound(self._store)

@@ -118,6 +118,10 @@ class Search:
         covering = (test for tests in self._covering.values() for test in tests)
         return tuple(dict.fromkeys([*self.goal.targets, *self.goal.guards, *covering]))
 
+    def guards_of(self, subject: Subject) -> tuple[str, ...]:
+        """Tests that a change of this subject must leave green."""
+        return tuple(dict.fromkeys([*self.goal.guards, *self._covering[id(subject.base)]]))
+
     def leave_out(self, tests: frozenset[str]) -> None:
         """Run candidates without these tests."""
         targets = tuple(test for test in self.goal.targets if test not in tests)
@@ -213,8 +217,7 @@ class Search:
         targets: tuple[str, ...],
         handed: Mapping[str, str] | None = None,
     ) -> None:
-        covering = self._covering[id(proposal.subject.base)]
-        tests = tuple(dict.fromkeys([*targets, *self.goal.guards, *covering]))
+        tests = tuple(dict.fromkeys([*targets, *self.guards_of(proposal.subject)]))
         token = self.screen.submit(candidate, tests)
         self._waiting[token] = _Pending(
             change, proposal, candidate, candidate_id, tests, targets, handed or {}
