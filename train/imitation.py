@@ -11,15 +11,17 @@ from __future__ import annotations
 import random
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
 
-from diffufix.model.transformer import Transformer
 from diffufix.sampler.estimators import draw
 from diffufix.sampler.likelihood import noised_logps, scored
 from diffufix.store.groups import Group, Prompt
+
+if TYPE_CHECKING:
+    from diffufix.model.checkpoint import LoadedModel
 
 PER_TASK = 4
 KEPT = 5_000  # completions
@@ -74,10 +76,9 @@ class Passed:
         }
 
 
-def imitate(model: Transformer, examples: Sequence[Example], generator: torch.Generator) -> Tensor:
+def imitate(model: LoadedModel, examples: Sequence[Example], generator: torch.Generator) -> Tensor:
     """The mean loss per place of the examples, by their weights."""
-    family = model.family  # type: ignore[attr-defined]
-    places = [scored(family, example.ids) for example in examples]
+    places = [scored(model.family, example.ids) for example in examples]
     noises = [draw("count", one, generator) for one in places]
     l_NC = noised_logps(model, [(e.prompt, e.ids) for e in examples], noises)
     weights = torch.tensor([e.weight for e in examples], device=l_NC.device)
@@ -86,7 +87,8 @@ def imitate(model: Transformer, examples: Sequence[Example], generator: torch.Ge
 
 
 def _prompt(values: Mapping[str, Any]) -> Prompt:
-    return Prompt(**{k: tuple(v) if isinstance(v, list | tuple) else v for k, v in values.items()})
+    ids = {name: tuple(values[name]) for name in ("left", "right", "original")}
+    return Prompt(**{**values, **ids})
 
 
 def pick(examples: Sequence[Example], count: int, rng: random.Random) -> list[Example]:

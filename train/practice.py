@@ -243,4 +243,5 @@ def _proved(task: Task, verdict: Verdict) -> Task | None:
     red = [test for test, outcome in verdict.outcomes.items() if outcome != PASSED]
     if verdict.state is not State.FAIL or not red:
         return None
-    return replace(task, tests=(red[0], *(test for test in task.tests if test != red[0])))
+    first, others = red[0], (test for test in task.tests if test != red[0])
+    return replace(task, tests=(first, *others), failing=(first,))

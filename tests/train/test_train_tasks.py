@@ -1,0 +1,167 @@
+"""Tasks out of a real project: what they restore, what proves them, who is held out."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterator
+from dataclasses import replace
+
+import pytest
+import torch
+
+from diffufix.config import Settings
+from diffufix.model import load_model
+from diffufix.model.checkpoint import LoadedModel
+from diffufix.repair.tasks import prompt_of, splice
+from diffufix.sampler.rollout import Sampling
+from diffufix.store.groups import Group, Task
+from diffufix.train.practice import Practice, Wanted
+from diffufix.train.rollouts import Collector, evaluate
+from diffufix.verify import Screen
+from tests.support.practised import CODE, write_project
+
+WANTED = Wanted(tasks=20, held_out=6, share=0.4)
+
+
+@pytest.fixture(scope="module")
+def model() -> LoadedModel:
+    return load_model("mini", device="cpu")
+
+
+@pytest.fixture(scope="module")
+def practice(model: LoadedModel, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Practice]:
+    root = write_project(tmp_path_factory.mktemp("practice") / "project")
+    with Practice(Settings(root=root, sandbox="local", workers=1), model, WANTED) as opened:
+        yield opened
+
+
+def verdict(screen: Screen, task: Task, text: str) -> str:
+    screen.submit(splice(task, text), task.tests)
+    return str(next(v for _, v in screen.results(timeout=None)).state)
+
+
+# -- tasks -----------------------------------------------------------------------------------------
+
+
+def test_every_answer_gives_the_projects_own_text(practice: Practice) -> None:
+    tasks = [*practice.tasks, *practice.held_out]
+    assert len(practice.tasks) > 10
+    assert practice.held_out
+    for task in tasks:
+        assert task.answer is not None
+        assert task.source[: task.start] + task.answer + task.source[task.end :] == CODE
+        assert (task.source == CODE) == (task.origin in ("masked", "intact"))
+
+
+def test_broken_code_fails_its_tests_and_the_answer_passes_them(practice: Practice) -> None:
+    for task in [*practice.tasks[::4], *practice.held_out[::3]]:
+        stands = task.source[task.start : task.end]
+        whole = task.origin in ("masked", "intact")
+        assert verdict(practice.screen, task, stands) == ("pass" if whole else "fail")
+        assert verdict(practice.screen, task, task.answer or "") == "pass"
+
+
+def test_no_held_out_function_is_learned_from(practice: Practice) -> None:
+    learned = {task.qualname for task in practice.tasks}
+    held = {task.qualname for task in practice.held_out}
+    assert learned
+    assert held
+    assert not learned & held
+    kept = {function.qualname for function in practice.kept}
+    assert held <= kept
+    assert not any(f"def {name.split('.')[-1]}(" in text for name in kept for text in practice.code)
+    assert any("def untested(" in text for text in practice.code)
+    assert "untested" not in learned | held
+
+
+def test_the_history_gives_back_what_was_once_wrong(practice: Practice) -> None:
+    every = [*practice.functions, *practice.kept]
+    found = practice.maker.history(practice.settings.root, every, random.Random(0))
+    assert [task.origin for task in found] == ["history"]
+    assert "len(word) < len(best)" in found[0].source
+    assert list(practice.prove(found))
+
+
+def test_a_wrong_fill_is_the_fault_of_a_new_task(practice: Practice) -> None:
+    made = []
+    for task in practice.tasks:
+        function = next(f for f in practice.functions if f.qualname == task.qualname)
+        answer = task.answer or ""
+        text = answer[: len(answer) - len(answer.lstrip())] + "None"
+        made.append(practice.maker.wrong_fill(function, task, text, random.Random(0)))
+    found = [task for task in made if task is not None]
+    assert len(found) > len(practice.tasks) / 3
+    for task in found:
+        assert task.origin == "wrong-fill"
+        assert task.answer is not None
+        assert task.source[: task.start] + task.answer + task.source[task.end :] == CODE
+
+
+def test_the_same_seed_draws_the_same_tasks(practice: Practice) -> None:
+    for origin in ("mutant", "masked", "intact"):
+        make = getattr(practice.maker, origin)
+        one, two = (
+            [make(f, random.Random(f"{f.name}/3")) for f in practice.functions] for _ in range(2)
+        )
+        assert one == two
+        assert any(one)
+
+
+def test_the_model_can_be_asked_every_task(practice: Practice, model: LoadedModel) -> None:
+    assert all(prompt_of(model, task) for task in [*practice.tasks, *practice.held_out])
+
+
+# -- groups ----------------------------------------------------------------------------------------
+
+
+def collected(practice: Practice, model: LoadedModel, collector: Collector) -> list[Group]:
+    return collector.groups(model, practice.tasks[:4], 4, torch.Generator().manual_seed(5))
+
+
+def test_groups_are_complete_scored_and_tried_once(practice: Practice, model: LoadedModel) -> None:
+    kept: list[Group] = []
+    collector = Collector(
+        practice.screen, estimator="coupled", inner=2, keep=kept.append, version="v"
+    )
+    groups = collected(practice, model, collector)
+    assert [g.task.key for g in groups] == [t.key for t in practice.tasks[:4]]
+    assert sorted(g.task.key for g in kept) == sorted(g.task.key for g in groups)
+    for group in groups:
+        assert group.model == "v"
+        assert len(group.completions) == 4
+        for one in group.completions:
+            assert len(one.ids) == group.prompt.width
+            assert one.reward is not None
+            assert len(one.noise) == len(one.behaviour) == (2 if group.has_signal else 0)
+    spent = replace(collector.spent)
+    assert spent.samples == 16 == spent.verdicts + spent.known + spent.unparsed
+    again = collected(practice, model, collector)
+    assert collector.spent.verdicts == spent.verdicts
+    assert not _different(groups, again)
+    assert collector.spent.since(spent).samples == 16
+
+
+def test_verdicts_are_those_of_the_tests(practice: Practice, model: LoadedModel) -> None:
+    collector = Collector(practice.screen, sampling=Sampling(temperature=0.3))
+    for group in collected(practice, model, collector)[:3]:
+        for one in group.completions[:2]:
+            state = verdict(practice.screen, group.task, one.text)
+            assert one.state == state
+
+
+def test_equal_seeds_pair_evaluations(practice: Practice, model: LoadedModel) -> None:
+    collector = Collector(practice.screen)
+    one, two = (evaluate(model, practice.held_out, 3, collector, seed=1) for _ in range(2))
+    assert one == two
+    assert len(one) == len(practice.held_out)
+    assert all(0 <= passes <= samples == 3 for passes, samples in one)
+    assert not any(group.completions[0].noise for group in collected(practice, model, collector))
+
+
+def _different(left: list[Group], right: list[Group]) -> list[str]:
+    return [
+        a.task.key
+        for a, b in zip(left, right, strict=True)
+        if [(c.ids, c.noise, c.behaviour, c.reward) for c in a.completions]
+        != [(c.ids, c.noise, c.behaviour, c.reward) for c in b.completions]
+    ]
