@@ -38,9 +38,12 @@ from diffufix.train.trainer import make_accelerator, signals
 from diffufix.verify.rewards import DEFAULT, Weighted
 
 if TYPE_CHECKING:
+    from peft import PeftModel
+
     from diffufix.model.checkpoint import LoadedModel
     from diffufix.store import Store
 
+LARGE = 300_000_000  # parameters
 WRONG = 2  # tasks out of wrong fills, a step
 Row = Mapping[str, Any]
 
@@ -66,6 +69,8 @@ class Plan:
     device: str | None = None
     tensorboard: bool = False
     wrong_fills: bool = True
+    lora: bool | None = None  # an adapter, or all weights; None: an adapter from LARGE on
+    rank: int = 16
 
     @property
     def sampling(self) -> Sampling:
@@ -78,7 +83,8 @@ class Plan:
 
 @dataclass(frozen=True)
 class LearnResult:
-    """What a session did. `model` is the folder of the weights, in hub layout."""
+    """What a session did. `model` is the folder of the weights: all of them in hub layout, or an
+    adapter in peft's."""
 
     method: str
     model: Path
@@ -122,14 +128,14 @@ class _Session:
             raise UsageError(f"Unknown method {plan.method!r}.", f"One of {', '.join(METHODS)}.")
         if not (plan.minutes or plan.cpu_minutes or plan.steps):
             raise UsageError("Nothing says when to stop.", "Give minutes or steps.")
-        checkpoints.check_room(out, sum(p.numel() for p in model.parameters()))
         self.model, self.practice, self.plan, self.out, self.listen = (
             model, practice, plan, out, listen,
         )  # fmt: skip
         self.base = model.fingerprint
         accelerator = make_accelerator(plan.device or str(model.device))
-        if not any(p.requires_grad for p in model.parameters()):
-            model.requires_grad_(True)
+        self.adapted = prepare(model, plan)
+        trained = sum(p.numel() for p in model.parameters() if p.requires_grad)
+        checkpoints.check_room(out, trained)
         self.method = make_method(plan.tuning, model, practice.tasks, practice.code, accelerator)
         self.curriculum = Curriculum()
         self.curriculum.add(practice.tasks)
@@ -236,7 +242,7 @@ class _Session:
             "step": self.step,
             "plan": asdict(self.plan),
             "base": self.base,
-            "model": self.model.state_dict(),
+            "model": {n: p.detach() for n, p in self.model.named_parameters() if p.requires_grad},
             "method": self.method.state(),
             "curriculum": self.curriculum.state(),
             "made": [asdict(task) for task in self.made],
@@ -245,10 +251,7 @@ class _Session:
             "tracker": self.tracker.state(),
             "seconds": [self.seconds, self.cpu],
         }
-        folder = self.out / checkpoints.MODEL
-        checkpoints.write_model(
-            folder, self.model, self.model.family, self.model.path, self.model.max_context
-        )
+        write_weights(self.out / checkpoints.MODEL, self.model, self.adapted)
         path = self.out / checkpoints.STATE
         checkpoints.write_whole(path, lambda where: torch.save(state, where))
 
@@ -265,7 +268,7 @@ class _Session:
                 f"{self.out} holds a session with another plan ({what}).",
                 "Give the same options to go on with it, or another folder.",
             )
-        self.model.load_state_dict(state["model"])
+        self.model.load_state_dict(state["model"], strict=False)  # what is frozen is as it was
         self.method.restore(state["method"])
         self.curriculum.restore(state["curriculum"])
         self.made = [_task(values) for values in state["made"]]
@@ -274,6 +277,41 @@ class _Session:
         self.groups, self.signal = state["counts"]
         self.before, self.cpu_before = state["seconds"]
         return dict(state["tracker"])
+
+
+def prepare(model: LoadedModel, plan: Plan) -> PeftModel | None:
+    """Say which parameters are trained: all, or those of an adapter that is put in and returned.
+
+    An adapter that the model was loaded with is gone on with, on the weights below it.
+    Raises PrerequisiteError without peft.
+    """
+    large = sum(p.numel() for p in model.parameters()) >= LARGE
+    if not (large if plan.lora is None else plan.lora):
+        model.float().requires_grad_(True)  # small steps are lost in bfloat16
+        return None
+    from diffufix.model import load_model
+    from diffufix.train.lora import add_lora, checkpoint_blocks, load_lora
+
+    before = model.adapter
+    if before is not None:
+        bare = load_model(model.path, device=model.device, dtype=model.lm_head.weight.dtype)
+        model.load_state_dict(bare.state_dict())
+    adapted = add_lora(model, plan.rank, 2 * plan.rank)
+    if before is not None:
+        load_lora(adapted, before)
+    if large:
+        checkpoint_blocks(model)
+    return adapted
+
+
+def write_weights(folder: Path, model: LoadedModel, adapted: PeftModel | None) -> None:
+    """What was trained, as `load_model` reads it. Raises TrainingError."""
+    if adapted is None:
+        checkpoints.write_model(folder, model, model.family, model.path, model.max_context)
+    else:
+        from diffufix.train.lora import save_lora
+
+        save_lora(adapted, folder, model.name)
 
 
 def described(groups: Sequence[Group], delete: int | None) -> dict[str, float]:
