@@ -6,7 +6,7 @@ import time
 from dataclasses import asdict
 from datetime import datetime
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -14,8 +14,9 @@ from diffufix.config import find_root
 from diffufix.errors import UsageError
 from diffufix.report import jsondoc
 from diffufix.store import Store
-from diffufix.store.overview import DAY, Summary, prune, summary
-from diffufix.store.trajectories import read_groups
+
+if TYPE_CHECKING:
+    from diffufix.store.overview import Summary
 
 app = typer.Typer(
     invoke_without_command=True,
@@ -23,12 +24,15 @@ app = typer.Typer(
 )
 
 Json = Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")]
+DAY = 86_400.0  # seconds
 _SHOWN = 8  # versions of the model in the table
 
 
 @app.callback()
 def show(context: typer.Context, json: Json = False) -> None:
     """Counts, groups with signal, age, model versions and size of the log."""
+    from diffufix.store.overview import summary
+
     if context.invoked_subcommand is not None:
         return
     with _log() as store:
@@ -53,6 +57,7 @@ def export(
 ) -> None:
     """Write groups to a file, the newest first."""
     from diffufix.store.exchange import write
+    from diffufix.store.trajectories import read_groups
 
     since = None if days is None else time.time() - days * DAY
     with _log() as store:
@@ -70,6 +75,7 @@ def import_(
 ) -> None:
     """Add the groups of such a file; those that are here already are left out."""
     from diffufix.store.exchange import read
+    from diffufix.store.overview import summary
 
     with Store.open_strictly(find_root(Path.cwd())) as store:
         before = summary(store).groups
@@ -100,6 +106,8 @@ def prune_(
     json: Json = False,
 ) -> None:
     """Remove groups, the oldest first; give free room back to the disk (also without options)."""
+    from diffufix.store.overview import prune
+
     with _log() as store:
         done = prune(
             store,

@@ -11,7 +11,6 @@ from pathlib import Path
 from diffufix.errors import StoreError
 from diffufix.store.store import Store
 
-DAY = 86_400.0
 #: Bytes beyond which a log is not let grow by itself: the oldest groups give way.
 LIMIT = 4 * 2**30
 _SHARE = 0.1  # of the groups, removed at a time while a log is too large

@@ -17,16 +17,17 @@ import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, is_dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import diffufix
 from diffufix.errors import StoreError
 from diffufix.localize.types import Suspect
 from diffufix.store.folder import private_folder, private_path
-from diffufix.store.groups import Group
 from diffufix.store.schema import migrate
-from diffufix.store.trajectories import rows_of
 from diffufix.verify.types import Verdict
+
+if TYPE_CHECKING:
+    from diffufix.store.groups import Group
 
 FILE_NAME = "log.sqlite"
 COMMIT_EVERY = 0.25  # seconds
@@ -175,6 +176,8 @@ class Store:
     def add_group(self, run_id: int | None, group: Group) -> None:
         """A complete group; `run_id` is None for one that comes from elsewhere. The same group
         twice is kept once."""
+        from diffufix.store.trajectories import rows_of  # most commands write no group
+
         with self._lock:
             self._put_all(rows_of(group, run_id))
 
