@@ -62,7 +62,7 @@ def test_every_method_learns_and_says_so(practice: Practice, tmp_path: Path, met
     result, after = session(practice, tmp_path, method=method, temperature=0.5)
     assert result.steps == 2
     assert result.cpu_seconds > 0
-    rows = [json.loads(line) for line in (tmp_path / "log.jsonl").read_text().splitlines()]
+    rows = rows_of(tmp_path)
     assert [row["step"] for row in rows] == [1, 2]
     moved = any(row["steps"] for row in rows)
     assert moved == (not torch.equal(after, weights()))
@@ -78,6 +78,24 @@ def test_every_method_learns_and_says_so(practice: Practice, tmp_path: Path, met
     )
 
 
+def test_an_adapter_is_saved_as_peft_has_it_and_gone_on_with(
+    practice: Practice, tmp_path: Path
+) -> None:
+    plan = Plan(**{**PLAN.__dict__, "method": "answers", "lora": True, "lr": 1e-2})
+    model = load_model("mini", device="cpu")
+    ids = torch.arange(40, 60)[None]
+    before = model(ids)
+    result = learn(model, practice, plan, tmp_path / "one")
+    after = model(ids)
+    assert (result.model / "adapter_config.json").is_file()
+    merged = load_model("mini", device="cpu", adapter=result.model)
+    assert not torch.allclose(after, before, atol=1e-3)
+    torch.testing.assert_close(merged(ids), after, rtol=1e-3, atol=1e-3)
+    further = learn(merged, practice, plan, tmp_path / "two")
+    again = load_model("mini", device="cpu", adapter=further.model)
+    torch.testing.assert_close(again(ids), merged(ids), rtol=1e-3, atol=1e-3)
+
+
 @pytest.mark.parametrize("method", ["count", "rft"])
 def test_a_resumed_session_is_the_unbroken_one(
     practice: Practice, tmp_path: Path, method: str
@@ -88,11 +106,12 @@ def test_a_resumed_session_is_the_unbroken_one(
     result, parts = session(practice, tmp_path / "parts", **options)
     assert result.steps == 4
     assert torch.equal(whole, parts)
-    logs = [
-        [without_times(json.loads(line)) for line in (tmp_path / n / "log.jsonl").open()]
-        for n in ("whole", "parts")
-    ]
+    logs = [[without_times(row) for row in rows_of(tmp_path / n)] for n in ("whole", "parts")]
     assert logs[0] == logs[1]
+
+
+def rows_of(folder: Path) -> list[Row]:
+    return [json.loads(line) for line in (folder / "log.jsonl").read_text().splitlines()]
 
 
 def without_times(row: Row) -> dict[str, object]:
