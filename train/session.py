@@ -77,6 +77,7 @@ class Outcome:
     learned: LearnResult
     before: str  # what was in use, by its shown name
     held_out: int
+    group: int  # completions of each
     gate: GateResult | None = None
     warning: str = ""
 
@@ -92,7 +93,7 @@ class Outcome:
             "tasks": learned.tasks,
             "groups": learned.groups,
             "groups_with_signal": learned.signal,
-            "completions": learned.throughput.samples,
+            "completions": learned.groups * self.group,
             "steps": learned.steps,
         }
 
@@ -156,7 +157,7 @@ def improve(settings: Settings, wish: Wish, tell: Tell, listen: Listen) -> Outco
             learned = replay.replay(model, here, wish.plan, folder, groups, listen)
         outcome = Outcome(
             "interrupted", name, folder, learned, policy.name, len(here.held_out),
-            warning=store.warning,
+            wish.plan.group, warning=store.warning,
         )  # fmt: skip
         if learned.interrupted:
             store.finish_run(run_id, "interrupted", outcome.document())

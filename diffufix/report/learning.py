@@ -115,7 +115,7 @@ class LiveDisplay:
         self._rewards: list[float] = []
         self._live = Live(
             console=self.console, get_renderable=self.picture, refresh_per_second=4,
-            transient=True, redirect_stdout=False, redirect_stderr=False,
+            transient=True, redirect_stdout=False, redirect_stderr=True,
         )  # fmt: skip
 
     def __enter__(self) -> LiveDisplay:
