@@ -23,6 +23,7 @@ from diffufix.store.groups import Group, Prompt
 if TYPE_CHECKING:
     from diffufix.model.checkpoint import LoadedModel
 
+DRAWS = 4  # of masks, of each example in a step
 PER_TASK = 4
 KEPT = 5_000  # completions
 
@@ -77,7 +78,11 @@ class Passed:
 
 
 def imitate(model: LoadedModel, examples: Sequence[Example], generator: torch.Generator) -> Tensor:
-    """The mean loss per place of the examples, by their weights."""
+    """The mean loss per place of the examples, by their weights.
+
+    Each is masked DRAWS times: encoding its context costs more than asking about its hole.
+    """
+    examples = [example for example in examples for _ in range(DRAWS)]
     places = [scored(model.family, example.ids) for example in examples]
     noises = [draw("count", one, generator) for one in places]
     l_NC = noised_logps(model, [(e.prompt, e.ids) for e in examples], noises)

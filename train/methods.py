@@ -50,7 +50,7 @@ class Tuning:
     beta: float | None = None
     clip: float = 1.0  # of the gradient's norm
     weight_decay: float = 0.0
-    examples: int = 48  # imitated at once
+    examples: int = 12  # imitated at once
     rows: int = 12  # of the repository's code at once
     seed: int = 0
     max_age: int = 2
