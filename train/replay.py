@@ -17,7 +17,7 @@ from diffufix.errors import UsageError
 from diffufix.store.groups import Group
 from diffufix.train import checkpoints
 from diffufix.train.cost import cpu_seconds
-from diffufix.train.learn import LearnResult, Plan, described
+from diffufix.train.learn import LearnResult, Plan, described, prepare, write_weights
 from diffufix.train.methods import POLICY, make_method
 from diffufix.train.practice import Practice
 from diffufix.train.rollouts import Throughput
@@ -77,8 +77,7 @@ def replay(
     if not groups:
         raise nothing()
     began, cpu = time.monotonic(), cpu_seconds()
-    if not any(p.requires_grad for p in model.parameters()):
-        model.requires_grad_(True)
+    adapted = prepare(model, plan)
     accelerator = make_accelerator(plan.device or str(model.device))
     method = make_method(plan.tuning, model, (), (), accelerator)
     parts = list(_parts(plan, groups))
@@ -105,7 +104,7 @@ def replay(
             rows.append({**tracker.latest, "left": round(max(0.0, left), 1)})
             listen(rows[-1])
     folder = out / checkpoints.MODEL
-    checkpoints.write_model(folder, model, model.family, model.path, model.max_context)
+    write_weights(folder, model, adapted)
     spent.samples = sum(len(group.completions) for group in groups)
     return LearnResult(
         plan.method, folder, len(rows), len(groups), sum(g.has_signal for g in groups),

@@ -134,6 +134,7 @@ def improve(settings: Settings, wish: Wish, tell: Tell, listen: Listen) -> Outco
     model = policy.load(settings.device)
     if policy.note:
         tell(policy.note)
+    _check_start(wish.plan, policy, model, base_of(settings).folder)
     started_from = model.fingerprint
     if (folder / STATE).is_file():
         tell(f"going on with {name}, which was interrupted")
@@ -220,6 +221,18 @@ def _check(wish: Wish) -> None:
         )
     if wish.samples_anew and not (plan.minutes or plan.steps or plan.cpu_minutes):
         raise UsageError("Nothing says when to stop.", "Give --minutes or --steps.")
+
+
+def _check_start(plan: Plan, policy: Policy, model: LoadedModel, base: Path) -> None:
+    """An adapter is loaded on the base again: it may go on from the base or from another adapter.
+    Raises UsageError where it would stand on a checkpoint that was trained whole."""
+    large = sum(p.numel() for p in model.parameters()) >= learn.LARGE
+    lora = large if plan.lora is None else plan.lora
+    if lora and policy.checkpoint != base:
+        raise UsageError(
+            f"{policy.name} was trained whole; an adapter cannot stand on it.",
+            "Give --no-lora, or --adapter none.",
+        )
 
 
 def _logged(root: Path) -> list[Group]:

@@ -31,6 +31,7 @@ def train(
     lr: learn.Rate = 0.0,
     beta: learn.Beta = None,
     temperature: learn.Temperature = 1.0,
+    lora: learn.Lora = None,
     name: learn.Name = "",
     held_out: learn.HeldOut = 120,
     fresh: learn.Fresh = False,

@@ -37,6 +37,10 @@ Temperature = Annotated[float, typer.Option(min=0.1, max=2.0, help="Of the sampl
 Name = Annotated[
     str, typer.Option("--name", "--adapter-name", help="Of what is made.", show_default="PROJECT-1")
 ]
+Lora = Annotated[
+    bool | None,
+    typer.Option("--lora/--no-lora", help="Train an adapter.", show_default="large models only"),
+]
 HeldOut = Annotated[
     int, typer.Option(min=0, help="Tasks to compare on, in functions of their own.")
 ]
@@ -114,7 +118,7 @@ def _wish(values: dict[str, object], seed: int, device: str | None) -> Wish:
     from diffufix.train.practice import Wanted
     from diffufix.train.session import Wish
 
-    same = ("method", "minutes", "steps", "tasks", "group", "lr", "beta", "temperature")
+    same = ("method", "minutes", "steps", "tasks", "group", "lr", "beta", "temperature", "lora")
     values = {**values, "method": values["method"] or ("coupled" if values["self_play"] else "rft")}
     plan = Plan(
         **{key: values[key] for key in same},
