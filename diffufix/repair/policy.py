@@ -62,7 +62,7 @@ def base_of(settings: Settings) -> Base:
 
     name = settings.model or default_model()
     folder = hub.locate(name)
-    is_folder = Path(name).expanduser().is_dir()
+    is_folder = name != hub.MINI and Path(name).expanduser().is_dir()
     return Base(str(folder.resolve()) if is_folder else name, folder)
 
 

@@ -162,7 +162,7 @@ def test_what_others_pushed_without_a_card(
 def test_what_cannot_be_pulled(here: Registry, hub: Hub, ask, capsys) -> None:
     hub.commit("them/empty", {"README.md": b"# nothing"})
     assert "neither an adapter nor a checkpoint" in ask("pull", "them/empty", code=2)
-    assert "them/missing cannot be fetched" in ask("pull", "them/none", code=2)
+    assert "them/missing cannot be fetched" in ask("pull", "them/missing", code=2)
     assert "OWNER/NAME" in run(capsys, "pull", "first", "--name", "x", code=2)
     assert "already" in run(capsys, "pull", "them/first", code=2)
     assert here.names() == ["first", "second"]

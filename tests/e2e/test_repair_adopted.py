@@ -21,7 +21,7 @@ TESTS = "from shapes import area\n\n\ndef test_area():\n    assert area(3, 4) ==
 @pytest.fixture(scope="module")
 def lora(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """So small that the model stays as good as it is."""
-    return write_lora(Path("mini"), tmp_path_factory.mktemp("lora") / "adapter", scale=1e-4)
+    return write_lora("mini", tmp_path_factory.mktemp("lora") / "adapter", scale=1e-4)
 
 
 def test_the_adopted_adapter_is_used_and_said(tmp_path: Path, lora: Path, diffufix_cli) -> None:

@@ -10,7 +10,7 @@ from peft import LoraConfig, get_peft_model
 from diffufix.model import load_model
 
 
-def write_lora(base: Path, folder: Path, scale: float = 0.2, seed: int = 0) -> Path:
+def write_lora(base: Path | str, folder: Path, scale: float = 0.2, seed: int = 0) -> Path:
     """An adapter for the checkpoint `base`, its second half not zero."""
     model = get_peft_model(
         load_model(base, device="cpu"), LoraConfig(r=4, target_modules=["q_proj", "down_proj"])
