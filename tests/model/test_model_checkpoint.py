@@ -303,5 +303,5 @@ def test_a_folder_called_mini_does_not_hide_the_embedded_model(
     (tmp_path / "mini").mkdir()
     monkeypatch.chdir(tmp_path)
     assert (hub.locate("mini") / "config.json").is_file()
-    with pytest.raises(CheckpointError, match="no config.json"):
+    with pytest.raises(CheckpointError, match="it has no config"):
         hub.locate("./mini")
