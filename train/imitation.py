@@ -72,7 +72,7 @@ class Passed:
 
     def restore(self, state: Mapping[str, Mapping[str, Sequence[Any]]]) -> None:
         self.tasks = {
-            key: {text: Example(_prompt(p), tuple(ids), w) for text, (p, ids, w) in own.items()}
+            key: {text: Example(read_prompt(p), tuple(ids), w) for text, (p, ids, w) in own.items()}
             for key, own in state.items()
         }
 
@@ -91,7 +91,8 @@ def imitate(model: LoadedModel, examples: Sequence[Example], generator: torch.Ge
     return -(l_NC.sum(-1) / lengths * weights).sum() / weights.sum().clamp_min(1e-9)
 
 
-def _prompt(values: Mapping[str, Any]) -> Prompt:
+def read_prompt(values: Mapping[str, Any]) -> Prompt:
+    """A prompt from its plain values."""
     ids = {name: tuple(values[name]) for name in ("left", "right", "original")}
     return Prompt(**{**values, **ids})
 

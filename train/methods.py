@@ -2,6 +2,7 @@
 
 - Policy: coupled-GRPO and its relatives (train/coupled_grpo.py), by the estimator's name;
 - Rejection: `rft`, imitation of what passed;
+- Preference: `preference`, what was better of a task against what was worse (train/preference.py);
 - Answers: `answers`, imitation of the texts that are known to be right, without any sampling;
 - Code: `repo`, masked diffusion of the project's own functions, without tasks or tests.
 Each trains the parameters of `model` that require a gradient. Pure.
@@ -11,7 +12,7 @@ from __future__ import annotations
 
 import math
 import random
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -21,17 +22,18 @@ from torch import Tensor, nn
 from diffufix.errors import UsageError
 from diffufix.repair.tasks import prompt_of
 from diffufix.store.groups import Group, Task
+from diffufix.train import preference
 from diffufix.train.coupled_grpo import GRPOSettings, Learner
 from diffufix.train.examples import ExampleMaker, make_batch
 from diffufix.train.imitation import Example, Passed, imitate, pick
 from diffufix.train.objective import loss_of, move
-from diffufix.train.optim import adamw, set_rate
+from diffufix.train.optim import Average, adamw, set_rate
 
 if TYPE_CHECKING:
     from diffufix.model.checkpoint import LoadedModel
 
 POLICY = ("coupled", "d1", "full", "decoupled", "count")
-METHODS = (*POLICY, "rft", "answers", "repo")
+METHODS = (*POLICY, "rft", "preference", "answers", "repo")
 #: Peak learning rates of AdamW: all weights of a small model, or a LoRA adapter.
 FULL_LR = {"rft": 5e-5, "answers": 1e-4, "repo": 1e-4}
 POLICY_LR = 3e-5
@@ -50,7 +52,7 @@ class Tuning:
     beta: float | None = None
     clip: float = 1.0  # of the gradient's norm
     weight_decay: float = 0.0
-    examples: int = 12  # imitated at once
+    examples: int = 12  # imitated at once, or pairs
     rows: int = 12  # of the repository's code at once
     seed: int = 0
     max_age: int = 2
@@ -77,6 +79,8 @@ def make_method(
         return Policy(tuning, model, accelerator)
     if tuning.method == "rft":
         return Rejection(tuning, model)
+    if tuning.method == "preference":
+        return Preference(tuning, model)
     if tuning.method == "answers":
         return Answers(tuning, model, tasks)
     if tuning.method == "repo":
@@ -96,6 +100,10 @@ def _optimise(tuning: Tuning, model: nn.Module) -> list[torch.optim.Optimizer]:
     for group in optimiser.param_groups:
         group["peak"] = group["lr"]
     return [optimiser]
+
+
+def _generator(rng: random.Random) -> torch.Generator:
+    return torch.Generator().manual_seed(rng.getrandbits(60))
 
 
 def _warm(optimisers: Sequence[torch.optim.Optimizer], step: int) -> None:
@@ -128,7 +136,7 @@ class Policy:
         self.learner.load_state_dict(state)
 
 
-class _Imitation:
+class _Stepping:
     """Steps of one optimiser on the loss of a few examples."""
 
     estimator = ""
@@ -137,13 +145,18 @@ class _Imitation:
         self.tuning, self.model = tuning, model
         self.optimisers = _optimise(tuning, model)
 
-    def _steps(self, count: int, step: int, loss: Callable[[int], Tensor]) -> dict[str, float]:
-        """`count` steps; the means of their losses and norms."""
+    def _steps(
+        self, count: int, step: int, loss: Callable[[int], Iterable[Tensor]]
+    ) -> dict[str, float]:
+        """`count` steps; the means of their losses and norms. A loss comes in parts that add up,
+        each gone through by itself."""
         _warm(self.optimisers, step)
         losses, norms, skipped = [], [], 0
         for number in range(count):
-            value = loss(number)
-            value.backward()
+            value = 0.0
+            for part in loss(number):
+                part.backward()
+                value += float(part.detach())
             norm = float(nn.utils.clip_grad_norm_(self.model.parameters(), self.tuning.clip))
             fine = math.isfinite(norm)
             for optimiser in self.optimisers:
@@ -151,19 +164,21 @@ class _Imitation:
                     optimiser.step()
                 optimiser.zero_grad(set_to_none=True)
             skipped += not fine
-            losses.append(float(value.detach()))
+            losses.append(value)
             norms.append(norm)
         if not count:
             return {"steps": 0.0}
         mean = {"loss": sum(losses) / count, "norm": sum(norms) / count}
         return {**mean, "steps": float(count - skipped), "skipped": float(skipped)}
 
+    def _rng(self, step: int, number: int) -> random.Random:
+        return random.Random(f"{self.tuning.seed}/{step}/{number}")
+
     def _imitate(self, examples: Sequence[Example], step: int) -> dict[str, float]:
-        def loss(number: int) -> Tensor:
-            seed = f"{self.tuning.seed}/{step}/{number}"
-            rng = random.Random(seed)
+        def loss(number: int) -> Iterable[Tensor]:
+            rng = self._rng(step, number)
             chosen = pick(examples, self.tuning.examples, rng)
-            return imitate(self.model, chosen, torch.Generator().manual_seed(rng.getrandbits(60)))
+            yield imitate(self.model, chosen, _generator(rng))
 
         return self._steps(self.tuning.inner if examples else 0, step, loss)
 
@@ -175,7 +190,7 @@ class _Imitation:
             optimiser.load_state_dict(saved)
 
 
-class Rejection(_Imitation):
+class Rejection(_Stepping):
     collects = True
 
     def __init__(self, tuning: Tuning, model: LoadedModel) -> None:
@@ -197,7 +212,51 @@ class Rejection(_Imitation):
         self.passed.restore(state["passed"])
 
 
-class Answers(_Imitation):
+class Preference(_Stepping):
+    """The reference is the model as it was at first: of its weights, a copy of those that learn."""
+
+    collects = True
+
+    def __init__(self, tuning: Tuning, model: LoadedModel) -> None:
+        super().__init__(tuning, model)
+        self.beta = preference.BETA if tuning.beta is None else tuning.beta
+        if not self.beta:
+            raise UsageError("Method preference learns nothing with a beta of 0.", "Try 0.2.")
+        self.reference = Average(model, 0.0)
+        self.pairs = preference.Pairs()
+
+    def update(self, groups: Sequence[Group], step: int) -> dict[str, float]:
+        fresh = self.pairs.add(groups)
+        pairs = self.pairs.all()
+        moved: dict[str, float] = {}
+
+        def loss(number: int) -> Iterable[Tensor]:
+            rng = self._rng(step, number)
+            generator = _generator(rng)
+            chosen = preference.pick(pairs, self.tuning.examples, rng)
+            share = 1 / len(chosen)
+            for at in range(0, len(chosen), preference.TOGETHER):
+                part = chosen[at : at + preference.TOGETHER]
+                noises = preference.masks(self.model.family, part, generator)
+                ours, theirs = preference.referred(self.model, self.reference, part, noises)
+                for key, value in preference.measured(ours, theirs).items():
+                    moved[key] = moved.get(key, 0.0) + value * share / self.tuning.inner
+                yield preference.preference(ours, theirs, self.beta).sum() * share
+
+        steps = self._steps(self.tuning.inner if pairs else 0, step, loss)
+        return {**steps, **moved, "fresh": float(fresh), "pairs": float(len(pairs))}
+
+    def state(self) -> dict[str, Any]:
+        own = {"reference": self.reference.state_dict(), "pairs": self.pairs.state()}
+        return {**super().state(), **own}
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        super().restore(state)
+        self.reference.load_state_dict(state["reference"])
+        self.pairs.restore(state["pairs"])
+
+
+class Answers(_Stepping):
     collects = False
 
     def __init__(self, tuning: Tuning, model: LoadedModel, tasks: Sequence[Task]) -> None:
@@ -208,7 +267,7 @@ class Answers(_Imitation):
         return self._imitate(self.examples, step)
 
 
-class Code(_Imitation):
+class Code(_Stepping):
     collects = False
 
     def __init__(self, tuning: Tuning, model: LoadedModel, code: Sequence[str]) -> None:
@@ -223,12 +282,12 @@ class Code(_Imitation):
         self.maker, self.code = ExampleMaker(model.tokenizer, model.family), list(code)
 
     def update(self, groups: Sequence[Group], step: int) -> dict[str, float]:
-        def loss(number: int) -> Tensor:
+        def loss(number: int) -> Iterable[Tensor]:
             seed = self.tuning.seed
             batch = make_batch(
                 self.maker, self.code, self.tuning.rows, MIXTURE, seed, step * 1000 + number
             )
-            return loss_of(self.model, move(batch, self.model.device))[0]
+            yield loss_of(self.model, move(batch, self.model.device))[0]
 
         return self._steps(self.tuning.inner, step, loss)
 

@@ -1,7 +1,8 @@
 """Learning from the log alone: groups that are there already, nothing is sampled.
 
-Imitation (`rft`) takes all of them, however old, and goes over what passed a few times. Policy
-gradients take only what these very weights sampled, once, since their ratios mean nothing else.
+Imitation (`rft`) and `preference` take all of them, however old, and go over what passed, or over
+the pairs of better and worse, a few times. Policy gradients take only what these very weights
+sampled, once, since their ratios mean nothing else.
 Trains `model` in place; writes log.jsonl and model/ in the folder `out`.
 """
 
@@ -20,6 +21,7 @@ from diffufix.train.cost import cpu_seconds
 from diffufix.train.learn import LearnResult, Plan, described, prepare, write_weights
 from diffufix.train.methods import POLICY, make_method
 from diffufix.train.practice import Practice
+from diffufix.train.preference import pairs_of
 from diffufix.train.rollouts import Throughput
 from diffufix.train.tracking import Tracker
 from diffufix.train.trainer import make_accelerator, signals
@@ -27,8 +29,8 @@ from diffufix.train.trainer import make_accelerator, signals
 if TYPE_CHECKING:
     from diffufix.model.checkpoint import LoadedModel
 
-METHODS = ("rft", *POLICY)
-ROUNDS = 4  # over the passes, where no number of steps is given
+METHODS = ("rft", "preference", *POLICY)
+ROUNDS = 4  # over the passes or pairs, where no number of steps is given
 
 
 def learnable(
@@ -39,7 +41,7 @@ def learnable(
     held = {function.name for function in practice.kept}
     kept = [group for group in groups if f"{group.task.path}::{group.task.qualname}" not in held]
     if method not in POLICY:
-        return [g for g in kept if any(one.state == "pass" for one in g.completions)]
+        return [group for group in kept if _examples(method, group)]
     return [
         group
         for group in kept
@@ -48,6 +50,13 @@ def learnable(
         and group.has_signal
         and all(one.behaviour for one in group.completions)
     ]
+
+
+def _examples(method: str, group: Group) -> int:
+    """How many there are in the group, for what goes over them again and again."""
+    if method == "preference":
+        return len(pairs_of(group))
+    return sum(one.state == "pass" for one in group.completions)
 
 
 def nothing() -> UsageError:
@@ -114,13 +123,13 @@ def replay(
 
 
 def _parts(plan: Plan, groups: Sequence[Group]) -> Iterator[Sequence[Group]]:
-    """What each step is given: imitation everything first, then nothing new."""
+    """What each step is given: what goes over its examples everything first, then nothing new."""
     if plan.method in POLICY:
         for at in range(0, len(groups), plan.tasks):
             yield groups[at : at + plan.tasks]
         return
-    passes = sum(one.state == "pass" for group in groups for one in group.completions)
+    examples = sum(_examples(plan.method, group) for group in groups)
     tuning = plan.tuning
-    steps = plan.steps or math.ceil(ROUNDS * passes / (tuning.examples * tuning.inner))
+    steps = plan.steps or math.ceil(ROUNDS * examples / (tuning.examples * tuning.inner))
     for step in range(max(1, steps)):
         yield groups if step == 0 else ()

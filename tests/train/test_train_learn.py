@@ -96,7 +96,7 @@ def test_an_adapter_is_saved_as_peft_has_it_and_gone_on_with(
     torch.testing.assert_close(again(ids), merged(ids), rtol=1e-3, atol=1e-3)
 
 
-@pytest.mark.parametrize("method", ["count", "rft"])
+@pytest.mark.parametrize("method", ["count", "rft", "preference"])
 def test_a_resumed_session_is_the_unbroken_one(
     practice: Practice, tmp_path: Path, method: str
 ) -> None:

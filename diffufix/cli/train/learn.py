@@ -20,7 +20,7 @@ Method = Annotated[
     str,
     typer.Option(
         help="coupled, d1, full, decoupled, count (policy gradients); rft (imitate what passed); "
-        "answers, repo (no rewards).",
+        "preference (better against worse); answers, repo (no rewards).",
         show_default="coupled; without --self-play rft",
     ),
 ]
@@ -31,7 +31,11 @@ GroupSize = Annotated[int, typer.Option("--group", min=2, help="Completions of e
 Rate = Annotated[float, typer.Option("--lr", min=0, help="Learning rate.", show_default="method's")]
 Beta = Annotated[
     float | None,
-    typer.Option(min=0, help="Weight of the KL to the reference.", show_default="0.01"),
+    typer.Option(
+        min=0,
+        help="How closely the model it starts from is kept to.",
+        show_default="0.01; preference 0.2",
+    ),
 ]
 Temperature = Annotated[float, typer.Option(min=0.1, max=2.0, help="Of the sampling.")]
 Name = Annotated[
