@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 POLICY = ("coupled", "d1", "full", "decoupled", "count")
 METHODS = (*POLICY, "rft", "preference", "answers", "repo")
 #: Peak learning rates of AdamW: all weights of a small model, or a LoRA adapter.
-FULL_LR = {"rft": 5e-5, "answers": 1e-4, "repo": 1e-4}
+FULL_LR = {"rft": 5e-5, "preference": 3e-5, "answers": 1e-4, "repo": 1e-4}
 POLICY_LR = 3e-5
 LORA_LR = 2e-4
 WARMUP = 5  # steps
