@@ -21,7 +21,6 @@ import json
 import random
 import re
 import sys
-import warnings
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from itertools import pairwise
@@ -29,6 +28,7 @@ from pathlib import Path
 from typing import Any
 
 from diffufix.errors import PrerequisiteError, ProjectError, UsageError
+from diffufix.masking import syntax
 from diffufix.masking.spans import FunctionNode, Text, docstring_of, functions
 from diffufix.train.corrupt import Edit
 from diffufix.train.decontaminate import names
@@ -134,9 +134,7 @@ def repaired_function(old: str, new: str) -> tuple[str, str, str] | None:
 def _functions(source: str) -> dict[str, tuple[FunctionNode, str]] | None:
     """By qualified name, the last of several; None where the source does not parse."""
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            tree = ast.parse(source)
+        tree = syntax.parse(source)
     except (SyntaxError, ValueError, RecursionError):
         return None
     text = Text(source)
@@ -183,7 +181,7 @@ def distinct(found: Iterable[Pair]) -> Iterator[Pair]:
 def _bare(text: str) -> str:
     """A function's meaning as a text, wherever it stood."""
     source = "if 1:\n" + text if text[:1].isspace() else text
-    return "".join(_meaning(node) for _, node in functions(ast.parse(source)))
+    return "".join(_meaning(node) for _, node in functions(syntax.parse(source)))
 
 
 # -- for training ----------------------------------------------------------------------------------

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import ast
 import random
-import warnings
 
+from diffufix.masking import syntax
 from diffufix.masking.spans import FunctionNode, Text, docstring_of, functions
 
 _INDENTED = "if 1:\n"  # makes a method parse where it stands
@@ -30,9 +29,7 @@ def parse(source: str, rng: random.Random) -> tuple[str, FunctionNode] | None:
 def function(text: str, name: str | None = None) -> FunctionNode | None:
     """The first function of a text, if it parses and (where given) has that name."""
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            found = functions(ast.parse(text))
+        found = functions(syntax.parse(text))
     except (SyntaxError, ValueError, RecursionError):
         return None
     return found[0][1] if found and (name is None or found[0][1].name == name) else None

@@ -154,22 +154,26 @@ class Practice:
     # -- the tasks ---------------------------------------------------------------------------------
 
     def _make(self) -> None:
-        wanted, rng = self.wanted, random.Random(f"tasks/{self.wanted.seed}")
+        wanted = self.wanted
         self.tell("breaking functions")
         if wanted.history:
-            undone = self.maker.history(self.settings.root, self.functions, rng)
-            self.tasks += self.prove(undone)
+            rng = self._drawing("history")
+            self.tasks += self.prove(self.maker.history(self.settings.root, self.functions, rng))
         for origin, share in wanted.mixture.items():
             count = round(share * wanted.tasks)
-            self.tasks += self.draw(self.functions, origin, count, rng)
+            self.tasks += self.draw(self.functions, origin, count, self._drawing(origin))
         self.tasks = list({task.key: task for task in self.tasks}.values())
-        rng = random.Random(f"held out/{self.wanted.seed}")
+        rng = self._drawing("held out")
         self.held_out = self.draw(self.kept, "mutant", wanted.held_out, rng)
         if not self.tasks:
             raise ProjectError(
                 "No function of this project could be broken so that a test notices.",
                 "Self-play learns from functions that tests check.",
             )
+
+    def _drawing(self, what: str) -> random.Random:
+        """One for each kind: how far one is drawn ahead depends on how fast the workers are."""
+        return random.Random(f"{what}/{self.wanted.seed}")
 
     def draw(
         self, found: Sequence[Function], origin: str, count: int, rng: random.Random

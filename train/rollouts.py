@@ -7,15 +7,14 @@ came from, and what does not parse is not run at all. Uses the screen it is give
 
 from __future__ import annotations
 
-import ast
 import time
-import warnings
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from typing import TYPE_CHECKING
 
 import torch
 
+from diffufix.masking.syntax import parse
 from diffufix.repair.tasks import edit_of, prompt_of, splice, text_of
 from diffufix.sampler.estimators import behaviours, draw_group
 from diffufix.sampler.likelihood import scored
@@ -268,9 +267,7 @@ def evaluate(
 
 def _parses(source: str) -> bool:
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            ast.parse(source)
+        parse(source)
     except (SyntaxError, ValueError, RecursionError, MemoryError):
         return False
     return True

@@ -17,7 +17,6 @@ from __future__ import annotations
 import ast
 import hashlib
 import random
-import warnings
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -27,6 +26,7 @@ from typing import TYPE_CHECKING
 from diffufix.errors import DiffufixError
 from diffufix.masking.holes import find_function, holes
 from diffufix.masking.spans import FunctionNode, Text, docstring_of, functions
+from diffufix.masking.syntax import parse
 from diffufix.masking.types import Kind
 from diffufix.repair.tasks import aligned, make_task, prompt_of
 from diffufix.store.groups import Task
@@ -84,10 +84,11 @@ class Function:
         return Corruptor(self.source, self.node)
 
     def tests(self, lines: range) -> tuple[str, ...]:
-        """The tests that grade a fault in these lines: those that execute them first, the fastest
-        first among those, within MAX_TESTS and MAX_SECONDS."""
+        """The tests that grade a fault in these lines: those that execute them first, slow ones
+        last among those, within MAX_TESTS and MAX_SECONDS. Quick tests go by their names, so that
+        the next run orders them alike."""
         meets = {test: not seen.isdisjoint(lines) for test, seen in self.lines.items()}
-        ranked = sorted(meets, key=lambda t: (not meets[t], self.seconds[t], t))
+        ranked = sorted(meets, key=lambda t: (not meets[t], round(self.seconds[t], 1), t))
         chosen: list[str] = []
         spent = 0.0
         for test in ranked[:MAX_TESTS]:
@@ -281,9 +282,7 @@ class TaskMaker:
 
 def _parsed(source: str) -> ast.Module | None:
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            return ast.parse(source)
+        return parse(source)
     except (SyntaxError, ValueError, RecursionError):
         return None
 

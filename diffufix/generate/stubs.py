@@ -9,11 +9,11 @@ from __future__ import annotations
 
 import ast
 import re
-import warnings
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from diffufix.masking.spans import FunctionNode, Text, docstring_of
+from diffufix.masking.syntax import parse
 
 _LEFT_ALONE = frozenset(
     {"overload", "abstractmethod", "abstractproperty", "abstractclassmethod"}
@@ -63,13 +63,6 @@ class Function:
     def is_generator(self) -> bool:
         hint = ast.unparse(self.node.returns) if self.node.returns else ""
         return hint.split("[")[0].split(".")[-1] in ("Iterator", "Generator", "AsyncIterator")
-
-
-def parse(source: str) -> ast.Module:
-    """Raises SyntaxError."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        return ast.parse(source)
 
 
 def functions_of(path: str, source: str) -> list[Function]:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import ast
-import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
+
+from diffufix.masking.syntax import parse
 
 MODULE = "<module>"
 Span = tuple[int, int]  # first and last line, 1-based, inclusive
@@ -61,9 +62,7 @@ def read_source(path: Path) -> Source | None:
 @lru_cache(maxsize=256)
 def _parse(text: bytes) -> Source | None:
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # the project's invalid escapes are not our news
-            tree = ast.parse(text)
+        tree = parse(text)
     except (SyntaxError, ValueError, RecursionError):
         return None
     functions = tuple(

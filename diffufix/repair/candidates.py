@@ -5,13 +5,13 @@ from __future__ import annotations
 import ast
 import hashlib
 import keyword
-import warnings
 from dataclasses import dataclass, field
 
 from diffufix.localize.types import Suspect
 from diffufix.masking import Hole, find_function, holes, splice
 from diffufix.masking.names import GIVEN, bound, imports_everything, loaded
 from diffufix.masking.spans import FunctionNode, Text
+from diffufix.masking.syntax import parse
 
 
 @dataclass(frozen=True)
@@ -33,9 +33,7 @@ class Subject:
     def __init__(self, suspect: Suspect, source: str) -> None:
         """Raises SyntaxError when the file does not parse."""
         self.suspect, self.source = suspect, source
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            tree = ast.parse(source)
+        tree = parse(source)
         self.node: FunctionNode | ast.Module | None = (
             tree
             if suspect.qualname == "<module>"
@@ -93,20 +91,18 @@ class Subject:
     def _parse(self, text: str) -> ast.AST | None:
         """The function alone, or the module; None if it does not parse or became something else."""
         try:
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore")
-                if not self._indented or isinstance(self.node, ast.Module):
-                    tree = ast.parse(text)
-                    body = tree.body
-                else:
-                    column = self.start - (self.source.rfind("\n", 0, self.start) + 1)
-                    indent = self.source[self.start - column : self.start]
-                    tree = ast.parse(f"if 1:\n{indent}{text}")
-                    block = tree.body[0]
-                    assert isinstance(block, ast.If)
-                    if len(tree.body) != 1 or block.orelse:
-                        return None
-                    body = block.body
+            if not self._indented or isinstance(self.node, ast.Module):
+                tree = parse(text)
+                body = tree.body
+            else:
+                column = self.start - (self.source.rfind("\n", 0, self.start) + 1)
+                indent = self.source[self.start - column : self.start]
+                tree = parse(f"if 1:\n{indent}{text}")
+                block = tree.body[0]
+                assert isinstance(block, ast.If)
+                if len(tree.body) != 1 or block.orelse:
+                    return None
+                body = block.body
         except (SyntaxError, ValueError, RecursionError, MemoryError):
             return None
         if isinstance(self.node, ast.Module):

@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import ast
 import hashlib
-import warnings
 from collections.abc import Sequence
 from dataclasses import replace
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from diffufix.masking.spans import FunctionNode, Text, functions
+from diffufix.masking.syntax import parse
 from diffufix.repair.prompting import render
 from diffufix.repair.proposals import MAX_ORIGINAL, fit
 from diffufix.repair.window import Window, window
@@ -180,9 +180,7 @@ def _width(model: LoadedModel, task: Task, original: int) -> int:
 
 @lru_cache(maxsize=32)
 def _parsed(source: str) -> ast.Module:
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        return ast.parse(source)
+    return parse(source)
 
 
 def _node(task: Task) -> FunctionNode | ast.Module | None:

@@ -7,10 +7,8 @@ run in diffufix's own process, never in the project's sandbox. Pure but for impo
 
 from __future__ import annotations
 
-import ast
 import importlib
 import math
-import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
@@ -18,6 +16,7 @@ from functools import lru_cache
 from diffufix.errors import UsageError
 from diffufix.masking.difference import edit_size
 from diffufix.masking.names import GIVEN, bound, imports_everything, loaded
+from diffufix.masking.syntax import parse
 from diffufix.testing.types import PASSED, RED
 from diffufix.verify.types import Edit, State, Verdict
 
@@ -193,9 +192,7 @@ class _Names:
 def _names(source: str) -> _Names | None:
     """The names of a file; None if it does not parse."""
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            tree = ast.parse(source)
+        tree = parse(source)
     except (SyntaxError, ValueError, RecursionError, MemoryError):
         return None
     return _Names(frozenset(loaded(tree)), frozenset(bound(tree)), imports_everything(tree))

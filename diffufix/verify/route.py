@@ -11,9 +11,10 @@ import ast
 import difflib
 import io
 import tokenize
-import warnings
 from dataclasses import dataclass
 from functools import cached_property
+
+from diffufix.masking.syntax import parse
 
 Function = ast.FunctionDef | ast.AsyncFunctionDef
 #: (path, first line, last line, changed lines) in the candidate's text of one edited function with
@@ -110,7 +111,7 @@ class Original:
 def functions_of(text: str) -> list[tuple[int, int, Function]]:
     """(first line with decorators, last line, node) of every function not inside another."""
     try:
-        tree = _parse(text)
+        tree = parse(text)
     except (SyntaxError, ValueError, RecursionError):
         return []
     found: list[tuple[int, int, Function]] = []
@@ -151,12 +152,6 @@ def _common(one: list[str], two: list[str]) -> int:
     return count
 
 
-def _parse(text: str) -> ast.Module:
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        return ast.parse(text)
-
-
 def _same_but_body(before: str, after: str, name: str) -> bool:
     old, new = _only_function(before), _only_function(after)
     if old is None or new is None or type(old) is not type(new) or new.name != name:
@@ -166,7 +161,7 @@ def _same_but_body(before: str, after: str, name: str) -> bool:
 
 def _only_function(segment: str) -> Function | None:
     try:
-        body = _parse("if 1:\n" + segment if segment[:1] in " \t" else segment).body
+        body = parse("if 1:\n" + segment if segment[:1] in " \t" else segment).body
     except (SyntaxError, ValueError, RecursionError):
         return None
     if len(body) == 1 and isinstance(body[0], ast.If):

@@ -12,7 +12,7 @@ import fnmatch
 from collections import Counter
 from pathlib import PurePosixPath
 
-from diffufix.verify.route import _parse
+from diffufix.masking.syntax import parse
 
 #: Never edited: they decide what is tested, or run before it.
 FORBIDDEN = (
@@ -98,7 +98,7 @@ def suspicion(original: str, candidate: str) -> str:
 
 def _named(text: str) -> Counter[str]:
     found: Counter[str] = Counter()
-    for node in ast.walk(_parse(text)):
+    for node in ast.walk(parse(text)):
         found.update(_names_of(node))
     return found
 
