@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from diffufix.errors import UsageError
+from diffufix.repair.tasks import prompt_of
 from diffufix.store.groups import Group
 from diffufix.train import checkpoints
 from diffufix.train.cost import cpu_seconds
@@ -34,12 +35,17 @@ ROUNDS = 4  # over the passes or pairs, where no number of steps is given
 
 
 def learnable(
-    groups: Iterable[Group], practice: Practice, method: str, fingerprint: str
+    groups: Iterable[Group], practice: Practice, method: str, fingerprint: str, model: LoadedModel
 ) -> list[Group]:
-    """Those that the method may learn from: none of a held-out function, and for policy gradients
-    none of other weights, another estimator or without likelihoods."""
+    """Those that the method may learn from: none of a held-out function or of a model that reads
+    text otherwise, and for policy gradients none of other weights than those of the fingerprint,
+    another estimator or without likelihoods."""
     held = {function.name for function in practice.kept}
-    kept = [group for group in groups if f"{group.task.path}::{group.task.qualname}" not in held]
+    kept = [
+        group
+        for group in groups
+        if f"{group.task.path}::{group.task.qualname}" not in held and reads_alike(model, group)
+    ]
     if method not in POLICY:
         return [group for group in kept if _examples(method, group)]
     return [
@@ -50,6 +56,17 @@ def learnable(
         and group.has_signal
         and all(one.behaviour for one in group.completions)
     ]
+
+
+def reads_alike(model: LoadedModel, group: Group) -> bool:
+    """Whether the ids of the group are this model's: it would be asked the same."""
+    try:
+        asked, logged = prompt_of(model, group.task), group.prompt
+    except SyntaxError:  # of an imported log
+        return False
+    return asked is not None and (asked.left, asked.right, asked.original) == (
+        logged.left, logged.right, logged.original,
+    )  # fmt: skip
 
 
 def _examples(method: str, group: Group) -> int:

@@ -153,7 +153,7 @@ def improve(settings: Settings, wish: Wish, tell: Tell, listen: Listen) -> Outco
                 listen=listen,
             )  # fmt: skip
         else:
-            groups = replay.learnable(logged, here, wish.plan.method, started_from)
+            groups = replay.learnable(logged, here, wish.plan.method, started_from, model)
             tell(f"learning: {wish.plan.method}, from {len(groups):,} groups of the log")
             learned = replay.replay(model, here, wish.plan, folder, groups, listen)
         outcome = Outcome(
