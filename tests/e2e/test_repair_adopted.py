@@ -10,8 +10,10 @@ from pathlib import Path
 import pytest
 
 from diffufix.model.checkpoint import fingerprint_of
+from diffufix.store import Store
 from diffufix.store.cards import Card
 from diffufix.store.models import Registry
+from diffufix.store.trajectories import read_groups
 from tests.support.lora import write_lora
 
 SOURCE = "def area(width, height):\n    return width + height\n"
@@ -33,20 +35,23 @@ def test_the_adopted_adapter_is_used_and_said(tmp_path: Path, lora: Path, diffuf
     card = Card("shapes-1", "lora", fingerprint_of(mini), "mini")
     registry.add(card, lambda folder: shutil.copytree(lora, folder, dirs_exist_ok=True))
 
+    registry.adopt("shapes-1")
+
     def repair(*options: str) -> tuple[str, dict]:
         done = diffufix_cli(
-            "repair", "--model", "mini", "--budget", "240", "--json", *options, cwd=tmp_path
-        )
+            "repair", "--model", "mini", "--budget", "900", "--no-collect", "--json", *options,
+            cwd=tmp_path,
+        )  # fmt: skip
         assert done.returncode == 0, done.stderr
         return done.stderr, json.loads(done.stdout)
 
-    shown, plain = repair()
-    assert "shapes-1" not in shown
-    registry.adopt("shapes-1")
     shown, adopted = repair()
     assert "using shapes-1, which was trained here; --adapter none leaves it out" in shown
     assert adopted["model"]["name"] == "mini+shapes-1"
-    assert adopted["model"]["hash"] != plain["model"]["hash"]
+    assert adopted["model"]["hash"] != fingerprint_of(mini)
     shown, without = repair("--adapter", "none")
     assert "shapes-1" not in shown
-    assert without["model"] == plain["model"]
+    assert without["model"]["name"] == "mini"
+    assert without["model"]["hash"] == fingerprint_of(mini)
+    with Store.open_strictly(tmp_path, create=False) as store:
+        assert list(read_groups(store)) == []  # --no-collect
