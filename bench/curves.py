@@ -18,7 +18,13 @@ from pathlib import Path
 from typing import Any
 
 FOLDER = Path(__file__).resolve().parent.parent / "docs" / "curves"
-COLOURS = {"repair": "#1f77b4", "gap": "#ff7f0e", "plain": "#2ca02c", "history": "#9467bd"}
+COLOURS = {
+    "repair": "#1f77b4",
+    "gap": "#ff7f0e",
+    "plain": "#2ca02c",
+    "history": "#9467bd",
+    "body": "#d62728",
+}
 SMOOTH = 2  # rows of the log on each side
 Rows = list[dict[str, Any]]
 
@@ -53,19 +59,21 @@ def draw(runs: Sequence[Rows], changed: Sequence[int], target: Path) -> None:
     from matplotlib import pyplot
 
     figure, (left, right) = pyplot.subplots(1, 2, figsize=(11, 3.9), sharex=True)
+    named: set[str] = set()
     for number, rows in enumerate(runs):
         first = number == 0
         steps, losses = [row["step"] for row in rows], [row["loss"] for row in rows]
         left.plot(steps, losses, color="#999999", alpha=0.4, linewidth=1)
         left.plot(steps, smoothed(losses), color="#444444", label="training" if first else None)
         for kind, colour in COLOURS.items():
-            for place, part in enumerate(filter(None, measured(rows, kind, changed))):
+            for part in filter(None, measured(rows, kind, changed)):
                 steps = [row["step"] for row in part]
                 for axis, key in ((left, f"{kind}_loss"), (right, f"{kind}_top1")):
                     axis.plot(
                         steps, [row[key] for row in part], color=colour, marker="o", markersize=4,
-                        label=f"held out: {kind}" if first and place == 0 else None,
+                        label=None if kind in named else f"held out: {kind}",
                     )  # fmt: skip
+                    named.add(kind)
         for axis in (left, right):
             if not first:
                 axis.axvline(runs[number - 1][-1]["step"], color="#bbbbbb", linestyle="--")
@@ -80,8 +88,9 @@ def draw(runs: Sequence[Rows], changed: Sequence[int], target: Path) -> None:
     for axis in (left, right):
         axis.set_xlabel("step")
         axis.grid(alpha=0.25)
-    left.legend(frameon=False, fontsize=9)
-    figure.tight_layout()
+    handles, labels = left.get_legend_handles_labels()
+    figure.legend(handles, labels, frameon=False, fontsize=9, ncols=len(labels), loc="upper center")
+    figure.tight_layout(rect=(0, 0, 1, 0.94))
     target.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(target, dpi=110)
 
