@@ -36,7 +36,7 @@ POLICY = ("coupled", "d1", "full", "decoupled", "count")
 METHODS = (*POLICY, "rft", "preference", "answers", "repo")
 #: Peak learning rates of AdamW: all weights of a small model, or a LoRA adapter.
 FULL_LR = {"rft": 5e-5, "preference": 3e-5, "answers": 1e-4, "repo": 1e-4}
-POLICY_LR = 3e-5
+POLICY_LR = 3e-4
 LORA_LR = 2e-4
 WARMUP = 5  # steps
 MIXTURE = {"plain": 0.5, "gap": 0.5}  # of the repository's code

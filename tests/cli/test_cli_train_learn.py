@@ -83,6 +83,11 @@ def test_from_tests_to_a_model_in_the_registry(
 
 
 def test_from_the_log(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with Store.open_strictly(here) as store:  # what the model samples need not pass
+        group = next(iter(read_groups(store)))
+        lucky = replace(group.completions[0], state="pass", reward=1.1)
+        others = group.completions[1:]
+        store.add_group(None, replace(group, completions=(lucky, *others), made_at=1.0))
     out, err = run(capsys, "--adapter", "none", "--json", "--no-adopt", code=1)
     made = json.loads(out)["training"][0]
     assert "learning: rft, from" in err
