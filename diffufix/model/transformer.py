@@ -158,7 +158,13 @@ class Trunk(nn.Module):
 
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
-        self.embed_tokens = nn.Embedding(config.vocab_size, config.hidden_size)
+        # On the meta device nothing is drawn: that would import PyTorch's compiler, seconds of it.
+        empty = torch.empty(config.vocab_size, config.hidden_size)
+        self.embed_tokens = (
+            nn.Embedding.from_pretrained(empty, freeze=False)
+            if empty.is_meta
+            else nn.Embedding(config.vocab_size, config.hidden_size)
+        )
         self.layers = nn.ModuleList(Block(config) for _ in range(config.num_hidden_layers))
         self.norm = RMSNorm(config.hidden_size, config.rms_norm_eps)
 

@@ -305,3 +305,12 @@ def test_a_folder_called_mini_does_not_hide_the_embedded_model(
     assert (hub.locate("mini") / "config.json").is_file()
     with pytest.raises(CheckpointError, match="it has no config"):
         hub.locate("./mini")
+
+
+def test_loading_leaves_the_compiler_of_torch_alone() -> None:
+    code = (
+        "import sys\nfrom diffufix.model import load_model\n"
+        "load_model('mini', device='cpu')\nprint('torch._dynamo' in sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "False"
