@@ -215,5 +215,5 @@ def test_recipes_and_models_must_fit(job: Job, tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="learns from tokens"):
         stages.run(job)
     job.recipe.write_text(RECIPE)
-    with pytest.raises(UsageError, match="learns from plain, gap, repair and history"):
+    with pytest.raises(UsageError, match="learns from plain, gap, body"):
         stages.run(replace(job, source="mini"))
