@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import itertools
 import json
 import shutil
 import sys
@@ -58,14 +59,13 @@ def main() -> None:
         for package in packages:
             package.before = ask(package, load(args), args)
             say(f"{package.name}: {len(package.practice.tasks)} tasks, {summary(package.before)}")
-        for package in packages:
-            others = [other for other in packages if other is not package]
-            for method in args.methods:
-                key = f"{package.name}/{method}/{args.seed}"
-                if key not in done:
-                    done[key] = one(package, others, method, args)
-                    write(done, args)
-                say(line(key, done[key]))
+        for method, package in itertools.product(args.methods, packages):
+            key = f"{package.name}/{method}/{args.seed}"
+            if key not in done:
+                others = [other for other in packages if other is not package]
+                done[key] = one(package, others, method, args)
+                write(done, args)
+            say(line(key, done[key]))
     print(json.dumps({key: row["here"]["difference"] for key, row in done.items()}))
 
 
@@ -120,6 +120,8 @@ def one(
     plan = Plan(method=method, minutes=0.0, cpu_minutes=args.minutes, lr=args.lr, seed=args.seed)
     with tempfile.TemporaryDirectory(prefix="bench-learning-") as out:
         result = learn(model, package.practice, plan, Path(out) / "run")
+    if result.interrupted:
+        raise KeyboardInterrupt
     model.eval().requires_grad_(False)
     here = gate([package], model, args)
     elsewhere = gate(others, model, args) if others else None
@@ -188,7 +190,7 @@ def table(done: dict[str, Any], command: str, args: argparse.Namespace) -> str:
         "| package | method | steps | pass@1 | difference | p | relative | pass@8 | elsewhere |",
         "|---|---|---|---|---|---|---|---|---|",
     ]
-    for key, row in done.items():
+    for key, row in sorted(done.items()):
         name, method, _ = key.split("/")
         here, there = row["here"], row["elsewhere"]
         away = (
