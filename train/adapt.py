@@ -70,7 +70,7 @@ def _give_a_row(model: LoadedModel, mask: int, used: int) -> None:
     """A row for the mask in embeddings and head, grown if need be: the mean of the used ones."""
     heads = [model.model.embed_tokens]
     if not model.config.tie_word_embeddings:
-        heads.append(model.lm_head)  # type: ignore[arg-type]
+        heads.append(model.lm_head)
     for module in heads:
         weight = module.weight.detach()
         missing = mask + 1 - len(weight)
