@@ -103,16 +103,16 @@ def measure_repairs(
     cases: Sequence[dict[str, str]], weights: str, budget: float, document: dict[str, Any], out: str
 ) -> None:
     """Fill `document["repairs"]`, writing it down after every case."""
-    document["repairs"] = {"given": {}, "nothing": {}}
-    rows: dict[str, list[dict[str, Any]]] = {"given": [], "nothing": []}
-    for case in cases:
-        for how, own in rows.items():
+    document["repairs"] = {"nothing": {}, "given": {}}
+    for how, row in document["repairs"].items():
+        own: list[dict[str, Any]] = []
+        for case in cases:
             options = [f"--model={weights}"]
             if how == "given":
                 options.append(f"--function=solution.py::{case['entry_point']}")
-            row = run_case(case, budget, options)
-            own.append(row)
-            document["repairs"][how] = {
+            own.append(run_case(case, budget, options))
+            last = own[-1]
+            row |= {
                 "total": len(own),
                 f"at {EARLY:.0f} s": sum(
                     bool(r["repaired"]) and float(r["seconds"]) <= EARLY for r in own
@@ -122,10 +122,10 @@ def measure_repairs(
                     r["task_id"]: r["seconds"] if r["repaired"] else None for r in own
                 },
             }  # fmt: skip
-            mark = "repaired" if row["repaired"] else str(row["status"])
-            print(f"{case['task_id']:12} {how:8} {mark:14} {row['seconds']:>7} s",
+            mark = "repaired" if last["repaired"] else str(last["status"])
+            print(f"{case['task_id']:12} {how:8} {mark:14} {last['seconds']:>7} s",
                   file=sys.stderr, flush=True)  # fmt: skip
-        write(out, document)
+            write(out, document)
 
 
 # -- results ---------------------------------------------------------------------------------------

@@ -22,7 +22,7 @@ from diffufix.store.groups import Task
 
 if TYPE_CHECKING:
     from diffufix.model.checkpoint import LoadedModel
-    from diffufix.train.rollouts import Collector
+    from diffufix.repair.rollouts import Collector
 
 SAMPLES = 8  # of each task, from each model
 ALPHA = 0.05  # a difference that chance gives less often than this is one
@@ -172,7 +172,7 @@ def gate(
 
     `collector` brings sandbox workers, the way of sampling and the verdicts already known.
     """
-    from diffufix.train.rollouts import evaluate
+    from diffufix.repair.rollouts import evaluate
 
     began = time.monotonic()
     before = evaluate(current, tasks, samples, collector, seed)

@@ -24,6 +24,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from diffufix.errors import UsageError
+from diffufix.repair.rollouts import Collector, Throughput
 from diffufix.sampler.rollout import Sampling
 from diffufix.store.groups import Group, Task
 from diffufix.train import checkpoints
@@ -32,7 +33,6 @@ from diffufix.train.cost import cpu_seconds
 from diffufix.train.curriculum import Curriculum
 from diffufix.train.methods import METHODS, Tuning, make_method
 from diffufix.train.practice import Practice
-from diffufix.train.rollouts import Collector, Throughput
 from diffufix.train.tracking import Tracker
 from diffufix.train.trainer import make_accelerator, signals
 from diffufix.verify.rewards import DEFAULT, Weighted

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from diffufix.errors import UsageError
+from diffufix.repair.rollouts import Throughput
 from diffufix.repair.tasks import prompt_of
 from diffufix.store.groups import Group
 from diffufix.train import checkpoints
@@ -23,7 +24,6 @@ from diffufix.train.learn import LearnResult, Plan, described, prepare, write_we
 from diffufix.train.methods import POLICY, make_method
 from diffufix.train.practice import Practice
 from diffufix.train.preference import pairs_of
-from diffufix.train.rollouts import Throughput
 from diffufix.train.tracking import Tracker
 from diffufix.train.trainer import make_accelerator, signals
 

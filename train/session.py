@@ -23,6 +23,7 @@ from typing import TYPE_CHECKING, Any
 from diffufix.config import Settings
 from diffufix.errors import ProjectError, StoreError, UsageError
 from diffufix.repair.policy import Policy, base_of, choose_policy
+from diffufix.repair.rollouts import Collector, evaluate
 from diffufix.store import Store
 from diffufix.store.cards import Card
 from diffufix.store.folder import private_folder
@@ -35,7 +36,6 @@ from diffufix.train.gate import SAMPLES, Counts, GateResult, compare
 from diffufix.train.learn import LearnResult, Plan
 from diffufix.train.methods import METHODS
 from diffufix.train.practice import Practice, Wanted
-from diffufix.train.rollouts import Collector, evaluate
 from diffufix.verify.rewards import reward_functions
 
 if TYPE_CHECKING:

@@ -7,25 +7,20 @@ with the likelihoods under which they were drawn. Uses the screen and the model 
 
 from __future__ import annotations
 
-import time
-from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 from diffufix.masking import Kind
 from diffufix.repair.candidates import Subject
+from diffufix.repair.rollouts import Collector
 from diffufix.repair.search import Search, Success
-from diffufix.repair.tasks import aligned, edit_of, make_task, prompt_of, splice, text_of
-from diffufix.sampler.estimators import behaviours, draw_group
-from diffufix.sampler.likelihood import scored
-from diffufix.sampler.rollout import Sampled, Sampling, rollout
-from diffufix.store.groups import Completion, Group, Noise, Prompt, Task
-from diffufix.verify import Screen, Verdict
-from diffufix.verify.rewards import DEFAULT, Weighted, reward
+from diffufix.repair.tasks import aligned, make_task, prompt_of
+from diffufix.sampler.rollout import Sampling
+from diffufix.store.groups import Group, Task
+from diffufix.verify import Screen
+from diffufix.verify.rewards import Weighted
 
 if TYPE_CHECKING:
-    import torch
-
     from diffufix.model.checkpoint import LoadedModel
 
 GROUP = 8  # completions
@@ -35,76 +30,24 @@ SAMPLING = Sampling(temperature=1.0)
 TRIED = 8  # holes offered where no patch says which one mattered
 
 
-@dataclass(frozen=True)
-class Collecting:
-    """What the groups of one run share. `until` is in monotonic seconds."""
+def gather(
+    screen: Screen,
+    model: LoadedModel,
+    tasks: Sequence[Task],
+    *,
+    rewards: tuple[Weighted, ...],
+    keep: Callable[[Group], None],
+    until: float,
+    seed: int,
+) -> None:
+    """A group of each task for `keep`, as long as there is time: `until` in monotonic seconds."""
+    import torch
 
-    model: LoadedModel
-    screen: Screen
-    until: float
-    functions: tuple[Weighted, ...] = DEFAULT
-
-    def groups(self, tasks: Sequence[Task], seed: int) -> Iterator[Group]:
-        """A group of each task that the model can be asked, as long as there is time. A group
-        whose verdicts do not all come in time is dropped."""
-        import torch
-
-        generator = torch.Generator().manual_seed(seed)
-        for task in tasks:
-            prompt = prompt_of(self.model, task)
-            if prompt is None or time.monotonic() >= self.until:
-                continue
-            (samples,) = rollout(self.model, [prompt], GROUP, SAMPLING, generator)
-            texts = [text_of(self.model, prompt, sample.ids) for sample in samples]
-            verdicts = self._verdicts(task, texts)
-            if verdicts is None:
-                return
-            done = [
-                self._completion(task, sample, text, verdicts[text])
-                for sample, text in zip(samples, texts, strict=True)
-            ]
-            yield Group(
-                task, prompt, self._scored(prompt, done, generator), self.model.fingerprint,
-                ESTIMATOR, asdict(SAMPLING), time.time(),
-            )  # fmt: skip
-
-    def _verdicts(self, task: Task, texts: Sequence[str]) -> dict[str, Verdict] | None:
-        """What the tests say of each text; equal candidates are run once, all tests of each."""
-        todo = list(dict.fromkeys(texts))
-        waiting: dict[int, str] = {}
-        found: dict[str, Verdict] = {}
-        while todo or waiting:
-            while todo and self.screen.capacity:
-                candidate = splice(task, todo[0])
-                waiting[self.screen.submit(candidate, task.tests, stop=False)] = todo.pop(0)
-            left = self.until - time.monotonic()
-            for token, verdict in self.screen.results(max(0.05, left)):
-                found[waiting.pop(token)] = verdict
-            if left <= 0 and (todo or waiting):
-                return None
-        return found
-
-    def _completion(self, task: Task, sample: Sampled, text: str, verdict: Verdict) -> Completion:
-        total, parts = reward(verdict, edit_of(task, text), self.functions)
-        return Completion(
-            sample.ids, text, str(verdict.state), total, parts,
-            seconds=verdict.seconds, steps=sample.steps, order=sample.order,
-        )  # fmt: skip
-
-    def _scored(
-        self, prompt: Prompt, done: Sequence[Completion], generator: torch.Generator
-    ) -> tuple[Completion, ...]:
-        places = [scored(self.model.family, one.ids) for one in done]
-        noises = [
-            tuple(Noise(*draw) for draw in row)
-            for row in draw_group(ESTIMATOR, places, INNER, generator)
-        ]
-        items = [((prompt, one.ids), row) for one, row in zip(done, noises, strict=True)]
-        values = behaviours(self.model, items, SAMPLING.temperature)
-        return tuple(
-            replace(one, noise=noise, behaviour=value)
-            for one, noise, value in zip(done, noises, values, strict=True)
-        )
+    collector = Collector(
+        screen, sampling=SAMPLING, estimator=ESTIMATOR, inner=INNER, rewards=rewards, keep=keep,
+        version=model.fingerprint, thorough=True, until=until,
+    )  # fmt: skip
+    collector.groups(model, tasks, GROUP, torch.Generator().manual_seed(seed))
 
 
 def tasks_of(

@@ -192,9 +192,10 @@ class _Loop:
         self.listener(events.Stage("logging a group of candidates to learn from"))
         try:
             tasks = collect.tasks_of(self.model, self.searches, self.turns.accepted)
-            made = collect.Collecting(self.model, screen, until, self.rewards)
-            for group in made.groups(tasks, self.settings.seed):
-                self.record.group(group)
+            collect.gather(
+                screen, self.model, tasks, rewards=self.rewards, keep=self.record.group,
+                until=until, seed=self.settings.seed,
+            )  # fmt: skip
         except Exception as error:
             self.warn(f"Nothing more was logged to learn from: {error}")
 

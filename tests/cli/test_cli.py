@@ -94,7 +94,7 @@ def test_help_and_wrong_arguments_import_nothing_heavy(args: list[str]) -> None:
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     said = done.stdout.splitlines()[-1].split()
     assert said[:2] == ["heavy:", "nothing"]
-    assert float(said[2]) < 0.5  # seconds of the processor
+    assert float(said[2]) < 2  # seconds of the processor; 0.2 on an idle machine
 
 
 def test_version_and_python_m(diffufix_cli) -> None:

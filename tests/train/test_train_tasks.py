@@ -12,11 +12,11 @@ import torch
 from diffufix.config import Settings
 from diffufix.model import load_model
 from diffufix.model.checkpoint import LoadedModel
+from diffufix.repair.rollouts import Collector, evaluate
 from diffufix.repair.tasks import prompt_of, splice
 from diffufix.sampler.rollout import Sampling
 from diffufix.store.groups import Group, Task
 from diffufix.train.practice import Practice, Wanted
-from diffufix.train.rollouts import Collector, evaluate
 from diffufix.verify import Screen
 from tests.support.practised import CODE, write_project
 

@@ -200,11 +200,11 @@ def test_a_same_size_rewrite_is_not_taken_from_stale_bytecode(
     ids=["python", "c", "re", "sleep", "deadlock"],
 )
 def test_a_hang_costs_little(project: Any, screen: Screen, ask: Any, code: str) -> None:
-    began = time.process_time(), time.monotonic()
+    began = time.monotonic()
     verdict = ask(screen, body(project, code), project.tests)
     assert verdict.state is State.TIMEOUT
     assert verdict.outcomes["test_stock.py::test_total"] == "failed"
-    assert time.monotonic() - began[1] < 3  # about 0.1 when the machine is idle
+    assert time.monotonic() - began < 15  # about 0.1 when the machine is idle
 
 
 @pytest.mark.parametrize(

@@ -2,17 +2,17 @@
 
 While the model samples one part of the tasks, the workers of the screen try what it put into the
 part before. A text that was tried once in a session is never run again, whichever task or hole it
-came from, and what does not parse is not run at all. Uses the screen it is given, nothing else.
+came from, and what does not parse is not run at all. `repair` collects with it at its end, and
+self-play all the time. Uses the screen it is given, nothing else.
 """
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from typing import TYPE_CHECKING
-
-import torch
 
 from diffufix.masking.syntax import parse
 from diffufix.repair.tasks import edit_of, prompt_of, splice, text_of
@@ -24,6 +24,8 @@ from diffufix.verify import Candidate, Screen, State, Verdict
 from diffufix.verify.rewards import DEFAULT, Weighted, reward
 
 if TYPE_CHECKING:
+    import torch
+
     from diffufix.model.checkpoint import LoadedModel
 
 TOGETHER = 8  # tasks sampled in one go
@@ -82,6 +84,9 @@ class Collector:
 
     `estimator` (sampler/estimators.py) decides what of a group is scored for the update that it is
     meant for, `inner` times; groups without signal are not scored. `version` names the weights.
+    `thorough` is for a log that is read later: all tests of a candidate are run, those after the
+    first red one too, and every group is scored. At `until` (monotonic seconds) what is not
+    complete is dropped; the screen may then still have verdicts of it.
     """
 
     def __init__(
@@ -94,10 +99,13 @@ class Collector:
         rewards: tuple[Weighted, ...] = DEFAULT,
         keep: Callable[[Group], None] = lambda group: None,
         version: str = "",
+        thorough: bool = False,
+        until: float = math.inf,
     ) -> None:
         self.screen, self.sampling = screen, sampling or Sampling()
         self.estimator, self.inner, self.rewards = estimator, inner, rewards
         self.keep, self.version = keep, version
+        self.thorough, self.until = thorough, until
         self.spent = Throughput()
         self._known: dict[Key, Verdict] = {}
         self._seed = 0
@@ -110,20 +118,27 @@ class Collector:
         Every completion is verified, those after a first pass too. The generator decides all,
         in whatever order the verdicts come.
         """
+        import torch
+
         self._seed = int(torch.randint(2**62, (), generator=generator))
         asked = [(task, prompt) for task in tasks if (prompt := prompt_of(model, task))]
         waiting: dict[int, tuple[Key, list[_Open]]] = {}
         backlog: dict[Key, tuple[Candidate, list[_Open]]] = {}
         done: dict[int, Group] = {}
         for begin in range(0, len(asked), TOGETHER):
+            if self._left() <= 0:
+                break
             part = asked[begin : begin + TOGETHER]
             for group in self._sampled(model, part, begin, n, generator):
                 self._ask(group, backlog, waiting)
                 self._close(model, group, done)
             self._turn(model, backlog, waiting, done, 0.0)
-        while backlog or waiting:
-            self._turn(model, backlog, waiting, done, None)
+        while (backlog or waiting) and (left := self._left()) > 0:
+            self._turn(model, backlog, waiting, done, None if left == math.inf else left)
         return [done[index] for index in sorted(done)]
+
+    def _left(self) -> float:
+        return self.until - time.monotonic()
 
     def silent(self) -> Collector:
         """One with the same screen and the same known verdicts that keeps and scores nothing."""
@@ -181,7 +196,8 @@ class Collector:
         while backlog and self.screen.capacity:
             key = next(iter(backlog))
             candidate, groups = backlog.pop(key)
-            waiting[self.screen.submit(candidate, key[1])] = key, groups
+            token = self.screen.submit(candidate, key[1], stop=not self.thorough)
+            waiting[token] = key, groups
         began = time.monotonic()
         found = list(self.screen.results(timeout))
         self.spent.waiting += time.monotonic() - began
@@ -217,7 +233,9 @@ class Collector:
             opened.task, opened.prompt, tuple(completions), self.version, self.estimator,
             dict(asdict(self.sampling)), time.time(),
         )  # fmt: skip
-        if self.estimator and group.has_signal:
+        if self.estimator and (self.thorough or group.has_signal):
+            import torch
+
             seeded = torch.Generator().manual_seed(self._seed + opened.index)
             group = self._scored(model, group, seeded)
         done[opened.index] = group
@@ -255,6 +273,8 @@ def evaluate(
     What the infrastructure failed on counts as no sample; a task that the model cannot be asked
     has (0, 0). Of `collector` its verdicts and its sampling are used; nothing is kept or scored.
     """
+    import torch
+
     quiet = collector.silent()
     groups = quiet.groups(model, tasks, n, torch.Generator().manual_seed(seed))
     found = {group.task.key: group.completions for group in groups}
