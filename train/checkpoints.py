@@ -6,6 +6,7 @@ second signal leaves the older one. Touches the run's folder only.
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import shutil
@@ -15,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors import SafetensorError
 from safetensors.torch import save_file
 
 from diffufix.errors import CheckpointError, PrerequisiteError, TrainingError
@@ -24,6 +26,7 @@ from diffufix.train.optim import Average
 
 STATE = "state.pt"
 MODEL = "model"
+FULL = 64 * 1024  # bytes free at most on a disk that is full
 TOKENIZER_FILES = (
     "tokenizer.json", "tokenizer_config.json", "added_tokens.json", "vocab.json", "merges.txt",
     "special_tokens_map.json",
@@ -39,12 +42,22 @@ def write_whole(path: Path, write: Callable[[Path], object]) -> None:
         with fresh.open("rb+") as file:
             os.fsync(file.fileno())
         fresh.replace(path)
-    except (OSError, RuntimeError) as error:  # torch reports a full disk as RuntimeError
+    except (OSError, RuntimeError, SafetensorError) as error:
+        why = _why(error, fresh)
         fresh.unlink(missing_ok=True)
         raise TrainingError(
-            f"{path} cannot be written: {error}",
+            f"{path} cannot be written: {why}.",
             "What was there before is intact. Make room, then run the same command again.",
         ) from error
+
+
+def _why(error: Exception, path: Path) -> str:
+    """In a line. PyTorch and safetensors hide a full disk behind errors of their own; what there
+    is of the file still takes the room that it lacked."""
+    if isinstance(error, OSError) and error.strerror:
+        return error.strerror
+    full = path.exists() and shutil.disk_usage(path.parent).free < FULL
+    return os.strerror(errno.ENOSPC) if full else (str(error).splitlines() or [repr(error)])[0]
 
 
 def save_state(

@@ -4,25 +4,22 @@ Both models sample the same tasks under the same seeds and are judged by the sam
 of the test is the function, not the task: mutants of one function rise and fall together. Under
 the hypothesis that training changed nothing, each function's difference is as likely to have the
 other sign; the p-value is the share of all such flips (of FLIPS drawn ones, where there are too
-many) that give at least the difference seen. Pure but for what `gate` is given to sample with.
+many) that give at least the difference seen. Beside samples, some of the tasks are repaired by the
+search that `repair` uses, within a budget of candidates: fewer repairs than before, by more than
+chance, and the new model is not better. Pure.
 """
 
 from __future__ import annotations
 
 import math
-import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy
 
 from diffufix.errors import UsageError
 from diffufix.store.groups import Task
-
-if TYPE_CHECKING:
-    from diffufix.model.checkpoint import LoadedModel
-    from diffufix.repair.rollouts import Collector
 
 SAMPLES = 8  # of each task, from each model
 ALPHA = 0.05  # a difference that chance gives less often than this is one
@@ -31,6 +28,38 @@ FLIPS, DRAWS = 50_000, 4_000  # drawn flips; resamplings of the interval
 _TINY = 1e-12
 
 Counts = Sequence[tuple[int, int]]  # (passes, samples) of each task
+Places = Sequence[int | None]  # of the first candidate that passes
+
+
+@dataclass(frozen=True)
+class Repairs:
+    """Of `tasks`, how many the search repaired within `tries` candidates, by either model."""
+
+    tasks: int
+    tries: int
+    before: int
+    after: int
+    p: float  # one-sided, that they became fewer by chance
+
+    @property
+    def fewer(self) -> bool:
+        return self.p < ALPHA
+
+    def line(self) -> str:
+        text = f"repairs {self.before} -> {self.after} of {self.tasks} searched"
+        return f"{text}, {self.tries} candidates each"
+
+
+def repairs(before: Places, after: Places, tries: int) -> Repairs | None:
+    """Of the same tasks, by two models; None without any."""
+    if not before:
+        return None
+    lost = numpy.array(
+        [(b is not None) - (a is not None) for b, a in zip(before, after, strict=True)], float
+    )
+    p = sign_flip(lost, numpy.random.default_rng(0))
+    was, now = (sum(place is not None for place in places) for places in (before, after))
+    return Repairs(len(before), tries, was, now, p)
 
 
 @dataclass(frozen=True)
@@ -54,7 +83,7 @@ class GateResult:
     won: int  # functions
     lost: int
     samples: int  # of each task, at most
-    seconds: float = 0.0
+    repairs: Repairs | None = None  # None: nothing was searched
 
     def document(self) -> dict[str, Any]:
         return asdict(self)
@@ -72,6 +101,7 @@ class GateResult:
             f"pass@1  {self.before:.1%} -> {self.after:.1%}, {shown}, p = {self.p:.3g}",
             f"pass@{self.k:<2} {self.before_at_k:.1%} -> {self.after_at_k:.1%}; "
             f"functions: {self.won} better, {self.lost} worse",
+            *([self.repairs.line()] if self.repairs else ()),
             self.reason,
         ]
 
@@ -81,6 +111,8 @@ class GateResult:
             return "Better, and by more than chance explains."
         if self.difference <= 0:
             return "Not better."
+        if self.p < ALPHA:
+            return "Its samples are better, but the search repairs less with it."
         if 0.5 ** (self.won + self.lost) > ALPHA:
             return "Too few functions differ to tell it from chance."
         return "Better by no more than chance explains."
@@ -95,7 +127,12 @@ def pass_at_k(passes: int, samples: int, k: int) -> float:
 
 
 def compare(
-    tasks: Sequence[Task], before: Counts, after: Counts, k: int = SAMPLES, seed: int = 0
+    tasks: Sequence[Task],
+    before: Counts,
+    after: Counts,
+    k: int = SAMPLES,
+    seed: int = 0,
+    searched: Repairs | None = None,
 ) -> GateResult:
     """Counts of the same tasks, of two models. Raises UsageError where no task has samples of both.
 
@@ -127,9 +164,11 @@ def compare(
         before=mean_before, after=mean_after,
         before_at_k=math.fsum(pair[0] for pair in at_k) / len(rows),
         after_at_k=math.fsum(pair[1] for pair in at_k) / len(rows),
-        k=k, low=low, high=high, p=p, better=bool(sums.sum() > _TINY and p < ALPHA),
+        k=k, low=low, high=high, p=p,
+        better=bool(sums.sum() > _TINY and p < ALPHA and not (searched and searched.fewer)),
         tasks=len(rows), functions=len(names), won=int((sums > _TINY).sum()),
         lost=int((sums < -_TINY).sum()), samples=max(max(b[1], a[1]) for _, b, a in rows),
+        repairs=searched,
     )  # fmt: skip
 
 
@@ -157,25 +196,3 @@ def _interval(
     means = sums[drawn].sum(1) / counts[drawn].sum(1)
     low, high = numpy.quantile(means, [0.025, 0.975])
     return float(low), float(high)
-
-
-def gate(
-    current: LoadedModel,
-    new: LoadedModel,
-    tasks: Sequence[Task],
-    collector: Collector,
-    *,
-    samples: int = SAMPLES,
-    seed: int = 0,
-) -> GateResult:
-    """Sample and judge both on `tasks`; nothing is written. Raises UsageError without any task.
-
-    `collector` brings sandbox workers, the way of sampling and the verdicts already known.
-    """
-    from diffufix.repair.rollouts import evaluate
-
-    began = time.monotonic()
-    before = evaluate(current, tasks, samples, collector, seed)
-    after = evaluate(new, tasks, samples, collector, seed)
-    result = compare(tasks, before, after, samples, seed)
-    return GateResult(**{**asdict(result), "seconds": time.monotonic() - began})

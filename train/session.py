@@ -32,10 +32,11 @@ from diffufix.store.models import Registry
 from diffufix.store.trajectories import read_groups
 from diffufix.train import learn, replay
 from diffufix.train.checkpoints import STATE
-from diffufix.train.gate import SAMPLES, Counts, GateResult, compare
+from diffufix.train.gate import SAMPLES, Counts, GateResult, Places, compare, repairs
 from diffufix.train.learn import LearnResult, Plan
 from diffufix.train.methods import METHODS
 from diffufix.train.practice import Practice, Wanted
+from diffufix.train.searching import TRIES, Searcher, chosen
 from diffufix.verify.rewards import reward_functions
 
 if TYPE_CHECKING:
@@ -44,6 +45,7 @@ if TYPE_CHECKING:
 FOLDER = "training"  # in .diffufix/
 PER_TASK, MOST = 4, 20_000  # groups that are taken from the log, the newest
 FEW = 8  # tasks to make where none are needed to learn from
+SEARCHED = 16  # held-out tasks that are also repaired by search, before and after
 
 Tell = Callable[[str], None]
 Listen = Callable[[Mapping[str, Any]], None]
@@ -58,6 +60,7 @@ class Wish:
     self_play: bool = True  # else what the log holds is learned from
     name: str = ""  # of what is made; empty: the project's, with a number
     samples: int = SAMPLES  # of each held-out task
+    searched: int = SEARCHED  # of the held-out tasks
     fresh: bool = False  # what an interrupted session of that name left is dropped
     adopt: bool = True  # what is better
 
@@ -145,7 +148,8 @@ def improve(settings: Settings, wish: Wish, tell: Tell, listen: Listen) -> Outco
         store.set_model(run_id, model.name, started_from, str(policy.adapter or ""), parameters)
         if wish.samples_anew:
             tell(_practice_line(here))
-        before = _measure(model, here, wish, tell, "the model as it is")
+        ruler = _Ruler(here, wish, tell)
+        before = ruler.measure(model, "the model as it is")
         if wish.samples_anew:
             tell(f"learning: {wish.plan.method}")
             learned = learn.learn(
@@ -163,8 +167,8 @@ def improve(settings: Settings, wish: Wish, tell: Tell, listen: Listen) -> Outco
         if learned.interrupted:
             store.finish_run(run_id, "interrupted", outcome.document())
             return outcome
-        after = _measure(model, here, wish, tell, "what was learned")
-        gate = compare(here.held_out, before, after, wish.samples) if before else None
+        after = ruler.measure(model, "what was learned")
+        gate = ruler.compare(before, after) if before and after else None
         outcome = replace(outcome, status="kept", gate=gate)
         card = _card(settings, policy, started_from, outcome)
         registry.add(card, lambda target: _copy(learned.model, target))
@@ -262,20 +266,48 @@ def _origins(here: Practice) -> str:
     return ", ".join(f"{origins.count(kind)} {kind}" for kind in dict.fromkeys(origins))
 
 
-def _measure(model: LoadedModel, here: Practice, wish: Wish, tell: Tell, what: str) -> Counts:
-    """Passes of each held-out task; nothing where there is none."""
-    if not here.held_out:
-        tell("no function could be held out: nothing to compare on")
-        return []
-    tell(f"measuring {what} on {len(here.held_out):,} held-out tasks, {wish.samples} samples each")
-    collector = Collector(here.screen, sampling=wish.plan.sampling)
-    model.eval()
-    counts = evaluate(model, here.held_out, wish.samples, collector, wish.plan.seed)
-    known = [passes / samples for passes, samples in counts if samples]
-    if not known:
-        raise ProjectError("No held-out task could be judged: the sandbox failed on all.")
-    tell(f"pass@1 of {what}: {sum(known) / len(known):.1%}")
-    return counts
+@dataclass(frozen=True)
+class _Measured:
+    counts: Counts
+    places: Places  # of the tasks that were searched
+
+
+class _Ruler:
+    """The held-out tasks and what both models are asked of them, under the same seeds."""
+
+    def __init__(self, here: Practice, wish: Wish, tell: Tell) -> None:
+        self.here, self.wish, self.tell = here, wish, tell
+        self.collector = Collector(here.screen, sampling=wish.plan.sampling)
+        self.searcher = Searcher(here.screen, seed=wish.plan.seed)
+        self.searched = chosen(here.held_out, wish.searched)
+
+    def measure(self, model: LoadedModel, what: str) -> _Measured | None:
+        """None where nothing is held out. Raises ProjectError where nothing can be judged."""
+        held_out, samples = self.here.held_out, self.wish.samples
+        if not held_out:
+            self.tell("no function could be held out: nothing to compare on")
+            return None
+        self.tell(f"measuring {what} on {len(held_out):,} held-out tasks, {samples} samples each")
+        model.eval()
+        counts = evaluate(model, held_out, samples, self.collector, self.wish.plan.seed)
+        known = [passes / samples for passes, samples in counts if samples]
+        if not known:
+            raise ProjectError("No held-out task could be judged: the sandbox failed on all.")
+        text = f"pass@1 of {what}: {sum(known) / len(known):.1%}"
+        places: Places = []
+        if self.searched:
+            self.tell(f"{text}; searching {len(self.searched)} of them")
+            places = self.searcher.places(model, self.searched)
+            found = sum(place is not None for place in places)
+            text += f"; {found} of {len(places)} repaired within {TRIES} candidates"
+        self.tell(text)
+        return _Measured(counts, places)
+
+    def compare(self, before: _Measured, after: _Measured) -> GateResult:
+        searched = repairs(before.places, after.places, self.searcher.tries)
+        return compare(
+            self.here.held_out, before.counts, after.counts, self.wish.samples, searched=searched
+        )
 
 
 def _card(settings: Settings, policy: Policy, started_from: str, outcome: Outcome) -> Card:

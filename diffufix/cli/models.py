@@ -223,6 +223,8 @@ def _plain(value: Any) -> str:
         return f"{value:.4g}"
     if isinstance(value, (list, tuple)):
         return ", ".join(map(_plain, value))
+    if isinstance(value, dict):
+        return ", ".join(f"{key} {_plain(one)}" for key, one in value.items())
     if type(value) is int:
         return f"{value:,}"
     return "".join(c if c.isprintable() else "?" for c in str(value))

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from diffufix.errors import UsageError
 from diffufix.store.groups import Task
-from diffufix.train.gate import ALPHA, EXACT, compare, pass_at_k, sign_flip
+from diffufix.train.gate import ALPHA, EXACT, compare, pass_at_k, repairs, sign_flip
 
 
 def task(function: str, number: int = 0) -> Task:
@@ -103,3 +103,23 @@ def test_chance_is_adopted_about_as_often_as_said() -> None:
         before, after = ([(int(c), 8) for c in rng.binomial(8, rates)] for _ in range(2))
         adopted += compare(tasks, before, after, seed=seed).better
     assert adopted / 200 < 2 * ALPHA
+
+
+def test_fewer_repairs_by_more_than_chance_stop_an_adoption() -> None:
+    tasks = [task(f"f{i}") for i in range(10)]
+    counts = [(1, 8)] * 10, [(5, 8)] * 10
+    none = repairs([3] * 10, [None] * 5 + [4] * 5, 50)
+    assert none is not None
+    assert (none.before, none.after, none.p) == (10, 5, 0.5**5)
+    result = compare(tasks, *counts, searched=none)
+    assert not result.better
+    assert "the search repairs less" in result.reason
+    assert "repairs 10 -> 5 of 10 searched, 50 candidates each" in result.lines()
+    few = repairs([3] * 10, [None] * 4 + [40] * 6, 50)
+    assert few is not None
+    assert not few.fewer  # four of four: p = 1/16
+    assert compare(tasks, *counts, searched=few).better
+    more = repairs([None] * 9 + [1], [1] * 10, 50)
+    assert more is not None
+    assert more.p == 1.0
+    assert repairs([], [], 50) is None

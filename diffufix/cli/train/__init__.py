@@ -34,6 +34,7 @@ def train(
     lora: learn.Lora = None,
     name: learn.Name = "",
     held_out: learn.HeldOut = 120,
+    searched: learn.Searched = 16,
     fresh: learn.Fresh = False,
     no_adopt: learn.NoAdopt = False,
     tensorboard: learn.Boards = False,

@@ -48,6 +48,9 @@ Lora = Annotated[
 HeldOut = Annotated[
     int, typer.Option(min=0, help="Tasks to compare on, in functions of their own.")
 ]
+Searched = Annotated[
+    int, typer.Option(min=0, help="Of those, how many are repaired by search, before and after.")
+]
 Fresh = Annotated[
     bool, typer.Option("--fresh", help="Do not go on with an interrupted session of that name.")
 ]
@@ -130,7 +133,8 @@ def _wish(values: dict[str, object], seed: int, device: str | None) -> Wish:
     )  # fmt: skip
     return Wish(
         plan, Wanted(held_out=int(str(values["held_out"])), seed=seed), name=str(values["name"]),
-        self_play=bool(values["self_play"]), fresh=bool(values["fresh"]),
+        searched=int(str(values["searched"])), self_play=bool(values["self_play"]),
+        fresh=bool(values["fresh"]),
         adopt=not values["no_adopt"],
     )  # fmt: skip
 
