@@ -1,4 +1,4 @@
-# diffufix: `make demo` shows it at work, `make test` checks it. Both make their own environment.
+# diffufix: `make demo` shows it at work, `make test` checks it. Each makes its own environment.
 
 PYTHON ?= python3
 VENV ?= .venv
@@ -10,7 +10,7 @@ TORCH_CPU := torch==2.13.0+cpu
 TORCH_CPU_INDEX := https://download.pytorch.org/whl/cpu
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint types unit format wheel clean
+.PHONY: help setup demo learn test lint types unit format wheel clean
 
 help:  ## Show this list.
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -19,6 +19,9 @@ setup: $(READY)  ## Make the environment in .venv and install diffufix into it.
 
 demo: $(READY)  ## Repair an example project with four faults.
 	@bash examples/demo.sh $(abspath $(BIN))
+
+learn: $(READY)  ## Repair it, practise on it for five minutes, repair it again.
+	@bash examples/learn.sh $(abspath $(BIN))
 
 test: lint types unit  ## Everything that must pass: lint, types, tests.
 
