@@ -11,7 +11,6 @@ import contextlib
 import functools
 import json
 import os
-import selectors
 import shutil
 import signal
 import subprocess
@@ -26,15 +25,14 @@ from typing import IO
 from diffufix.errors import PrerequisiteError, SandboxUnavailable
 from diffufix.sandbox import reap
 from diffufix.sandbox.inside import removal
+from diffufix.sandbox.processes import LocalProcess, ancestry, collect, kill_group, marked
 from diffufix.sandbox.protocol import (
     FIXED,
     LARGEST_FILE,
-    TAIL,
     Capabilities,
     ExecResult,
     Limits,
     User,
-    receive_exactly,
 )
 
 #: The only variables of ours that a command may see; everything else could be a secret.
@@ -90,89 +88,6 @@ def interpreter_paths(python: str) -> tuple[str, ...]:
     found.append(str(Path(python).resolve().parent.parent))
     kept = {os.path.realpath(path) for path in found if path} | {path for path in found if path}
     return tuple(sorted(path for path in kept if os.path.exists(path) and path != "/"))
-
-
-class LocalProcess:
-    """A command in its own session, with pipes; see `sandbox.protocol.Process`."""
-
-    def __init__(self, argv: Sequence[str], cwd: str, env: Mapping[str, str]) -> None:
-        try:
-            self._popen = subprocess.Popen(
-                list(argv),
-                cwd=cwd,
-                env=dict(env),
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                stderr=subprocess.PIPE,
-                start_new_session=True,
-                bufsize=0,
-            )
-        except OSError as error:
-            raise SandboxUnavailable(f"cannot start {argv[0]}: {error}") from error
-        self._tail = b""
-        self._drainer = threading.Thread(target=self._drain, daemon=True)
-        self._drainer.start()
-
-    @property
-    def pid(self) -> int:
-        return self._popen.pid
-
-    @property
-    def diagnosis(self) -> str:
-        return self._tail.decode("utf-8", "replace").strip()
-
-    def _drain(self) -> None:
-        assert self._popen.stderr is not None
-        with contextlib.suppress(OSError, ValueError):
-            while data := self._popen.stderr.read(4096):
-                self._tail = (self._tail + data)[-TAIL:]
-
-    def send(self, data: bytes) -> None:
-        assert self._popen.stdin is not None
-        view = memoryview(data)
-        try:
-            while view:
-                view = view[self._popen.stdin.write(view) :]
-        except (OSError, ValueError) as error:
-            raise SandboxUnavailable("the process in the sandbox is gone") from error
-
-    def read(self, size: int, timeout: float | None = None) -> bytes:
-        assert self._popen.stdout is not None
-        try:
-            with selectors.DefaultSelector() as selector:
-                selector.register(self._popen.stdout, selectors.EVENT_READ)
-                if not selector.select(timeout):
-                    raise TimeoutError("no answer from the sandbox")
-            return os.read(self._popen.stdout.fileno(), min(size, 1 << 16))
-        except TimeoutError:
-            raise
-        except (OSError, ValueError) as error:
-            raise SandboxUnavailable("the process in the sandbox is gone") from error
-
-    def receive(self, size: int, timeout: float | None = None) -> bytes:
-        return receive_exactly(self, size, timeout)
-
-    def wait(self, timeout: float | None = None) -> int:
-        try:
-            return self._popen.wait(timeout)
-        except subprocess.TimeoutExpired as error:
-            raise TimeoutError("the process still runs") from error
-
-    def kill(self) -> None:
-        with contextlib.suppress(ProcessLookupError, PermissionError):
-            os.killpg(self._popen.pid, signal.SIGKILL)
-        with contextlib.suppress(OSError):
-            self._popen.kill()
-        self._popen.wait()
-
-    def dispose(self) -> None:
-        """Kill it and close the pipes; no other thread may be using them."""
-        self.kill()
-        self._drainer.join(1.0)
-        for stream in (self._popen.stdin, self._popen.stdout, self._popen.stderr):
-            if stream is not None:
-                with contextlib.suppress(OSError):
-                    stream.close()
 
 
 class LocalSandbox:
@@ -330,9 +245,9 @@ class LocalSandbox:
                 popen = self._popen(argv, where, env, source)
                 self._executing.add(popen.pid)
         try:
-            stdout, stderr, truncated, timed_out = _collect(popen, timeout, max_output)
+            stdout, stderr, truncated, timed_out = collect(popen, timeout, max_output)
         finally:
-            _kill_group(popen)
+            kill_group(popen)
             with self._lock:
                 self._executing.discard(popen.pid)
                 if not self._executing:
@@ -359,7 +274,7 @@ class LocalSandbox:
         with self._lock:
             kept = {process.pid for process in self._running}
         for _ in range(20):
-            strays = [pid for pid in _marked(needle) if not kept & _ancestry(pid)]
+            strays = [pid for pid in marked(needle) if not kept & ancestry(pid)]
             if not strays:
                 return
             for pid in strays:
@@ -428,72 +343,6 @@ class LocalSandbox:
 
     def __exit__(self, *_: object) -> None:
         self.close()
-
-
-def _collect(
-    popen: subprocess.Popen[bytes], timeout: float | None, max_output: int
-) -> tuple[bytes, bytes, bool, bool]:
-    """Read both streams to their end or the deadline: (stdout, stderr, truncated, timed out)."""
-    assert popen.stdout is not None
-    assert popen.stderr is not None
-    kept = {popen.stdout: bytearray(), popen.stderr: bytearray()}
-    deadline = None if timeout is None else time.monotonic() + timeout
-    truncated = timed_out = False
-    with selectors.DefaultSelector() as selector:
-        for stream in kept:
-            selector.register(stream, selectors.EVENT_READ)
-        while selector.get_map():
-            left = 0.2 if deadline is None else deadline - time.monotonic()
-            if left <= 0:
-                timed_out = True
-                break
-            for key, _ in selector.select(min(left, 0.2)):
-                data = os.read(key.fd, 1 << 16)
-                if not data:
-                    selector.unregister(key.fileobj)
-                room = max_output - len(kept[key.fileobj])  # type: ignore[index]
-                truncated |= len(data) > room
-                kept[key.fileobj] += data[: max(0, room)]  # type: ignore[index]
-            # A stray that holds the pipe open must not keep us here once the command ended.
-            if popen.poll() is not None and not selector.select(0):
-                break
-    if not timed_out:
-        with contextlib.suppress(subprocess.TimeoutExpired):
-            popen.wait(None if deadline is None else max(0.05, deadline - time.monotonic()))
-        timed_out = popen.returncode is None
-    return bytes(kept[popen.stdout]), bytes(kept[popen.stderr]), truncated, timed_out
-
-
-def _kill_group(popen: subprocess.Popen[bytes]) -> None:
-    with contextlib.suppress(OSError):
-        os.killpg(popen.pid, signal.SIGKILL)
-    popen.wait()
-    for stream in (popen.stdout, popen.stderr):
-        if stream is not None:
-            stream.close()
-
-
-def _marked(needle: bytes) -> list[int]:
-    """Processes whose environment carries the sandbox's marker (Linux only)."""
-    found = []
-    for name in os.listdir("/proc") if os.path.isdir("/proc") else ():
-        if name.isdigit():
-            with contextlib.suppress(OSError), open(f"/proc/{name}/environ", "rb") as environ:
-                if needle in environ.read():
-                    found.append(int(name))
-    return found
-
-
-def _ancestry(pid: int) -> set[int]:
-    seen = {pid}
-    while pid > 1:
-        try:
-            stat = Path(f"/proc/{pid}/stat").read_text()
-        except OSError:
-            break
-        pid = int(stat.rpartition(")")[2].split()[1])
-        seen.add(pid)
-    return seen
 
 
 def _empty(folder: Path) -> None:

@@ -13,11 +13,11 @@ from torch import Tensor
 
 from diffufix.errors import UsageError
 from diffufix.model.family import Family
-from diffufix.model.transformer import ModelConfig, Transformer
 from diffufix.sampler import Canvas, Fill, infill
 from diffufix.sampler.aside import AsideContext, AsideDenoiser, Asked, Place
 from diffufix.sampler.best_first import BestFirst, Question
 from diffufix.sampler.layout import context_ids, segment
+from tests.support.tiny import tiny
 
 PAD, MASK, BOS, EOS, EXPAND, DELETE, WAS, NOW, GAP, VOCABULARY = 0, 1, 2, 3, 4, 5, 6, 7, 8, 12
 WORDS = (9, 10, 11)
@@ -28,18 +28,7 @@ FREE = Family(
 FIXED = Family("fixed", False, "aside", "none", MASK, PAD, BOS, EOS, was=WAS, now=NOW, gap=GAP)
 LEFT, RIGHT = (9, 10, 11, 9), (11, 11, 10)
 
-
-def tiny(seed: int = 0, scale: float = 0.6) -> Transformer:
-    model = Transformer(ModelConfig(VOCABULARY, 16, 32, 2, 2, 1))
-    generator = torch.Generator().manual_seed(seed)
-    with torch.no_grad():
-        for parameter in model.parameters():
-            if parameter.ndim > 1:
-                parameter.copy_(torch.randn(parameter.shape, generator=generator) * scale)
-    return model.eval().requires_grad_(False)
-
-
-MODEL = tiny()
+MODEL = tiny(VOCABULARY)
 
 
 def explicit(family: Family, ids: Sequence[int], place: Place, hole: Sequence[int]) -> Tensor:

@@ -29,9 +29,10 @@ from tests.support.families import (
     MODEL,
     NAMES,
     PROMPTS,
+    VOCABULARY,
     alone,
-    tiny,
 )
+from tests.support.tiny import tiny
 
 
 def completion(family: Family, length: int, deleted: int) -> tuple[int, ...]:
@@ -124,7 +125,7 @@ def test_the_prompt_is_hidden_by_the_seed_alone() -> None:
 
 def test_gradients_flow_to_all_that_was_used() -> None:
     for family in (DREAMON, ASIDE):
-        model = tiny(3).requires_grad_(True)
+        model = tiny(VOCABULARY, 3, 0.5).requires_grad_(True)
         noises = [draw("coupled", [True] * 3, torch.Generator().manual_seed(i)) for i in range(4)]
         items = [(prompt, (9, 10, 11)) for prompt in PROMPTS]
         noised_logps(model, items, noises, family=family).sum().backward()

@@ -14,10 +14,10 @@ from hypothesis import strategies as st
 
 from diffufix.errors import UsageError
 from diffufix.model.family import Family
-from diffufix.model.transformer import ModelConfig, Transformer
 from diffufix.sampler import Canvas, Fill, InlineDenoiser, infill
 from diffufix.sampler.lengths import AT_ONCE, first_confidence
 from diffufix.sampler.tokens import ALGORITHMS
+from tests.support.tiny import tiny
 
 MASK, PAD, EOS, EXPAND, DELETE, VOCABULARY = 0, 1, 2, 3, 4, 8
 FIXED = Family("dream", True, "inline", "none", MASK, PAD, eos=EOS)
@@ -27,18 +27,7 @@ DREAMON = Family("dreamon", True, "inline", "none", MASK, PAD, eos=EOS, expand=E
 FAMILIES = [FIXED, UNSHIFTED, FREE, DREAMON]
 CANVAS = Canvas(left=(5, 6), right=(7, 5))
 
-
-def tiny(seed: int = 0, scale: float = 0.6) -> Transformer:
-    model = Transformer(ModelConfig(VOCABULARY, 16, 32, 2, 2, 1))
-    generator = torch.Generator().manual_seed(seed)
-    with torch.no_grad():
-        for parameter in model.parameters():
-            if parameter.ndim > 1:
-                parameter.copy_(torch.randn(parameter.shape, generator=generator) * scale)
-    return model.eval().requires_grad_(False)
-
-
-MODEL = tiny()
+MODEL = tiny(VOCABULARY)
 
 
 @cache

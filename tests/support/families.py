@@ -7,11 +7,11 @@ from dataclasses import replace
 import torch
 
 from diffufix.model.family import Family
-from diffufix.model.transformer import ModelConfig, Transformer
 from diffufix.sampler.aside import AsideContext, Place
 from diffufix.sampler.denoiser import InlineDenoiser
 from diffufix.sampler.types import Canvas
 from diffufix.store.groups import Prompt
+from tests.support.tiny import tiny
 
 VOCABULARY = 14
 FIXED = Family("dream", True, "inline", "none", mask=0, pad=1, eos=3)
@@ -27,18 +27,7 @@ PROMPTS = [
     Prompt((11, 11), (12,), (), 4, gap=True),
 ]
 
-
-def tiny(seed: int = 0, scale: float = 0.5) -> Transformer:
-    model = Transformer(ModelConfig(VOCABULARY, 16, 32, 2, 2, 1))
-    generator = torch.Generator().manual_seed(seed)
-    with torch.no_grad():
-        for parameter in model.parameters():
-            if parameter.ndim > 1:
-                parameter.copy_(torch.randn(parameter.shape, generator=generator) * scale)
-    return model.eval().requires_grad_(False)
-
-
-MODEL = tiny()
+MODEL = tiny(VOCABULARY, scale=0.5)
 
 
 def alone(family: Family, prompt: Prompt, hole: tuple[int, ...]) -> torch.Tensor:
