@@ -160,7 +160,7 @@ class Learner:
     """The policy while it learns: weights, optimisers, and the reference it is held to.
 
     `model` is trained in place, its parameters that require a gradient: all of them, or those of
-    an adapter. `optimise(model)` makes the optimisers, after accelerate has wrapped the model.
+    an adapter. `optimise(model)` makes the optimisers; accelerate wraps them with the model.
     """
 
     def __init__(
@@ -173,9 +173,11 @@ class Learner:
     ) -> None:
         self.model, self.settings, self.accelerator = model, settings, accelerator
         self.family: Family = family or model.family  # type: ignore[assignment]
-        scorer = Scorer(model, self.family)
-        self.scorer = accelerator.prepare(scorer) if accelerator is not None else scorer
+        self.scorer: nn.Module = Scorer(model, self.family)
         self.optimisers = list(optimise(model))
+        if accelerator is not None:
+            self.scorer, *wrapped = accelerator.prepare(self.scorer, *self.optimisers)
+            self.optimisers = [one.optimizer for one in wrapped]
         self.reference = Average(model, 0.0)
         self.steps = 0  # of the optimisers
 

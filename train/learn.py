@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from diffufix.errors import UsageError
+from diffufix.errors import SandboxUnavailable, UsageError
 from diffufix.repair.rollouts import Collector, Throughput
 from diffufix.sampler.rollout import Sampling
 from diffufix.store.groups import Group, Task
@@ -33,8 +33,9 @@ from diffufix.train.cost import cpu_seconds
 from diffufix.train.curriculum import Curriculum
 from diffufix.train.methods import METHODS, Tuning, make_method
 from diffufix.train.practice import Practice
-from diffufix.train.tracking import Tracker
+from diffufix.train.tracking import Tracker, say
 from diffufix.train.trainer import make_accelerator, signals
+from diffufix.verify import State
 from diffufix.verify.rewards import DEFAULT, Weighted
 
 if TYPE_CHECKING:
@@ -45,6 +46,7 @@ if TYPE_CHECKING:
 
 LARGE = 300_000_000  # parameters
 WRONG = 2  # tasks out of wrong fills, a step
+LOST = 3  # steps in a row without any verdict, then the sandbox is given up
 Row = Mapping[str, Any]
 
 
@@ -113,7 +115,8 @@ def learn(
     """Train until the plan's bounds; a folder with a checkpoint of the same plan is gone on with.
 
     A signal ends the session after the step it comes in, as a bound does. `listen` hears every
-    row, with `left` (seconds, of the nearest bound). Raises UsageError, TrainingError.
+    row, with `left` (seconds, of the nearest bound). Raises UsageError; TrainingError where the
+    disk is full; SandboxUnavailable where it fails for good: what was learned is saved before.
     """
     return _Session(model, practice, plan, out, store, run_id, rewards, listen).run()
 
@@ -131,7 +134,7 @@ class _Session:
         self.model, self.practice, self.plan, self.out, self.listen = (
             model, practice, plan, out, listen,
         )  # fmt: skip
-        self.base = model.fingerprint
+        self.base, self.store = model.fingerprint, store
         accelerator = make_accelerator(plan.device or str(model.device))
         self.adapted = prepare(model, plan)
         trained = sum(p.numel() for p in model.parameters() if p.requires_grad)
@@ -145,7 +148,8 @@ class _Session:
             inner=plan.inner, rewards=rewards, version=self.base,
             keep=(lambda group: store.add_group(run_id, group)) if store else lambda group: None,
         )  # fmt: skip
-        self.step = self.groups = self.signal = 0
+        self.step = self.groups = self.signal = self.lost = 0
+        self.warned = ""
         self.before = self.cpu_before = 0.0  # seconds of earlier sessions
         self.rows: list[Row] = []
 
@@ -163,7 +167,14 @@ class _Session:
                 self._step()
                 if self.step % self.plan.save_every == 0:
                     self.save()
+                if self.lost >= LOST:
+                    break
             self.save()
+        if self.lost >= LOST:
+            raise SandboxUnavailable(
+                f"The sandbox failed on every candidate of {LOST} steps in a row.",
+                "What was learned is saved; see `diffufix env`, then run the same command again.",
+            )
         return LearnResult(
             self.plan.method, self.out / checkpoints.MODEL, self.step, self.groups, self.signal,
             len(self.curriculum.tasks), self.seconds, self.cpu, self.collector.spent,
@@ -180,6 +191,7 @@ class _Session:
             self.model.eval()
             tasks = self.curriculum.draw(plan.tasks, rng)
             groups = self.collector.groups(self.model, tasks, plan.group, generator)
+            self._keep(groups)
             self.curriculum.note(groups)
             if plan.wrong_fills:
                 self.made += (fresh := self.practice.wrong(groups, WRONG, rng))
@@ -194,6 +206,17 @@ class _Session:
         self.groups += len(groups)
         self.signal += sum(group.has_signal for group in groups)
         self._tell(metrics, groups, spent.since(before), time.monotonic() - began)
+
+    def _keep(self, groups: Sequence[Group]) -> None:
+        """What was collected is on disk before anything else is done; or it is said why not."""
+        if self.store is not None:
+            self.store.flush()
+            if self.store.warning not in ("", self.warned):
+                self.warned = self.store.warning
+                say(f"warning: {self.warned}")
+        states = {one.state for group in groups for one in group.completions}
+        without = State.INFRA in states and states <= {State.INFRA, State.ERROR}
+        self.lost = self.lost + 1 if without else 0
 
     def _tell(
         self, metrics: dict[str, float], groups: Sequence[Group], spent: Throughput, seconds: float

@@ -2,8 +2,8 @@
 
 Writes `.diffufix/log.sqlite` of the project (WAL). Rows are collected and written in one
 transaction about four times a second, so a kill loses at most the last moment and never the
-database. The log must never stop a repair: once a write fails, `warning` says why and the rest
-is kept in memory or dropped.
+database. The log must never stop a repair: rows that cannot be written because another writer or a
+full disk is in the way wait in memory and are tried again; `warning` says what is amiss.
 """
 
 from __future__ import annotations
@@ -32,6 +32,8 @@ if TYPE_CHECKING:
 FILE_NAME = "log.sqlite"
 COMMIT_EVERY = 0.25  # seconds
 LOCK_PATIENCE = 2.0  # seconds to wait for another writer
+RETRY_EVERY = 2.0  # seconds, while the disk is full
+MOST_WAITING = 300_000  # rows; beyond, they are dropped
 _COUNTER_BITS = 32
 
 
@@ -46,6 +48,7 @@ class Store:
     def __init__(self, connection: sqlite3.Connection, warning: str = "") -> None:
         self.connection = connection
         self.warning = warning  # why the log is not kept, or not complete; empty: all is well
+        self._passing = ""  # a warning that ends with its cause
         self._lock = threading.RLock()
         self._pending: list[tuple[str, tuple[Any, ...]]] = []
         self._counters: dict[int, int] = {}
@@ -82,6 +85,8 @@ class Store:
         """Write what is pending and close. Calling it twice does no harm."""
         self.flush()
         with self._lock, contextlib.suppress(sqlite3.Error):
+            if self._pending:
+                self._drop("it could not be written to the end")
             self.connection.close()
 
     def __enter__(self) -> Store:
@@ -215,19 +220,34 @@ class Store:
             self._flushed_at = time.monotonic()
             if not self._pending:
                 return
-            rows, self._pending = self._pending, []
             try:
                 self.connection.execute("BEGIN IMMEDIATE")
-                for sql, values in rows:
+                for sql, values in self._pending:
                     self.connection.execute(sql, values)
                 self.connection.execute("COMMIT")
             except sqlite3.Error as error:
                 with contextlib.suppress(sqlite3.Error):
                     self.connection.execute("ROLLBACK")
-                if _is_lock(error) and len(rows) < 100_000:
-                    self._pending = rows + self._pending  # another writer: next time
-                else:
-                    self.warning = self.warning or f"The log is incomplete: {error}."
+                self._wait(error)
+            else:
+                self._pending = []
+                if self.warning == self._passing:
+                    self.warning = ""
+                self._passing = ""
+
+    def _wait(self, error: sqlite3.Error) -> None:
+        """What is pending stays so where the error may pass."""
+        if not (_is_lock(error) or _is_full(error)) or len(self._pending) > MOST_WAITING:
+            self._drop(str(error))
+        elif _is_full(error) and not self.warning:
+            self.warning = self._passing = (
+                f"The log cannot be written: {error}. What is collected waits in memory: make room."
+            )
+
+    def _drop(self, why: str) -> None:
+        self._pending = []
+        if self.warning == self._passing:
+            self.warning = f"The log is incomplete: {why}."
 
     def _add(self, table: str, run_id: int, row: tuple[Any, ...]) -> int:
         with self._lock:
@@ -244,7 +264,8 @@ class Store:
         """These rows in one transaction."""
         with self._lock:
             self._pending += [(sql, tuple(map(_storable, values))) for sql, values in rows]
-            if time.monotonic() - self._flushed_at >= COMMIT_EVERY:
+            patience = RETRY_EVERY if self._passing else COMMIT_EVERY
+            if time.monotonic() - self._flushed_at >= patience:
                 self.flush()
 
     def _go_without(self, error: sqlite3.Error) -> None:
@@ -296,7 +317,15 @@ def _is_lock(error: sqlite3.Error) -> bool:
     return isinstance(error, sqlite3.OperationalError) and "locked" in str(error)
 
 
+def _is_full(error: sqlite3.Error) -> bool:
+    """Of an I/O error, too, it is not known that the next try meets it."""
+    said = str(error)
+    return isinstance(error, sqlite3.OperationalError) and ("full" in said or "disk I/O" in said)
+
+
 def _hint(error: sqlite3.Error) -> str:
     if _is_lock(error):
         return "Another process holds it: end that one, or wait."
+    if _is_full(error):
+        return "Make room on its disk."
     return "`diffufix clean` removes it."

@@ -6,7 +6,6 @@ thread per worker does the talking, the caller's thread submits and polls.
 
 from __future__ import annotations
 
-import contextlib
 import queue
 import threading
 import time
@@ -219,7 +218,7 @@ class Screen:
                 return Verdict(State.ERROR, detail=str(error))
             except SandboxUnavailable as error:
                 problem, ours = error.message, ours and worker.sandbox_alive
-                self._restart(worker)
+                ours = self._restart(worker) and ours
                 continue
             self.ways[report.get("way", "")] += 1
             if not report.get("clean", False):
@@ -233,10 +232,15 @@ class Screen:
             return Verdict(State.SUSPICIOUS, seconds=time.monotonic() - began, detail=detail)
         return Verdict(State.INFRA, seconds=time.monotonic() - began, detail=problem)
 
-    def _restart(self, worker: Worker) -> None:
-        if not self._closing:
-            with contextlib.suppress(DiffufixError):
-                worker.restart()
+    def _restart(self, worker: Worker) -> bool:
+        """Whether there is a server again."""
+        if self._closing:
+            return False
+        try:
+            worker.restart()
+        except DiffufixError:
+            return False
+        return True
 
     def _screened(self, candidate: Candidate, verdict: Verdict) -> Verdict:
         if verdict.state is State.PASS:
