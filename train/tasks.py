@@ -151,12 +151,17 @@ def code_of(sources: Mapping[str, str], without: Collection[str]) -> list[str]:
 def split(found: Sequence[Function], share: float = 0.3) -> tuple[list[Function], list[Function]]:
     """Functions to train on and functions held out, by the hash of their names: the same function
     always comes to the same side."""
+    held = [is_held_out(function.name, share) for function in found]
+    return (
+        [f for f, out in zip(found, held, strict=True) if not out],
+        [f for f, out in zip(found, held, strict=True) if out],
+    )
 
-    def held(function: Function) -> bool:
-        digest = hashlib.blake2b(function.name.encode(), digest_size=8).digest()
-        return int.from_bytes(digest, "big") % BUCKETS < share * BUCKETS
 
-    return [f for f in found if not held(f)], [f for f in found if held(f)]
+def is_held_out(name: str, share: float = 0.3) -> bool:
+    """Of a function by its name, `path::qualname`."""
+    digest = hashlib.blake2b(name.encode(), digest_size=8).digest()
+    return int.from_bytes(digest, "big") % BUCKETS < share * BUCKETS
 
 
 class TaskMaker:

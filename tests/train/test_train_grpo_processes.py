@@ -26,6 +26,7 @@ torch.set_num_threads(1)
 from diffufix.train.coupled_grpo import GRPOSettings, Learner
 from diffufix.train.fresh import mini_family
 from diffufix.train.lora import add_lora
+from diffufix.train.several import gathered
 from diffufix.train.trainer import make_accelerator
 from tests.support.groups import make_groups, prompts
 from tests.support.mini import tiny_model
@@ -54,9 +55,7 @@ learner = Learner(
     accelerator,
 )
 metrics = [learner.update(groups) for _ in range(2)]
-state = {n: p.detach() for n, p in model.named_parameters() if p.requires_grad}
-if how == "fsdp":
-    state = {name: value.full_tensor() for name, value in state.items()}
+state = gathered(model)
 if accelerator.is_main_process:
     torch.save({"metrics": metrics, "state": state}, out)
 accelerator.wait_for_everyone()
