@@ -21,5 +21,9 @@ def private_folder(root: Path) -> Path:
     folder.mkdir(exist_ok=True)
     for name, text in _FILES.items():
         if not (folder / name).exists():
-            (folder / name).write_text(text, encoding="utf-8")
+            try:
+                (folder / name).write_text(text, encoding="utf-8")
+            except OSError:
+                (folder / name).unlink(missing_ok=True)  # an empty one would be taken for whole
+                raise
     return folder

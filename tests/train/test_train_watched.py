@@ -92,3 +92,18 @@ def test_a_disk_that_fills_is_an_error_in_a_line(
         assert Registry(here).names() == ["one"]
         with Store.open_strictly(here) as store:
             assert store.query("SELECT count(*) FROM groups")[0][0] == kept + 8
+
+
+def test_no_room_for_scratch_copies_is_an_error_in_a_line(
+    here: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with mounted(tmp_path / "scratch", 1) as disk:
+        disk.fill()
+        monkeypatch.setattr("tempfile.tempdir", str(disk.path))
+        code = main([*COMMAND, "--steps", "1"])
+        said = capsys.readouterr().err
+    assert code == 2
+    assert "No space left on device" in said
+    assert "Make room" in said
+    assert "Traceback" not in said
+    assert not (here / ".diffufix" / "crash.log").exists()
