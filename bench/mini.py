@@ -1,7 +1,7 @@
 """What the embedded model is worth: masked holes of held-out code, and repairs.
 
     python bench/mini.py --corpus CORPUS --cases CASES.jsonl [--weights FOLDER] [--limit N] \
-        [--every K] [--bugs 150] [--budget 60] [--only holes|repairs] [--out mini]
+        [--every K] [--bugs 150] [--budget 60] [--only holes,nothing,given] [--out mini]
 
 1. Holes. Into functions of the corpus' held-out projects a bug is put (the operators of training),
    and the smallest expression, statement and block hole over it are masked. Is the right text,
@@ -9,12 +9,12 @@
    over that hole? Once with the corrupted original shown (what changes nothing is no answer then),
    once without (the masks are as many as the original's tokens and SLACK both times). At most
    STATES states a hole are looked at.
-2. Repairs of the cases of bench/repair.py, with the true function named (--function) and with
-   nothing given. One run a case, of --budget seconds; a case counts as repaired at 15 s if that run
-   was over by then, start of the process included. A run with a budget of 15 s would also wait
+2. Repairs of the cases of bench/repair.py, with nothing given and with the true function named
+   (`--function`). One run a case, of --budget seconds; a case counts as repaired at 15 s if that
+   run was over by then, start of the process included. A run with a budget of 15 s would also wait
    less for tests that hang and stop to look for better patches, so it repairs these at least.
-Results go to bench/results/NAME.json and .md, after every case. The last line on stdout is one
-JSON object.
+Results go to bench/results/NAME.json and .md, after every case; parts that are not asked for stay
+as they are there. The last line on stdout is one JSON object.
 """
 
 from __future__ import annotations
@@ -100,32 +100,30 @@ def share(ranks: Sequence[int | None], top: int) -> float:
 
 
 def measure_repairs(
-    cases: Sequence[dict[str, str]], weights: str, budget: float, document: dict[str, Any], out: str
-) -> None:
-    """Fill `document["repairs"]`, writing it down after every case."""
-    document["repairs"] = {"nothing": {}, "given": {}}
-    for how, row in document["repairs"].items():
-        own: list[dict[str, Any]] = []
-        for case in cases:
-            options = [f"--model={weights}"]
-            if how == "given":
-                options.append(f"--function=solution.py::{case['entry_point']}")
-            own.append(run_case(case, budget, options))
-            last = own[-1]
-            row |= {
-                "total": len(own),
-                f"at {EARLY:.0f} s": sum(
-                    bool(r["repaired"]) and float(r["seconds"]) <= EARLY for r in own
-                ),
-                f"at {budget:.0f} s": sum(bool(r["repaired"]) for r in own),
-                "cases": {
-                    r["task_id"]: r["seconds"] if r["repaired"] else None for r in own
-                },
-            }  # fmt: skip
-            mark = "repaired" if last["repaired"] else str(last["status"])
-            print(f"{case['task_id']:12} {how:8} {mark:14} {last['seconds']:>7} s",
-                  file=sys.stderr, flush=True)  # fmt: skip
-            write(out, document)
+    how: str, cases: Sequence[dict[str, str]], weights: str, budget: float,
+    document: dict[str, Any], out: str, command: str,
+) -> None:  # fmt: skip
+    """Fill `document["repairs"][how]`, writing it down after every case."""
+    own: list[dict[str, Any]] = []
+    for case in cases:
+        options = [f"--model={weights}"]
+        if how == "given":
+            options.append(f"--function=solution.py::{case['entry_point']}")
+        own.append(run_case(case, budget, options))
+        last = own[-1]
+        document["repairs"][how] = {
+            "command": command,
+            "total": len(own),
+            f"at {EARLY:.0f} s": sum(
+                bool(r["repaired"]) and float(r["seconds"]) <= EARLY for r in own
+            ),
+            f"at {budget:.0f} s": sum(bool(r["repaired"]) for r in own),
+            "cases": {r["task_id"]: r["seconds"] if r["repaired"] else None for r in own},
+        }  # fmt: skip
+        mark = "repaired" if last["repaired"] else str(last["status"])
+        print(f"{case['task_id']:12} {how:8} {mark:14} {last['seconds']:>7} s",
+              file=sys.stderr, flush=True)  # fmt: skip
+        write(out, document)
 
 
 # -- results ---------------------------------------------------------------------------------------
@@ -134,13 +132,15 @@ def measure_repairs(
 def write(name: str, document: dict[str, Any]) -> None:
     RESULTS.mkdir(parents=True, exist_ok=True)
     (RESULTS / f"{name}.json").write_text(json.dumps(document, indent=1) + "\n")
-    lines = [f"# {name}", "", f"`{document['command']}`", "", f"Weights: {document['model']}.", ""]
+    lines = [f"# {name}", "", f"Weights: {document['model']}.", ""]
     if "holes" in document:
         lines += [
+            f"`{document['holes']['command']}`",
+            "",
             "| hole | original | holes | top 1 | top 5 | top 20 |",
             "|---|---|---|---|---|---|",
         ]
-        for kind, row in document["holes"].items():
+        for kind, row in document["holes"]["kinds"].items():
             for how, cell in row.items():
                 tops = " | ".join(f"{cell[f'top{n}']:.1%}" for n in TOPS)
                 lines.append(f"| {kind} | {how} | {cell['holes']} | {tops} |")
@@ -148,9 +148,8 @@ def write(name: str, document: dict[str, Any]) -> None:
     for how, row in document.get("repairs", {}).items():
         given = "the true function named" if how == "given" else "nothing given"
         counts = ", ".join(f"{row[key]} {key}" for key in row if key.startswith("at "))
-        if row:
-            lines.append(f"Repaired, {given}, of {row['total']}: {counts}.")
-    (RESULTS / f"{name}.md").write_text("\n".join(lines) + "\n")
+        lines += [f"`{row['command']}`", "", f"Repaired, {given}, of {row['total']}: {counts}.", ""]
+    (RESULTS / f"{name}.md").write_text("\n".join(lines).rstrip() + "\n")
 
 
 def main() -> None:
@@ -162,30 +161,35 @@ def main() -> None:
     parser.add_argument("--budget", type=float, default=60.0)
     parser.add_argument("--limit", type=int)
     parser.add_argument("--every", type=int, default=1, help="take every K-th case only")
-    parser.add_argument("--only", choices=["holes", "repairs"])
+    parser.add_argument("--only", default="holes,nothing,given", help="some of these")
     parser.add_argument("--out", default="mini")
     args = parser.parse_args()
+    parts = args.only.split(",")
+    if args.corpus is None and "holes" in parts:
+        parser.error("holes need --corpus")
+    if args.cases is None and {"nothing", "given"} & set(parts):
+        parser.error("repairs need --cases")
     model = load_model(args.weights, device="cpu")
-    document: dict[str, Any] = {
-        "command": "python bench/mini.py --corpus CORPUS --cases CASES.jsonl --weights WEIGHTS "
-        f"--bugs {args.bugs} --every {args.every} --budget {args.budget:g}",
-        "model": model.fingerprint[:12],
-    }
-    if args.only != "repairs":
-        if args.corpus is None:
-            parser.error("holes need --corpus")
+    file = RESULTS / f"{args.out}.json"
+    document = json.loads(file.read_text()) if file.exists() else {}
+    if document.get("model") != model.fingerprint[:12]:
+        document = {"model": model.fingerprint[:12], "repairs": {}}
+    if "holes" in parts:
         found = list(bugs(functions_of(args.corpus, True), model.tokenizer, args.bugs))
+        command = f"python bench/mini.py --only holes --corpus CORPUS --bugs {args.bugs}"
         with torch.inference_mode():
-            document["holes"] = measure_holes(model, found)
+            document["holes"] = {"command": command, "kinds": measure_holes(model, found)}
         write(args.out, document)
-    if args.only != "holes":
-        if args.cases is None:
-            parser.error("repairs need --cases")
-        lines = args.cases.read_text().splitlines()
-        cases = [json.loads(line) for line in lines if line.strip()][:: args.every][: args.limit]
-        measure_repairs(cases, args.weights, args.budget, document, args.out)
-    write(args.out, document)
-    for row in document.get("repairs", {}).values():
+    for how in ("nothing", "given"):
+        if how in parts:
+            lines = args.cases.read_text().splitlines()
+            cases = [json.loads(line) for line in lines if line.strip()][:: args.every]
+            command = f"python bench/mini.py --only {how} --cases CASES.jsonl"
+            command += f" --budget {args.budget:g} --every {args.every}"
+            measure_repairs(
+                how, cases[: args.limit], args.weights, args.budget, document, args.out, command
+            )
+    for row in document["repairs"].values():
         row.pop("cases", None)
     print(json.dumps(document))
 
