@@ -50,9 +50,12 @@ class Bodies:
         whole: Iterator[Proposal],
         mend: Callable[[Draft], Iterator[Proposal]],
         lines: Callable[[Draft, Verdict], dict[int, float] | None] = lambda draft, verdict: None,
+        first: int = 0,
     ) -> None:
+        """Drafts that pass no example wait for `first` whole bodies: where these are cheap."""
         self.body, self.mend, self.lines = body, mend, lines
         self._whole = _Stream(whole, WHOLE)
+        self._first = first
         self._drafts: list[_Stream] = []
         self._waiting: list[_Waiting] = []
         self._verdicts: dict[str, Verdict] = {}
@@ -114,6 +117,8 @@ class Bodies:
         """Take up the best draft that waits, where there is room or it beats what is open."""
         while self._waiting:
             best = self._waiting[0]
+            if not best.worth[0] and self._whole.taken < self._first and not self._exhausted:
+                return
             if len(self._drafts) >= OPEN:
                 worst = min(self._drafts, key=lambda s: s.worth[:2])
                 if worst.worth[:2] >= best.worth[:2]:

@@ -4,6 +4,7 @@ body which is not right yet. Both make changes of the same file. Text only."""
 from __future__ import annotations
 
 import ast
+from collections.abc import Collection
 
 from diffufix.generate.stubs import Emptied, functions_of
 from diffufix.localize.types import Suspect
@@ -28,6 +29,8 @@ class Body(Subject):
         self.hole = Hole(start, end, Kind.BODY, 1.0)
         line = source.rfind("\n", 0, start) + 1
         self.indent = source[line:start]
+        #: Must it use every parameter? What no one has thought about is thus told apart sooner.
+        self.strict = False
 
     def holes(self) -> list[Hole]:
         return [self.hole]
@@ -46,7 +49,10 @@ class Body(Subject):
             return False
         inside = [f for f in named if f.node.body[0].lineno <= Text(text).line_of(self.hole.start)]
         return any(
-            not f.is_stub and gives_what_it_says(f.node) and looks_at_its_arguments(f.node)
+            not f.is_stub
+            and gives_what_it_says(f.node)
+            and looks_at_its_arguments(f.node, self.strict)
+            and returns_its_type(f.node)
             for f in inside
         )
 
@@ -127,6 +133,58 @@ def gives_what_it_says(node: FunctionNode) -> bool:
     return returns or raises or optional
 
 
+#: Of expressions whose type can be seen: displays, operators, calls of builtins.
+_DISPLAYS: dict[type[ast.expr], str] = {
+    ast.Tuple: "tuple", ast.List: "list", ast.ListComp: "list", ast.Dict: "dict",
+    ast.DictComp: "dict", ast.Set: "set", ast.SetComp: "set", ast.JoinedStr: "str",
+    ast.GeneratorExp: "generator", ast.Lambda: "function",
+}  # fmt: skip
+_CALLS = {
+    **{name: name for name in ("int", "float", "str", "list", "dict", "set", "tuple", "bool")},
+    "len": "int", "ord": "int", "sorted": "list", "any": "bool", "all": "bool", "repr": "str",
+    "isinstance": "bool", "callable": "bool", "print": "None", "range": "range", "chr": "str",
+    "enumerate": "iterator", "zip": "iterator", "map": "iterator", "filter": "iterator",
+    "reversed": "iterator",
+}  # fmt: skip
+#: What else a return type of this name takes.
+_TAKES = {"float": {"float", "int"}, "int": {"int", "bool"}, "bool": {"bool"}, "str": {"str"},
+          "list": {"list"}, "dict": {"dict"}, "set": {"set"}, "tuple": {"tuple"}}  # fmt: skip
+
+
+def returns_its_type(node: FunctionNode) -> bool:
+    """False where a `return` gives what is plainly of another type than the hint says."""
+    name = ast.unparse(node.returns).strip("'\"").split("[")[0].lower() if node.returns else ""
+    taken = _TAKES.get(name)
+    if taken is None or (node.returns and "|" in ast.unparse(node.returns)):
+        return True
+    own = set(parameters(node))
+    found = [type_of(n.value, own) for n in _own(node) if isinstance(n, ast.Return) and n.value]
+    return all(kind is None or kind in taken for kind in found)
+
+
+def type_of(value: ast.expr, shadowed: Collection[str] = ()) -> str | None:
+    """The builtin type of an expression where its form alone says it."""
+    if type(value) in _DISPLAYS:
+        return _DISPLAYS[type(value)]
+    if isinstance(value, ast.Constant):
+        return type(value.value).__name__.replace("NoneType", "None")
+    if isinstance(value, ast.Compare) or (
+        isinstance(value, ast.UnaryOp) and isinstance(value.op, ast.Not)
+    ):
+        return "bool"
+    if isinstance(value, ast.Call) and isinstance(value.func, ast.Name):
+        return None if value.func.id in shadowed else _CALLS.get(value.func.id)
+    return None
+
+
+def required(node: FunctionNode) -> list[str]:
+    """Parameters that a body may be expected to use: all but its object and `_unused` ones."""
+    args = node.args
+    first = [*args.posonlyargs, *args.args][:1]
+    bound = {first[0].arg} & {"self", "cls"} if first else set()
+    return [name for name in parameters(node) if name not in bound and name[:1] != "_"]
+
+
 def parameters(node: FunctionNode) -> list[str]:
     """Names of its parameters in order, `self` and `cls` included."""
     args = node.args
@@ -134,11 +192,13 @@ def parameters(node: FunctionNode) -> list[str]:
     return [arg.arg for arg in every if arg is not None]
 
 
-def looks_at_its_arguments(node: FunctionNode) -> bool:
+def looks_at_its_arguments(node: FunctionNode, every: bool = False) -> bool:
     """A body that uses none of its parameters may pass an example, but hardly because it is
-    right."""
+    right. `every`: it must use each that is `required`."""
     names = set(parameters(node))
     used = {n.id for s in node.body for n in ast.walk(s) if isinstance(n, ast.Name)}
+    if every and not used.issuperset(required(node)):
+        return False
     return not names or bool(names & used)
 
 

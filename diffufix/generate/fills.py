@@ -8,28 +8,38 @@
 
 from __future__ import annotations
 
+import ast
 import builtins
 import keyword
 import re
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 
-from diffufix.generate.body import Body, parameters
+from diffufix.generate.body import Body
+from diffufix.generate.scope import Scope, Sketch
+from diffufix.masking import Hole, Kind
 from diffufix.model.checkpoint import LoadedModel
+from diffufix.repair.candidates import Subject
 from diffufix.repair.prompting import render
 from diffufix.repair.proposals import Proposal, Story, Watcher, fit, show
+from diffufix.repair.pruning import Pruner
 from diffufix.repair.window import window
 from diffufix.sampler import infill
 from diffufix.sampler.aside import AsideContext, Place
 from diffufix.sampler.best_first import BestFirst, Question
 from diffufix.sampler.blockwise import blockwise
 from diffufix.sampler.canvas import fill_text, inline_canvas
+from diffufix.sampler.leaning import Leaning
 from diffufix.sampler.threads import Threads
 
 #: First lengths in masks, and the nats that a long one starts behind with.
 EMPTY = ((6, 0.0), (12, 1.0), (20, 2.0), (32, 4.0))
 #: The same for holes that begin with `return`, as most short bodies do.
 RETURNS = ((3, 0.0), (6, 0.0), (10, 1.0), (16, 2.0), (24, 4.0))
-SKELETON = -3.0  # nats ahead for a hole that names a parameter already: most others never do
+SKETCHED = -3.0  # nats ahead for a hole that names what it computes with: most others never do
+CHILDREN = 48  # ids of a place that are looked at; in a repair the right one ranks higher
+AHEAD = 0.5  # of what the masks that are left may cost: they see nothing of each other
+BATCH = 48  # holes denoised at once; with more of them the cheapest ones are not so cheap
 _VARIABLES = frozenset(
     {"i", "j", "k", "n", "x", "y", "a", "b", "c", "item", "items", "key", "value", "result"}
     | {"total", "count", "index", "line", "name", "word", "best", "seen", "left", "right", "out"}
@@ -74,44 +84,53 @@ def _aside(
     words = lexicon(body.source)
     context.banned = (*context.banned, *_foreign(model, words))
     place = Place(start + 1, start + 2, ())
-    begun = tuple(tokenizer.encode(lead + "return"))
+    body.strict = True
+    scope = Scope(body, tokenizer.encode, tokenizer.decode, mask)
+    begun, free = lead + "return", len(EMPTY)
     questions = [Question(context, place, cost, (mask,) * n) for n, cost in EMPTY]
-    questions += [Question(context, place, cost, (*begun, *[mask] * n)) for n, cost in RETURNS]
-    questions += [
-        Question(context, place, SKELETON, (*begun, *ids)) for ids in _skeletons(model, body)
+    questions += [Question(context, place, c, _begun(model, begun, (n,))) for n, c in RETURNS]
+    if _wants_value(body):
+        questions += [
+            Question(context, place, SKETCHED, _begun(model, begun, sketch))
+            for sketch in scope.sketches()
+        ]
+    # a body of one `return` binds no names: those that nothing defines are refused early
+    one_line = replace(body.hole, kind=Kind.EXPRESSION)
+    asked: list[tuple[Subject, Hole]] = [
+        (body, body.hole if i < free else one_line) for i in range(len(questions))
     ]
     threads = Threads(busy)
-    search = BestFirst(questions, max_tokens=LONGEST)
+    pruner = Pruner(tokenizer.decode, mask, asked)
+    search = BestFirst(
+        questions, children=CHILDREN, max_tokens=LONGEST, answer=Leaning(scope.hints),
+        batch=BATCH, ahead=AHEAD,
+        keep=lambda index, ids: scope.may_use_all(ids) and pruner(index, ids),
+    )  # fmt: skip
     for index, fill in search:
         threads.adapt()
         if search.looking:
             show(model, body, body.hole, search.looking.ids, watch)
         text = fit(body.source, tokenizer.decode(fill.ids)).removeprefix(lead)
-        yield Proposal(body, body.hole, text, fill, fill.logp - questions[index].cost)
+        score = fill.logp - questions[index].cost
+        yield Proposal(body, body.hole, text, fill, score)
 
 
-def _skeletons(model: LoadedModel, body: Body) -> list[tuple[int, ...]]:
-    """What may follow `return`: masks around each parameter, and around all of them in order.
+def _wants_value(body: Body) -> bool:
+    """Not where the hint says that nothing is returned, or that values are yielded."""
+    hint = body.function.node.returns
+    plain = hint is None or ast.unparse(hint).strip("'\"") not in ("None", "NoReturn", "Never")
+    return plain and not body.function.is_generator
 
-    The masks may vanish. What they cost is not comparable with a hole that is free to name
-    another thing, hence `SKELETON`.
-    """
-    mask, encode = model.family.mask, model.tokenizer.encode
-    names = parameters(body.function.node)
-    plain = [name for name in names if name not in ("self", "cls")]
-    around = ((0, " ", 3), (2, "", 2), (2, " ", 2), (4, "", 4))
-    found = [
-        (*[mask] * before, *encode(blank + name), *[mask] * behind)
-        for name in plain for before, blank, behind in around
-    ]  # fmt: skip
-    if "self" in names[:1]:
-        found += [(*[mask] * n, *encode(" self."), mask, mask, mask) for n in (0, 2)]
-    if 2 <= len(plain) <= 4:
-        ids: list[int] = [mask]
-        for name in plain:
-            ids += [mask, *encode(" " + name), mask]
-        found.append((*ids, mask))
-    return found
+
+def _begun(model: LoadedModel, text: str, sketch: Sketch) -> tuple[int, ...]:
+    """The ids of a hole that begins with a text and goes on with a sketch."""
+    ids = model.tokenizer.encode(text)
+    for part in sketch:
+        if isinstance(part, str):
+            ids += model.tokenizer.encode(part)
+        else:
+            ids += [model.family.mask] * part
+    return tuple(ids)
 
 
 def lexicon(source: str) -> frozenset[str]:

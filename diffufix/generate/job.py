@@ -39,6 +39,7 @@ if TYPE_CHECKING:
     from diffufix.repair.proposals import Story, Watcher
 
 STATIC = ("parses in place", "imports", "no undefined names", "returns what its hint says")
+HEAD_START = 1_000  # proposals of whole bodies before a small model mends what passes nothing
 NO_EVIDENCE = "no test reaches it and its docstring has no examples"
 
 
@@ -192,6 +193,7 @@ class Generating:
             whole,
             lambda draft: propose(model, [draft], story, seed=seed, watch=watch, busy=busy),
             self._executed,
+            first=HEAD_START if model.family.layout == "aside" else 0,
         )
         return Supply(bodies, bodies.hear)
 

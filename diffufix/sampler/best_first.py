@@ -13,6 +13,10 @@ its run of masks.
 With `sure` = 1 each fill's cost is its exact negative log-likelihood in the order of commitment;
 below, ids committed together count as independent.
 
+With `ahead` > 0 it is an A* search: what the masks that are left will cost at least is estimated
+by the best id of each, as seen when the state before was denoised, and counts that many times.
+Fills then come sooner where the model is unsure; they still compete by their own cost alone.
+
 Most children are never looked at. Those that differ in one id alone wait as one `_Branch`, whose
 next child is made when the one before it was the cheapest of all.
 
@@ -76,16 +80,20 @@ class _State:
 
 
 class _Branch:
-    """Children of a state: all commit `picks`, and each one of `tokens` at `place`."""
+    """Children of a state: all commit `picks`, and each one of `tokens` at `place`.
 
-    __slots__ = ("logp", "logps", "picks", "place", "state", "tokens")
+    `rest` is what the other masks may cost, `short` the same where `place` is deleted.
+    """
+
+    __slots__ = ("logp", "logps", "picks", "place", "rest", "short", "state", "tokens")
 
     def __init__(
         self, state: _State, picks: Sequence[Pick], place: int,
-        tokens: Sequence[int], logps: Sequence[float],
+        tokens: Sequence[int], logps: Sequence[float], rest: float = 0.0, short: float = 0.0,
     ) -> None:  # fmt: skip
         self.state, self.picks, self.place = state, tuple(picks), place
         self.tokens, self.logps = tokens, logps
+        self.rest, self.short = rest, short
         self.logp = state.logp + sum(logp for _, _, logp in picks)
 
 
@@ -106,6 +114,7 @@ class BestFirst:
         least: float = 1e-5,
         max_tokens: int = 48,
         slack: int = SLACK,
+        ahead: float = 0.0,
         max_states: int = 200_000,
         keep: Callable[[int, tuple[int, ...]], bool] | None = None,
         answer: Callable[[Sequence[Asked]], Tensor] = logits,
@@ -115,6 +124,7 @@ class BestFirst:
         self.keep, self.answer = keep, answer
         self.sure, self.floor = math.log(sure), math.log(least)
         self.max_tokens, self.max_states = max_tokens, max_states
+        self.ahead = ahead
         self.looking: Step | None = None
         self.denoised = 0
         self._ticks = itertools.count()
@@ -154,6 +164,9 @@ class BestFirst:
     def _push(self, branch: _Branch, rank: int) -> None:
         if rank < len(branch.tokens) and len(self._heap) < self.max_states:
             cost = self.questions[branch.state.question].cost - branch.logp - branch.logps[rank]
+            if self.ahead:
+                deleted = branch.tokens[rank] == self._family(branch.state).delete
+                cost += branch.short if deleted else branch.rest
             heapq.heappush(self._heap, (cost, next(self._ticks), branch, rank))
 
     def _pop(self) -> _State | None:
@@ -209,14 +222,30 @@ class BestFirst:
         best = [(places[i], tokens[i][0], logps[i][0]) for i in chosen]
         last = [i for i in range(len(places)) if i not in chosen]
         for i in chosen:
-            self._push(_Branch(state, (), places[i], *self._likely(tokens[i], logps[i])), 1)
+            rest = self._rest(places, confidence, {i}, i)
+            self._push(_Branch(state, (), places[i], *self._likely(tokens[i], logps[i]), *rest), 1)
         if len(last) == 1 and confidence[most] >= self.sure:  # no need to ask again for one place
             one = last[0]
             likely = self._likely(tokens[one], logps[one])
             self._push(_Branch(state, best, places[one], *likely), 0)
         else:
+            rest = self._rest(places, confidence, {*chosen}, chosen[-1])
             place, token, logp = best.pop()
-            self._push(_Branch(state, best, place, (token,), (logp,)), 0)
+            self._push(_Branch(state, best, place, (token,), (logp,), *rest), 0)
+
+    def _rest(
+        self, places: Sequence[int], confidence: Sequence[float], chosen: set[int], one: int
+    ) -> tuple[float, float]:
+        """What the masks that are not `chosen` may cost; the same without the run behind `one`."""
+        if not self.ahead:
+            return 0.0, 0.0
+        behind = one + 1
+        while behind < len(places) and places[behind] == places[behind - 1] + 1:
+            behind += 1
+        left = [i for i in range(len(places)) if i not in chosen]
+        rest = sum(confidence[i] for i in left)
+        run = sum(confidence[i] for i in left if one < i < behind)
+        return -self.ahead * rest, -self.ahead * (rest - run)
 
     def _likely(
         self, tokens: Sequence[int], logps: Sequence[float]

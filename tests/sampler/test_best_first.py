@@ -189,6 +189,27 @@ def test_with_deletions_every_fill_has_the_likelihood_of_its_own_steps() -> None
     assert sum(map(math.exp, logps)) <= 1.0 + 1e-4
 
 
+@pytest.mark.parametrize("family", [FIXED, FREE])
+def test_looking_ahead_finds_the_same_fills_with_the_same_likelihood(family: Family) -> None:
+    asked, _ = question(family)
+    plain = {f.ids: f.logp for _, f in search([asked], slack=1, max_tokens=2)}
+    informed = BestFirst(
+        [asked], batch=1, children=VOCABULARY, sure=1.0, least=1e-30, slack=1, max_tokens=2,
+        ahead=1.0,
+    )  # fmt: skip
+    first = next(informed)[1]
+    looked = informed.denoised
+    found = {first.ids: first.logp, **{f.ids: f.logp for _, f in informed}}
+    assert found.keys() == plain.keys()
+    if family is FIXED:  # a deletion may be reached by several ways
+        assert found == pytest.approx(plain, abs=1e-5)
+    blind = BestFirst(
+        [asked], batch=1, children=VOCABULARY, sure=1.0, least=1e-30, slack=1, max_tokens=2
+    )
+    next(blind)
+    assert looked <= blind.denoised
+
+
 @pytest.mark.parametrize("batch", [1, 7])
 def test_several_contexts_at_once_are_each_alone(batch: int) -> None:
     asked = [
