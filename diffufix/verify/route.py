@@ -1,8 +1,8 @@
 """Which way a candidate may be screened, from what its edit touches; touches nothing.
 
 `swaps(original, candidate)` names the functions whose bodies alone differ, or says None: then
-modules have to be imported anew. Everything outside one function must be the same text, and its
-signature, decorators, docstring and kind the same syntax.
+modules have to be imported anew. Everything outside of functions must be the same text, and their
+signatures, decorators, docstrings and kinds the same syntax.
 """
 
 from __future__ import annotations
@@ -17,6 +17,8 @@ from functools import cached_property
 from diffufix.masking.syntax import parse
 
 Function = ast.FunctionDef | ast.AsyncFunctionDef
+#: (name, first line, first line in the candidate) of a function to exchange.
+Swap = tuple[str, int, int]
 #: (path, first line, last line, changed lines) in the candidate's text of one edited function with
 #: what is inside it; first line 0: of the rest of the module.
 Place = tuple[str, int, int, tuple[int, ...]]
@@ -74,10 +76,9 @@ class Original:
         """Where the candidate differs: every outermost function, and the module if it does."""
         new = candidate.splitlines(keepends=True)
         ranges = changed_ranges(self.lines, new)
-        swaps = self.swaps(candidate)
-        if swaps:
-            ((name, start),) = swaps
-            end = next(e for s, e, n in self.functions if s == start and n.name == name)
+        swap = self._one_swap(new)
+        if swap is not None:
+            (_, start, _), end = swap
             functions = [(start, end + len(new) - len(self.lines))]
         else:
             functions = [(first, last) for first, last, _ in functions_of(candidate)]
@@ -91,11 +92,16 @@ class Original:
                 found.setdefault((0, 0), [])
         return [(path, start, end, tuple(lines)) for (start, end), lines in found.items()]
 
-    def swaps(self, candidate: str) -> list[tuple[str, int]] | None:
-        """(name, first line) of the functions to exchange: one, none for equal texts."""
+    def swaps(self, candidate: str) -> list[Swap] | None:
+        """The functions to exchange; none for equal texts, None where that is not enough."""
         if candidate == self.text:
             return []
         new = candidate.splitlines(keepends=True)
+        one = self._one_swap(new)
+        return [one[0]] if one else self._swaps(new, functions_of(candidate))
+
+    def _one_swap(self, new: list[str]) -> tuple[Swap, int] | None:
+        """The function that all changes are in, and its last line; parses nothing else."""
         head = _common(self.lines, new)
         tail = _common(self.lines[head:][::-1], new[head:][::-1])
         first, last = head + 1, len(self.lines) - tail  # changed lines; last < first: inserted
@@ -104,8 +110,27 @@ class Original:
                 segment = "".join(new[start - 1 : end + len(new) - len(self.lines)])
                 before = "".join(self.lines[start - 1 : end])
                 if _same_but_body(before, segment, node.name):
-                    return [(node.name, start)]
+                    return (node.name, start, start), end
         return None
+
+    def _swaps(
+        self, new: list[str], functions: list[tuple[int, int, Function]]
+    ) -> list[Swap] | None:
+        """The same where the changes are in several functions."""
+        if len(functions) != len(self.functions):
+            return None
+        found: list[Swap] = []
+        old_end = new_end = 0
+        for (start, end, node), (now, then, _) in zip(self.functions, functions, strict=True):
+            if self.lines[old_end : start - 1] != new[new_end : now - 1]:
+                return None
+            before, after = "".join(self.lines[start - 1 : end]), "".join(new[now - 1 : then])
+            if before != after:
+                if not _same_but_body(before, after, node.name):
+                    return None
+                found.append((node.name, start, now))
+            old_end, new_end = end, then
+        return found if self.lines[old_end:] == new[new_end:] else None
 
 
 def functions_of(text: str) -> list[tuple[int, int, Function]]:

@@ -20,7 +20,7 @@ from diffufix.sandbox import Sandbox
 from diffufix.testing.types import file_of_test
 from diffufix.verify.deadlines import Deadlines
 from diffufix.verify.judge import judge
-from diffufix.verify.route import Original, Place
+from diffufix.verify.route import Original, Place, Swap
 from diffufix.verify.static import forbidden, suspicion
 from diffufix.verify.types import Candidate, State, Verdict
 from diffufix.verify.worker import Setup, Worker, make_request
@@ -260,7 +260,7 @@ class Screen:
         return self._originals[path]
 
     def _request(self, worker: Worker, job: _Job) -> dict[str, Any]:
-        swaps: dict[str, list[tuple[str, int]]] | None = {}
+        swaps: dict[str, list[Swap]] | None = {}
         files: dict[str, str] = {}
         places: list[Place] = []
         words: set[str] = set()

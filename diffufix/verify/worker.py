@@ -69,7 +69,7 @@ def make_request(
     deadlines: Deadlines,
     *,
     files: Mapping[str, str],
-    swaps: Mapping[str, Sequence[tuple[str, int]]] | None,
+    swaps: Mapping[str, Sequence[tuple[str, int, int]]] | None,
     way: str | None = None,
     stop: bool = True,
     start: float = 1.0,

@@ -6,6 +6,7 @@ EQUAL_WAYS_EDITS is how many per project (default 70).
 from __future__ import annotations
 
 import ast
+import contextlib
 import importlib
 import os
 import random
@@ -15,6 +16,7 @@ from typing import Any
 
 import pytest
 
+from diffufix.masking.spans import FunctionNode
 from diffufix.testing.types import RED
 from diffufix.train.corrupt import Corruptor
 from diffufix.verify import Candidate, State
@@ -75,14 +77,18 @@ def sources(name: str) -> dict[str, str]:
     }
 
 
+def functions_of(text: str) -> list[FunctionNode]:
+    return [node for node in ast.walk(ast.parse(text)) if isinstance(node, FunctionNode)]
+
+
 def bugs(files: dict[str, str], count: int) -> list[Candidate]:
+    """Every third has a bug in a second place of the same file."""
     rng = random.Random(11)
     functions = [
         (path, node)
         for path, text in files.items()
         if path.endswith(".py") and "test" not in path
-        for node in ast.walk(ast.parse(text))
-        if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef))
+        for node in functions_of(text)
     ]
     found: dict[str, Candidate] = {}
     while len(found) < count:
@@ -90,7 +96,13 @@ def bugs(files: dict[str, str], count: int) -> list[Candidate]:
         text = files[path]
         edit = Corruptor(text, node).draw(rng)
         if edit is not None:
-            candidate = Candidate({path: text[: edit.start] + edit.text + text[edit.end :]})
+            text = text[: edit.start] + edit.text + text[edit.end :]
+            with contextlib.suppress(SyntaxError):  # not every bug parses
+                second = rng.choice(functions_of(text))
+                edit = Corruptor(text, second).draw(rng) if len(found) % 3 == 0 else None
+                if edit is not None:
+                    text = text[: edit.start] + edit.text + text[edit.end :]
+            candidate = Candidate({path: text})
             found[candidate.key] = candidate
     return list(found.values())
 

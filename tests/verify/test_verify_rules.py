@@ -59,10 +59,11 @@ def swaps(old: str, new: str) -> Any:
         ("return inner(x)", "return x", ("method", 13)),
         ("def other(self): return 1", "def other(self): return 2", ("other", 18)),
         ("return 1", "return 1; x = 2", ("other", 18)),
+        ("return inner(x)\n", "return inner(x)\n\n        def new(self): pass\n", ("method", 13)),
     ],
 )
 def test_a_change_inside_a_body_is_a_swap(old: str, new: str, expected: Any) -> None:
-    assert swaps(old, new) == [expected]
+    assert swaps(old, new) == [(*expected, expected[1])]
 
 
 @pytest.mark.parametrize(
@@ -79,7 +80,7 @@ def test_a_change_inside_a_body_is_a_swap(old: str, new: str, expected: Any) -> 
         ("return a + b", "return (a + b"),
         ("    return a + b\n", "    return a + b\nLIMIT = 2\n"),
         ("    return a + b\n", "    return a + b\n\ndef new():\n    pass\n"),
-        ("        return inner(x)\n", "        return inner(x)\n\n        def new(self): pass\n"),
+        ("        return inner(x)\n", "        return inner(x)\n\n    def new(self): pass\n"),
         ("return a + b", 'return """'),
         ("    return a + b\n", "    return a + b \\\n"),
         ("import functools\n", "import functools\n\n"),
@@ -87,6 +88,17 @@ def test_a_change_inside_a_body_is_a_swap(old: str, new: str, expected: Any) -> 
 )
 def test_a_change_outside_of_bodies_is_none(old: str, new: str) -> None:
     assert swaps(old, new) is None
+
+
+def test_changes_inside_several_bodies_are_swaps() -> None:
+    new = SOURCE.replace("return a + b", "if a:\n        return b\n    return a")
+    new = new.replace("return 1", "return 2")
+    original = Original(SOURCE.encode())
+    assert original.swaps(new) == [("first", 5, 5), ("other", 18, 20)]
+    places = [(start, end) for _, start, end, _ in original.places("a.py", new)]
+    assert places == [(5, 12), (20, 20)]
+    for also, instead in (("LIMIT = 3", "LIMIT = 4"), ("x):", "x, z=1):"), ("class Th", "class A")):
+        assert original.swaps(new.replace(also, instead, 1)) is None
 
 
 def test_no_change_is_no_swap() -> None:
@@ -109,13 +121,13 @@ def test_a_swap_leaves_the_rest_of_the_module_as_it_was(data: st.DataObject) -> 
         after = ast.parse(new)
     except SyntaxError:
         return
-    ((name, _),) = found
-    assert without_body(ast.parse(SOURCE), name) == without_body(after, name)
+    names = {name for name, _, _ in found}
+    assert without_bodies(ast.parse(SOURCE), names) == without_bodies(after, names)
 
 
-def without_body(tree: ast.Module, name: str) -> str:
+def without_bodies(tree: ast.Module, names: set[str]) -> str:
     for node in ast.walk(tree):
-        if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)) and node.name == name:
+        if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)) and node.name in names:
             node.body = [ast.Pass()]
     return ast.dump(tree)
 

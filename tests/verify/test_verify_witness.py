@@ -177,6 +177,27 @@ def test_an_edit_that_never_runs_is_no_repair(project: Any, ask: Any) -> None:
             assert ask(screen, right, [*failing, *tests], way=way).passed
 
 
+def test_what_moved_down_is_not_taken_for_the_edit(project: Any, ask: Any) -> None:
+    """`named` runs where the grown `unused` lies now; its line numbers are old in a swap."""
+    grown = project.edit("app.py", "return x * 1", "\n    ".join(["x = x"] * 9 + ["return x"]))
+    with project.screen(failing=["test_app.py::test_used"]) as screen:
+        for way in ("swap", "fork", "cold"):
+            verdict = ask(screen, grown, ["test_app.py::test_named"], way=way)
+            assert verdict.state is State.SUSPICIOUS, (way, verdict)
+
+
+def test_two_functions_are_exchanged_at_once(project: Any, ask: Any) -> None:
+    text = project.text("app.py").replace("return x + 2", "x += 0\n    x += 0\n    return x + 1")
+    both = Candidate({"app.py": text.replace("x * 1", "x * 2")})
+    tests = ["test_app.py::test_used", "test_app.py::test_named"]
+    with project.screen(failing=["test_app.py::test_used"]) as screen:
+        for way in ("swap", "fork", "cold"):
+            assert ask(screen, both, tests, way=way).passed
+        assert screen.ways == {"swap": 1, "fork": 1, "cold": 1}
+        wrong = Candidate({"app.py": both.files["app.py"].replace("x + 1", "x + 3")})
+        assert ask(screen, wrong, tests, way="swap").state is State.FAIL
+
+
 def test_both_of_two_edits_must_run_to_be_confirmed(project: Any) -> None:
     text = project.text("app.py").replace("x + 2", "x + 1")
     assert project.confirm(Candidate({"app.py": text})).passed

@@ -372,6 +372,7 @@ class Server:
         if pid == 0:
             os.close(reader)
             self.enter_child(request, writer)
+            self.witness.ignore(live.codes_of({path for path, *_ in found}))
             self.run_swapped(found, ready)
         os.close(writer)
         return self.watch(pid, reader, request)

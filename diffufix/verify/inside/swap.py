@@ -77,13 +77,14 @@ class Live:
                     self.codes.add(id(code))
 
     def find(self, swaps):
-        """[(path, key, functions)] for {relative path: [[name, line]]}, or why not, in words."""
+        """[(path, name, line in the new text, functions)] for {relative path: [[name, line, line
+        in the new text]]}, or why not, in words."""
         found = []
         for relative, places in swaps.items():
             path = os.path.join(self.root, relative)
             if path not in self.files:
                 continue  # not imported yet: the child's own import reads the new text
-            for name, line in places:
+            for name, line, now in places:
                 key = (path, line, name)
                 functions = self.functions.get(key)
                 if not functions:
@@ -93,8 +94,19 @@ class Live:
                     return f"{name} was called during the import"
                 if any(id(inner) in self.codes for inner in _nested(code)):
                     return f"a closure of {name} is alive"
-                found.append((path, key, functions))
+                found.append((path, name, now, functions))
         return found
+
+    def codes_of(self, paths):
+        """The code of all functions of these files, with what is inside it: after an exchange its
+        line numbers are those of the old text."""
+        return [
+            inner
+            for (path, _, _), functions in self.functions.items()
+            if path in paths
+            for code in {id(f.__code__): f.__code__ for f in functions}.values()
+            for inner in (code, *_nested(code))
+        ]
 
 
 def _nested(code):
@@ -110,7 +122,7 @@ def exchange(found):
     Raises SyntaxError, ValueError and whatever else the compiler raises.
     """
     modules = {}
-    for path, (_, line, name), functions in found:
+    for path, name, line, functions in found:
         if path not in modules:
             with open(path, "rb") as file, warnings.catch_warnings(record=True) as told:
                 warnings.simplefilter("always")

@@ -60,12 +60,17 @@ class Witness:
         self.tool = None
         self.probe = None
         self.on = self.lost = False
+        self.stale = {}
         for relative, first, last, changed in places:
             path = os.path.join(root, relative)
             self.waiting.setdefault(path, []).append([first, last, frozenset(changed), None])
             self.files.setdefault(path, []).append((first, last))
         self.names = {os.path.basename(path) for path in self.files}
         self.known = {path: path for path in self.files}
+
+    def ignore(self, codes):
+        """Code of the edited files whose line numbers are those of the text before."""
+        self.stale = {id(code): code for code in codes}
 
     # -- executed? -------------------------------------------------------------------------
 
@@ -122,7 +127,7 @@ class Witness:
     def _enter(self, code):
         """Lines of the code to wait for; None when nothing of it is waited for."""
         path = self._path(code)
-        if path is None or path not in self.waiting:
+        if path is None or path not in self.waiting or id(code) in self.stale:
             return None
         lines = set()
         for place in list(self.waiting.get(path, ())):
@@ -202,7 +207,7 @@ class Witness:
 
     def edited(self, code):
         path = self._path(code)
-        if path is None:
+        if path is None or id(code) in self.stale:
             return False
         inside = any(
             first == 0 or first <= code.co_firstlineno <= last for first, last in self.files[path]
