@@ -171,6 +171,8 @@ def write(done: dict[str, Any], args: argparse.Namespace) -> None:
     command = f"python bench/learning.py {names} --minutes {args.minutes:g}"
     if args.held_out != 100:
         command += f" --held-out {args.held_out}"
+    if args.tasks != 400:
+        command += f" --tasks {args.tasks}"
     whole = {"command": command, "model": args.model, "runs": done}
     (args.out / "learning.json").write_text(json.dumps(whole, indent=1) + "\n", "utf-8")
     (args.out / "learning.md").write_text(table(done, command, args), "utf-8")
