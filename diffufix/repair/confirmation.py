@@ -18,11 +18,11 @@ from diffufix.verify import Candidate, Verdict
 
 @dataclass(frozen=True)
 class Confirmation:
-    """`check` runs files against the whole suite with the tests that must turn green; `complete`
-    adds to changes what the files need beside them."""
+    """`check` runs files against the whole suite with the tests that must turn green, on a tree
+    with some other texts; `complete` adds to changes what the files need beside them."""
 
     sources: Mapping[str, str]
-    check: Callable[[Candidate, tuple[str, ...]], Verdict]
+    check: Callable[[Candidate, tuple[str, ...], Mapping[str, str]], Verdict]
     log: Log
     listener: Listener
     complete: Callable[[Sequence[Change]], tuple[Change, ...]] = tuple
@@ -45,12 +45,15 @@ class Confirmation:
         return _changes(kept), _green(kept)
 
     def _holds(self, successes: Sequence[Success]) -> bool:
-        files = Assembly(dict(self.sources)).files(*self.complete(_changes(successes)))
+        changes = _changes(successes)
+        whole, assembly = self.complete(changes), Assembly(dict(self.sources))
+        files = assembly.files(*whole)
         if not files:
             return False
+        beside = assembly.files(*whole[len(changes) :]) or {}  # no edits, they need not run
         green = _green(successes)
         self.listener(events.Confirming(f"{len(green)} tests to turn green, whole suite, twice"))
-        verdict = self.check(Candidate(files), green)
+        verdict = self.check(Candidate(files), green, beside)
         for success in successes:
             self.log.verdict(success.candidate_id, verdict, "confirm")
         return verdict.passed

@@ -92,7 +92,7 @@ class Job(Protocol):
         """Of what passed the screening, what may become the patch."""
 
     def complete(self, changes: Sequence[Change]) -> tuple[Change, ...]:
-        """These changes with those that the patch needs beside them."""
+        """These changes, then those that the patch needs beside them."""
 
     def check(self, candidate: Candidate, verdict: Verdict) -> Verdict:
         """A confirmed candidate's verdict, after checks that the tests do not make."""

@@ -275,11 +275,13 @@ class _Loop:
         """Red tests that this run was to turn green."""
         return self.plan.wanted if self.plan.wanted is not None else self.diagnosis.red
 
-    def _check(self, candidate: Candidate, green: tuple[str, ...]) -> Verdict:
+    def _check(
+        self, candidate: Candidate, green: tuple[str, ...], beside: Mapping[str, str]
+    ) -> Verdict:
         verdict = confirm(
-            candidate, self._sandbox, python=self.place.python, args=self.settings.pytest_args,
-            root=self.settings.root, baseline=self.baseline, targets=green,
-            seconds=self.diagnosis.seconds,
+            candidate, lambda: self._sandbox(beside), python=self.place.python,
+            args=self.settings.pytest_args, root=self.settings.root, baseline=self.baseline,
+            targets=green, seconds=self.diagnosis.seconds,
         )  # fmt: skip
         return self.job.check(candidate, verdict) if verdict.passed else verdict
 
@@ -298,10 +300,13 @@ class _Loop:
 
     # -- what all steps use ------------------------------------------------------------------------
 
-    def _sandbox(self) -> Sandbox:
+    def _sandbox(self, texts: Mapping[str, str] | None = None) -> Sandbox:
+        """One with the project, as the job wants it, and some files with these texts."""
         tree = Path(tempfile.mkdtemp(dir=self.scratch)) / "project"
         copy_project(self.settings.root, tree)
         self.job.lay(tree)
+        for path, text in (texts or {}).items():
+            (tree / path).write_bytes(self.plan.sources[path].encode(text))
         return self.place.make(tree)
 
     def warn(self, text: str) -> None:

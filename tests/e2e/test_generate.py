@@ -60,6 +60,28 @@ def test_a_body_is_written_verified_and_taken_back(diffufix_cli, notes: Path) ->
 
 
 @pytest.mark.slow
+def test_a_body_counts_without_those_that_are_not_found(diffufix_cli, notes: Path) -> None:
+    """The other stubs are as they were in the end: that is no edit which would have to run."""
+    hard = '''
+
+def letters(word: str, wanted: str) -> str:
+    """
+    >>> letters("ab", "xyz")
+    'zyx-ab-3'
+    """
+    pass
+'''
+    (notes / "notes.py").write_text(NOTES + hard)
+    args = ("generate", "--all", ".", "--model", "mini", "--sandbox", "local")
+    done = diffufix_cli(*args, "--json", "--budget", "25")
+    document = json.loads(done.stdout)
+    states = {function["qualname"]: function["state"] for function in document["functions"]}
+    assert states["same"] == "verified", done.stderr
+    assert states["letters"] != "verified"
+    assert "+    return x" in document["patch"]["diff"]
+
+
+@pytest.mark.slow
 def test_a_checkpoint_in_the_layout_of_diffucoder_runs_the_whole_of_generate(
     diffufix_cli, notes: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
