@@ -65,6 +65,7 @@ def improve(root: Path, policy: Policy, plan: Plan, out: Path) -> dict[str, floa
     if chief:
         _write(policy, plan, state, out)
     accelerator.wait_for_everyone()
+    accelerator.end_training()
     return metrics
 
 

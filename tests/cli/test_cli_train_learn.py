@@ -45,8 +45,8 @@ def run(capsys: pytest.CaptureFixture[str], *argv: str, code: int) -> tuple[str,
 def test_from_tests_to_a_model_in_the_registry(
     here: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def pleased(*args: object) -> object:
-        return replace(compare(*args), better=True)  # type: ignore[arg-type]
+    def pleased(*args: object, **more: object) -> object:
+        return replace(compare(*args, **more), better=True)  # type: ignore[arg-type]
 
     compare = session.compare
     out, err = run(capsys, "--self-play", "--json", "--minutes", "0", code=1)

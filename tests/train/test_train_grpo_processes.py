@@ -20,6 +20,7 @@ from tests.support.mini import tiny_model
 
 RECIPES = Path(next(iter(diffufix.train.__path__))) / "recipes"
 WORKER = """
+import os
 import sys
 import torch
 torch.set_num_threads(1)
@@ -60,6 +61,7 @@ if accelerator.is_main_process:
     torch.save({"metrics": metrics, "state": state}, out)
 accelerator.wait_for_everyone()
 accelerator.end_training()
+os._exit(0)  # FSDP's threads may outlive the interpreter on a CPU, and abort it
 """
 
 
