@@ -91,10 +91,15 @@ def test_help_and_wrong_arguments_import_nothing_heavy(args: list[str]) -> None:
         "heavy = {'torch', 'transformers', 'docker', 'e2b', 'git', 'numpy'} & set(sys.modules)\n"
         "print('\\nheavy:', heavy or 'nothing', time.process_time() - started)"
     )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    said = done.stdout.splitlines()[-1].split()
-    assert said[:2] == ["heavy:", "nothing"]
-    assert float(said[2]) < 2  # seconds of the processor; 0.2 on an idle machine
+    spent = []
+    for _ in range(3):  # whoever else is busy may slow one start, not the quickest of three
+        done = subprocess.run(
+            [sys.executable, "-c", code], capture_output=True, text=True, check=True
+        )
+        said = done.stdout.splitlines()[-1].split()
+        assert said[:2] == ["heavy:", "nothing"]
+        spent.append(float(said[2]))
+    assert min(spent) < 0.5  # seconds of the processor
 
 
 def test_version_and_python_m(diffufix_cli) -> None:

@@ -43,7 +43,7 @@ def no_engine(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_looking_for_an_engine_costs_nothing() -> None:
     began = time.process_time()
     assert engine.find_engine() is None
-    assert time.process_time() - began < 2  # 0.1 on an idle machine
+    assert time.process_time() - began < 0.3
     with pytest.raises(PrerequisiteError, match="No container engine") as caught:
         engine.connect()
     assert "--sandbox local" in caught.value.hint

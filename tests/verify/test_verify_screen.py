@@ -204,7 +204,7 @@ def test_a_hang_costs_little(project: Any, screen: Screen, ask: Any, code: str) 
     verdict = ask(screen, body(project, code), project.tests)
     assert verdict.state is State.TIMEOUT
     assert verdict.outcomes["test_stock.py::test_total"] == "failed"
-    assert time.monotonic() - began < 15  # about 0.1 when the machine is idle
+    assert time.monotonic() - began < 3  # about 0.1 when the machine is idle
 
 
 @pytest.mark.parametrize(
