@@ -316,7 +316,8 @@ def main() -> None:
     size = make_model(SHAPE, len(load_tokenizer(args.tokenizer)))
     document |= {
         "command": "python bench/ablations.py --corpus CORPUS --tokenizer FOLDER "
-        f"--steps {args.steps} --seeds {args.seeds} --bugs {args.bugs}",
+        f"--steps {args.steps} --seeds {args.seeds} --bugs {args.bugs} --points {args.points} "
+        f"--only {','.join(dict.fromkeys([*document['curves'], *args.only.split(',')]))}",
         "steps": args.steps, "seeds": args.seeds, "bugs": len(found), "holes": len(cases),
         "parameters": sum(p.numel() for p in size.parameters()),
     }  # fmt: skip

@@ -169,7 +169,8 @@ class Generating:
     def _evidence(self, task: _Task) -> str:
         examples = sum(map(self.suite.is_own, task.targets))
         tests = len(task.targets) - examples
-        parts = [f"{tests} tests"] * (tests > 0) + [f"{examples} examples"] * (examples > 0)
+        counts = {"test": tests, "example": examples}
+        parts = [f"{n} {noun}{'s' * (n > 1)}" for noun, n in counts.items() if n]
         return f"{task.function.qualname}: " + (" and ".join(parts) or "nothing verifies it")
 
     def propose(

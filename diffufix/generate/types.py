@@ -55,7 +55,8 @@ class Filled:
         passed += [f"mypy: {self.mypy}"] if self.mypy else []
         passed += ["static: " + ", ".join(self.static)] if self.static else []
         if self.waiting:
-            passed.append(f"{self.waiting} tests also need what is not written yet")
+            tests = "1 test also needs" if self.waiting == 1 else f"{self.waiting} tests also need"
+            passed.append(f"{tests} what is not written yet")
         return lines + [f"    {line}" for line in passed]
 
     def document(self) -> dict[str, Any]:
