@@ -31,6 +31,7 @@ from diffufix.masking.spans import FunctionNode, Text, docstring_of
 from diffufix.masking.types import Hole, Kind
 from diffufix.model.family import Family
 from diffufix.model.tokenizer import Tokenizer
+from diffufix.repair.failure import encode
 from diffufix.repair.window import MAX_WINDOW, Window, window
 from diffufix.sampler.layout import SLACK, context_ids, segment
 from diffufix.train.corrupt import Corruptor, Edit
@@ -41,6 +42,7 @@ IGNORE = -100
 MAX_FILL = 40  # tokens of one hole
 MAX_BODY = 56  # tokens of a body
 FIRST_LENGTHS = (6, 12, 20, 32)  # masks that a search for a body begins with
+TOLD = 0.75  # share of the rows about a bug with a known failure that show it
 
 
 @dataclass
@@ -203,15 +205,19 @@ class ExampleMaker:
         if made is None:
             return None
         text, node, edits = made
-        return self._mended(text, node, edits, rng)
+        told = encode(self.tokenizer, pair.failure) if rng.random() < TOLD else ()
+        return self._mended(text, node, edits, rng, told)
 
     # -- parts -------------------------------------------------------------------------------------
 
     def _mended(
         self, text: str, node: FunctionNode, edits: Sequence[Edit], rng: random.Random,
-        fixes: int = 7, intact: int = 7,
+        failure: Sequence[int] = (), fixes: int = 7, intact: int = 7,
     ) -> Row | None:  # fmt: skip
-        """A row about the right text, broken by the edits; None where no hole covers one."""
+        """A row about the right text, broken by the edits; None where no hole covers one.
+
+        `failure`: what a test said of the broken text, where it is shown.
+        """
         if not edits:
             return None
         faulty, places = apply(text, edits)
@@ -232,7 +238,7 @@ class ExampleMaker:
         # fine holes first: a bug has few of them among the many that cover it
         changed.sort(key=lambda item: item[1] - item[0] + rng.uniform(0, 12))
         rng.shuffle(same)
-        row = self._context(list(view.ids))
+        row = self._context(list(view.ids), failure)
         self._correct(row, text, view, places, rng)
         asked = changed[:fixes] + same[:intact]
         rng.shuffle(asked)
@@ -308,8 +314,8 @@ class ExampleMaker:
             return None
         return self.tokenizer.encode(text[left:right])
 
-    def _context(self, ids: list[int]) -> Row:
-        shown = context_ids(self.family, ids)
+    def _context(self, ids: list[int], failure: Sequence[int] = ()) -> Row:
+        shown = context_ids(self.family, ids, failure)
         n = len(shown)
         return Row(shown, list(range(n)), [0] * n, [IGNORE] * n, [0.0] * n)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import torch
 
@@ -15,7 +16,7 @@ from diffufix.train.tokenizer import SPECIAL
 
 def mini_family() -> Family:
     """The family of `mini`: no shift, aside layout, special ids in the tokenizer's order."""
-    ids = {name: index for index, name in enumerate(SPECIAL)}
+    ids: dict[str, Any] = {name: index for index, name in enumerate(SPECIAL)}
     return Family(name="mini", shift=False, layout="aside", chat="none", **ids)
 
 

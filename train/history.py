@@ -60,6 +60,7 @@ class Pair:
     qualname: str
     commit: str
     message: str  # its first line
+    failure: str = ""  # what a test said of `before` (repair/failure.py)
 
 
 def pairs(repository: Path, commits: int | None = None) -> Iterator[Pair]:

@@ -93,7 +93,8 @@ def imitate(model: LoadedModel, examples: Sequence[Example], generator: torch.Ge
 
 def read_prompt(values: Mapping[str, Any]) -> Prompt:
     """A prompt from its plain values."""
-    ids = {name: tuple(values[name]) for name in ("left", "right", "original")}
+    names = ("left", "right", "original", "failure")
+    ids = {name: tuple(values[name]) for name in names if name in values}
     return Prompt(**{**values, **ids})
 
 

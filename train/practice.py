@@ -16,6 +16,7 @@ import random
 import tempfile
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import lru_cache
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING
@@ -23,12 +24,13 @@ from typing import TYPE_CHECKING
 from diffufix.config import Settings
 from diffufix.errors import ProjectError
 from diffufix.repair.diagnosis import Suite
+from diffufix.repair.failure import failure_text
 from diffufix.repair.patch import read_source
 from diffufix.sandbox import Sandbox, choose
 from diffufix.sandbox.reap import reap_folders, scratch_prefix
 from diffufix.store.groups import Group, Task
 from diffufix.testing import TestRun, copy_project, flaky
-from diffufix.testing.types import PASSED
+from diffufix.testing.types import PASSED, file_of_test
 from diffufix.train.tasks import Function, TaskMaker, code_of, functions_under_test, split
 from diffufix.verify import Candidate, Screen, State, Verdict
 
@@ -74,6 +76,7 @@ class Practice:
         self.code: list[str] = []  # every function's text, but for those held out
         self.tasks: list[Task] = []
         self.held_out: list[Task] = []
+        self._text = lru_cache(maxsize=64)(self._read)
 
     def __enter__(self) -> Practice:
         reap_folders()
@@ -217,7 +220,7 @@ class Practice:
                 more = False
             for token, verdict in self.screen.results(timeout=0.0 if task else None):
                 index = waiting.pop(token)
-                found[index] = _proved(asked[index], verdict)
+                found[index] = self._proved(asked[index], verdict)
             while shown in found:
                 task = found.pop(shown)
                 shown += 1
@@ -240,12 +243,19 @@ class Practice:
         made = [self.maker.wrong_fill(*one, rng) for one in chosen]
         return list(self.prove(task for task in made if task))
 
+    def _proved(self, task: Task, verdict: Verdict) -> Task | None:
+        if task.origin in ("masked", "intact"):
+            return task if verdict.passed else None
+        red = [test for test, outcome in verdict.outcomes.items() if outcome != PASSED]
+        if verdict.state is not State.FAIL or not red:
+            return None
+        first, others = red[0], (test for test in task.tests if test != red[0])
+        message = verdict.detail.removeprefix(f"{first}: ")
+        said = failure_text(message, first, self._text(file_of_test(first)), task.qualname)
+        return replace(task, tests=(first, *others), failing=(first,), said=said)
 
-def _proved(task: Task, verdict: Verdict) -> Task | None:
-    if task.origin in ("masked", "intact"):
-        return task if verdict.passed else None
-    red = [test for test, outcome in verdict.outcomes.items() if outcome != PASSED]
-    if verdict.state is not State.FAIL or not red:
-        return None
-    first, others = red[0], (test for test in task.tests if test != red[0])
-    return replace(task, tests=(first, *others), failing=(first,))
+    def _read(self, path: str) -> str:
+        """Of a file of tests; "" where it cannot be read."""
+        with contextlib.suppress(ProjectError):
+            return read_source(self.settings.root / path).text if path else ""
+        return ""

@@ -14,6 +14,7 @@ from diffufix.masking.spans import Text, functions
 from diffufix.masking.syntax import parse
 from diffufix.repair.candidates import Assembly, Subject
 from diffufix.repair.proposals import Story, propose
+from diffufix.repair.rollouts import Key
 from diffufix.sampler.threads import threads_kept
 from diffufix.store.groups import Task
 from diffufix.verify import Candidate, Screen, State, Verdict
@@ -23,8 +24,6 @@ if TYPE_CHECKING:
 
 TRIES = 50  # candidates: a second or two of `repair`
 AHEAD = 8  # candidates under way
-
-Key = tuple[str, tuple[str, ...]]
 
 
 class Searcher:
@@ -68,7 +67,7 @@ class Searcher:
     def _candidates(self, model: LoadedModel, task: Task) -> Iterator[Candidate]:
         subject = Subject(_suspect(task), task.source)
         assembly = Assembly({task.path: task.source})
-        story = Story(task.failing[0] if task.failing else "")
+        story = Story(task.failing[0] if task.failing else "", told=task.said)
         found = propose(
             model, [subject], story, seed=self.seed, busy=lambda: self.screen.pending > 0
         )

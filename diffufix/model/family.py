@@ -46,6 +46,7 @@ class Family:
     was: int | None = None  # the aside layout's marks: before the original text of a hole,
     now: int | None = None  # before what takes its place,
     gap: int | None = None  # and where a hole's original text is not shown
+    failure: bool | None = None  # it reads what a failing test said, behind its context
 
     @property
     def variable_length(self) -> bool:

@@ -107,5 +107,5 @@ def _task(
     tests = dict.fromkeys([*failing, *search.guards_of(subject)])
     return make_task(
         suspect.path, suspect.qualname, subject.source, span, str(kind), "repair", tuple(tests),
-        answer=answer, failing=failing,
+        answer=answer, failing=failing, said=search.said(failing[0], subject) if failing else "",
     )  # fmt: skip

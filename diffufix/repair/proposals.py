@@ -21,6 +21,7 @@ from diffufix.masking.spans import FunctionNode, Text
 from diffufix.model.checkpoint import LoadedModel
 from diffufix.repair.candidates import Subject
 from diffufix.repair.events import MASK
+from diffufix.repair.failure import encode, failure_text
 from diffufix.repair.prompting import render
 from diffufix.repair.pruning import Pruner
 from diffufix.repair.window import Window, window
@@ -58,12 +59,13 @@ class Proposal:
 
 @dataclass(frozen=True)
 class Story:
-    """What is known of the failure, for families that read prose."""
+    """What is known of the failure, for families that read it."""
 
     test: str
     test_source: str = ""
     traceback: str = ""
     message: str = ""
+    told: str = ""  # the same for families that read little (failure.py), where it is made already
 
 
 #: (subject, hole, text left of it, the hole with masks, text right of it) for a live display.
@@ -84,7 +86,7 @@ def propose(
     `busy` says whether other work waits for the processor's cores; a small model leaves them to it.
     """
     if model.family.layout == "aside":
-        return _aside(model, subjects, watch, busy)
+        return _aside(model, subjects, story, watch, busy)
     return _inline(model, subjects, story, seed, watch)
 
 
@@ -109,14 +111,15 @@ def fit(source: str, text: str) -> str:
 class _View:
     """A window on a subject, encoded once for all its holes."""
 
-    def __init__(self, model: LoadedModel, view: Window) -> None:
+    def __init__(self, model: LoadedModel, view: Window, failure: Sequence[int]) -> None:
         self.window = view
-        self.context = AsideContext(model, view.ids)
+        self.context = AsideContext(model, view.ids, failure=failure)
 
 
 def _aside(
     model: LoadedModel,
     subjects: Sequence[Subject],
+    story: Story,
     watch: Watcher | None,
     busy: Callable[[], bool],
 ) -> Iterator[Proposal]:
@@ -124,10 +127,11 @@ def _aside(
     questions: list[Question] = []
     asked: list[tuple[Subject, Hole]] = []
     for rank, subject in enumerate(subjects):
+        failure = _failure(model, story, subject)
         views: list[_View] = []
         seen: set[tuple[int, int]] = set()
         for hole in subject.holes():
-            found = _locate(model, subject, hole, views)
+            found = _locate(model, subject, hole, views, failure)
             if found is None:
                 continue
             view, (start, end) = found
@@ -172,8 +176,23 @@ def _starts(
     return starts
 
 
+def _failure(model: LoadedModel, story: Story, subject: Subject) -> tuple[int, ...]:
+    """What the model is shown of the failure."""
+    if not model.family.failure:
+        return ()
+    told = story.told
+    if not told and story.message:
+        qualname = subject.suspect.qualname
+        told = failure_text(story.message, story.test, story.test_source, qualname)
+    return encode(model.tokenizer, told)
+
+
 def _locate(
-    model: LoadedModel, subject: Subject, hole: Hole, views: list[_View]
+    model: LoadedModel,
+    subject: Subject,
+    hole: Hole,
+    views: list[_View],
+    failure: Sequence[int] = (),
 ) -> tuple[_View, tuple[int, int]] | None:
     for view in views:
         found = view.window.locate(hole.start, hole.end)
@@ -185,7 +204,7 @@ def _locate(
     made = window(subject.source, subject.node, model.tokenizer, (hole.start, hole.end))
     if made.locate(hole.start, hole.end) is None or any(v.window.ids == made.ids for v in views):
         return None
-    views.append(_View(model, made))
+    views.append(_View(model, made, failure))
     return _locate(model, subject, hole, views)
 
 

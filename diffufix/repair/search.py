@@ -14,6 +14,7 @@ from typing import Protocol
 
 from diffufix.localize.types import Suspect
 from diffufix.repair.candidates import Assembly, Change, Subject
+from diffufix.repair.failure import failure_text
 from diffufix.repair.proposals import Proposal
 from diffufix.repair.ranking import badness
 from diffufix.testing.types import RED, TestRun
@@ -110,6 +111,7 @@ class Search:
         self.first_success = self.first_partial = 0.0
         self.spent = 0.0
         self._covering = {id(s): covering(run, s.suspect) for s in goal.subjects}
+        self._messages = {case.id: case.message for case in run.red}
         self._waiting: dict[int, _Pending] = {}
 
     @property
@@ -117,6 +119,11 @@ class Search:
         """Every test that candidates of this goal may be run on."""
         covering = (test for tests in self._covering.values() for test in tests)
         return tuple(dict.fromkeys([*self.goal.targets, *self.goal.guards, *covering]))
+
+    def said(self, test: str, subject: Subject) -> str:
+        """What a failing test says, as a small model is shown it beside this subject."""
+        message, qualname = self._messages.get(test), subject.suspect.qualname
+        return failure_text(message, test, self.tests_source, qualname) if message else ""
 
     def guards_of(self, subject: Subject) -> tuple[str, ...]:
         """Tests that a change of this subject must leave green."""

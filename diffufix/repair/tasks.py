@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 
 from diffufix.masking.spans import FunctionNode, Text, functions
 from diffufix.masking.syntax import parse
+from diffufix.repair.failure import encode
 from diffufix.repair.prompting import render
 from diffufix.repair.proposals import MAX_ORIGINAL, fit
 from diffufix.repair.window import Window, window
@@ -44,11 +45,13 @@ def make_task(
     shown: bool = True,
     answer: str | None = None,
     failing: Sequence[str] = (),
+    said: str = "",
 ) -> Task:
     """A task with its key; the arguments are the fields of `Task`, `span` its start and end."""
     task = Task(
-        "", path, qualname, source, *span, kind, origin, tuple(tests), shown, answer, tuple(failing)
-    )
+        "", path, qualname, source, *span, kind, origin, tuple(tests), shown, answer,
+        tuple(failing), said,
+    )  # fmt: skip
     return replace(task, key=_key(task))
 
 
@@ -129,7 +132,11 @@ def _aside(model: LoadedModel, task: Task) -> Prompt | None:
     if len(original) > MAX_ORIGINAL or width > MAX_ORIGINAL + SLACK:
         return None
     gap = not task.shown and bool(original)
-    return Prompt(view.ids[:first], view.ids[last:], () if gap else original, width, gap=gap)
+    said = task.said if model.family.failure else ""
+    return Prompt(
+        view.ids[:first], view.ids[last:], () if gap else original, width, gap=gap,
+        failure=encode(model.tokenizer, said),
+    )  # fmt: skip
 
 
 def _look(model: LoadedModel, task: Task) -> tuple[Window, tuple[int, int]] | None:

@@ -36,15 +36,16 @@ class AsideContext:
     """Keys and values of one context and of what was there in its holes."""
 
     def __init__(
-        self, model: Transformer, ids: Sequence[int], family: Family | None = None
-    ) -> None:
+        self, model: Transformer, ids: Sequence[int], family: Family | None = None,
+        failure: Sequence[int] = (),
+    ) -> None:  # fmt: skip
         self.model = model
         self.family = family_of(model, family)
         if self.family.layout != "aside" or self.family.was is None:
             raise UsageError(f"{self.family.name} does not read holes beside their context.")
         self.banned: tuple[int, ...] = getattr(model, "banned", tuple(self.family.specials))
         self.vocab_size = model.config.vocab_size
-        shown = torch.tensor([context_ids(self.family, ids)], device=model.device)
+        shown = torch.tensor([context_ids(self.family, ids, failure)], device=model.device)
         hidden_1CD, self.cache = model.hidden(shown)
         self._copied: tuple[Tensor, Tensor] | None = None  # keys and ids, for the copying head
         if model.copy is not None:

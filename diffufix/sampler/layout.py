@@ -1,6 +1,7 @@
 """The aside layout: how a hole is written beside its context. Ids and positions only, no torch.
 
     context   bos  left …  ORIGINAL …  right …  eos          attends to itself, encoded once
+              FAILURE …  eos                                 part of it, where a test said something
     was       was  ORIGINAL …  now                           attends to the context and to itself
     fill      FILL …  eos                                    attends to both and to itself
 
@@ -21,11 +22,14 @@ from diffufix.model.family import Family
 SLACK = 2
 
 
-def context_ids(family: Family, ids: Sequence[int]) -> list[int]:
-    """The context as it is encoded: position p of `ids` is position p + 1 here."""
+def context_ids(family: Family, ids: Sequence[int], failure: Sequence[int] = ()) -> list[int]:
+    """The context as it is encoded: position p of `ids` is position p + 1 here.
+
+    `failure` is what a failing test said (repair/failure.py); it moves nothing, being behind.
+    """
     assert family.bos is not None
     assert family.eos is not None
-    return [family.bos, *ids, family.eos]
+    return [family.bos, *ids, family.eos, *([*failure, family.eos] if failure else ())]
 
 
 def segment(

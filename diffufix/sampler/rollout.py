@@ -121,7 +121,8 @@ def _parts(prompts: Sequence[PromptLike]) -> Iterator[list[int]]:
 
     def size(i: int) -> tuple[int, int]:
         prompt = prompts[i]
-        return prompt.width, len(prompt.left) + 2 * len(prompt.original) + len(prompt.right)
+        around = len(prompt.left) + len(prompt.right) + len(prompt.failure)
+        return prompt.width, around + 2 * len(prompt.original)
 
     order = sorted(range(len(prompts)), key=size)
     for begin in range(0, len(order), _TOGETHER):

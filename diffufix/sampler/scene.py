@@ -65,26 +65,28 @@ def make_scene(
 class _View:
     """What is shown of a prompt."""
 
-    __slots__ = ("left", "original", "right", "shown")
+    __slots__ = ("failure", "left", "original", "right", "shown")
 
     def __init__(
-        self, left: list[int], right: list[int], original: list[int], shown: list[int]
-    ) -> None:
-        self.left, self.right = left, right
+        self, left: list[int], right: list[int], original: list[int], shown: list[int],
+        failure: list[int],
+    ) -> None:  # fmt: skip
+        self.left, self.right, self.failure = left, right, failure
         self.original, self.shown = original, shown  # behind `was`, and within the context
 
 
 def _view(family: Family, prompt: PromptLike, seed: int | None) -> _View:
     gap = [family.gap] if prompt.gap and family.gap is not None else []
     parts = [list(prompt.left), list(prompt.right), [] if prompt.gap else list(prompt.original)]
+    parts.append(list(prompt.failure))
     if seed is not None:
         lots = random.Random(seed)
         for part in parts:
             part[:] = [family.mask if lots.random() < HIDDEN else token for token in part]
         if family.shift and prompt.left:  # nothing would predict the first position
             parts[0][0] = prompt.left[0]
-    left, right, original = parts
-    return _View(left, right, original, gap or original)
+    left, right, original, failure = parts
+    return _View(left, right, original, gap or original, failure)
 
 
 def never(model: Transformer, family: Family) -> Tensor:
@@ -108,7 +110,8 @@ class AsideScene:
         ids, positions, lengths = [], [], []
         self._spans: list[tuple[int, int]] = []
         for view in views:
-            context = context_ids(family, [*view.left, *view.shown, *view.right])
+            around = [*view.left, *view.shown, *view.right]
+            context = context_ids(family, around, view.failure)
             start = len(view.left) + 1
             was, before = was_segment(family, view.original, start)
             self._spans.append((start, start + len(view.shown)))

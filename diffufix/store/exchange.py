@@ -155,7 +155,7 @@ def _schema(pa: Any) -> Any:
         for field in fields(Task)
     }
     prompt = {"left": pa.list_(whole), "right": pa.list_(whole), "original": pa.list_(whole)}
-    prompt |= {"width": whole, "lead": text, "gap": pa.bool_()}
+    prompt |= {"width": whole, "lead": text, "gap": pa.bool_(), "failure": pa.list_(whole)}
     completion = {
         "ids": pa.list_(whole), "text": text, "state": text, "reward": real, "parts": text,
         "noise": text, "behaviour": pa.list_(pa.list_(real)), "seconds": real, "steps": whole,

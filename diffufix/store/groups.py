@@ -31,6 +31,7 @@ class Task:
     shown: bool = True  # whether the model is shown what stood in the hole
     answer: str | None = None  # a text known to pass; never shown to the model
     failing: tuple[str, ...] = ()  # those of the tests that fail on `source` as it stands
+    said: str = ""  # what the first of those says (repair/failure.py)
 
 
 @dataclass(frozen=True)
@@ -47,6 +48,7 @@ class Prompt:
     width: int
     lead: str = ""
     gap: bool = False
+    failure: tuple[int, ...] = ()  # behind the context: what a failing test said
 
 
 @dataclass(frozen=True)

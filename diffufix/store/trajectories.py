@@ -35,9 +35,10 @@ def rows_of(group: Group, run_id: int | None) -> list[Row]:
     group that was exported from the same log, adds nothing."""
     task, made_at = group.task, group.made_at or time.time()
     source_id, rows = _source(task)
-    tests_id, tests_row = _blob(_compact({"tests": task.tests, "failing": task.failing}))
+    tests_id, tests_row = _blob(_compact(_graded(task)))
     prompt = group.prompt
     held = [prompt.left, prompt.right, prompt.original, prompt.width, prompt.lead, prompt.gap]
+    held += [prompt.failure] if prompt.failure else []
     prompt_id, prompt_row = _blob(_compact(held))
     own = (
         task.key, task.path, task.qualname, source_id, task.start, task.end, task.kind,
@@ -68,6 +69,12 @@ def rows_of(group: Group, run_id: int | None) -> list[Row]:
         rows.append((_INSERT_COMPLETION, values))
     rows.append((_INSERT_PAYLOAD, (group_id, body)))
     return rows
+
+
+def _graded(task: Task) -> dict[str, Any]:
+    """What is known of the task's tests."""
+    said = {"said": task.said} if task.said else {}
+    return {"tests": task.tests, "failing": task.failing, **said}
 
 
 _INSERT_BLOB = "INSERT OR IGNORE INTO blobs VALUES (?, ?, ?, ?, ?)"
@@ -196,12 +203,13 @@ class _Reader:
             row["key"], row["path"], row["qualname"],
             self._blob(row["source_id"]).decode("utf-8", "surrogatepass"),
             row["start"], row["end"], row["kind"], row["origin"], tuple(held["tests"]),
-            bool(row["shown"]), row["answer"], tuple(held["failing"]),
+            bool(row["shown"]), row["answer"], tuple(held["failing"]), held.get("said", ""),
         )  # fmt: skip
 
     def _read_prompt(self, blob_id: int) -> Prompt:
-        left, right, original, width, lead, gap = json.loads(self._blob(blob_id))
-        return Prompt(tuple(left), tuple(right), tuple(original), width, lead, gap)
+        left, right, original, width, lead, gap, *more = json.loads(self._blob(blob_id))
+        failure = tuple(more[0]) if more else ()
+        return Prompt(tuple(left), tuple(right), tuple(original), width, lead, gap, failure)
 
     def _blob(self, blob_id: int) -> bytes:
         row = self._row("SELECT * FROM blobs WHERE id = ?", blob_id)

@@ -1,0 +1,130 @@
+"""Does it help to be told what the failing test said? Bugs of other projects, with and without.
+
+    python bench/failures.py PAIRS.jsonl.gz... [--models told=FOLDER,untold=FOLDER] \
+        [--candidates 50] [--count 200] [--out failures]
+
+The pairs are those of `python -m diffufix.train.failures` on projects that no model was trained
+on: a function, one bug that a test notices, and what the test says. Every model searches the whole
+function as `repair --function` does but without tests, once shown the failure (where it reads any)
+and once not. The place of the right function among the candidates decides, so a busy machine gives
+the same answer as an idle one. The difference of two columns is tested by a sign test over the bugs
+(McNemar, exact). Writes bench/results/NAME.json and .md; the last line on stdout is one JSON
+object.
+"""
+
+from __future__ import annotations
+
+import argparse
+import itertools
+import json
+import random
+import sys
+from collections.abc import Iterator, Sequence
+from math import comb
+from pathlib import Path
+from textwrap import dedent
+
+import torch
+from repair import RESULTS
+
+from diffufix.localize.types import Suspect
+from diffufix.masking import splice
+from diffufix.model.checkpoint import LoadedModel, load_model
+from diffufix.repair.candidates import Subject
+from diffufix.repair.proposals import Story, propose
+from diffufix.train.history import Pair, load_pairs
+from diffufix.train.parsing import function
+
+TOPS = (1, 5, 20, 50)
+
+
+def place_of(model: LoadedModel, pair: Pair, shown: bool, candidates: int) -> int | None:
+    """The place, from 1, of the right function among the candidates; None: not among the first."""
+    broken, right = dedent(pair.before), dedent(pair.after)
+    last = broken.count("\n") + 1
+    subject = Subject(Suspect("f.py", pair.qualname.split(".")[-1], 1, last, 1.0, {}), broken)
+    story = Story("", told=pair.failure if shown else "")
+    seen: set[str] = set()
+    for proposal in propose(model, [subject], story, busy=lambda: True):
+        change = subject.change(proposal.hole, proposal.text)
+        if change is None:
+            continue
+        made = splice(broken, proposal.hole, proposal.text)
+        seen.add(made)
+        if made == right:
+            return len(seen)
+        if len(seen) >= candidates:
+            break
+    return None
+
+
+def usable(pairs: Sequence[Pair], count: int) -> list[Pair]:
+    """Of each function one pair before any has two."""
+    order = list(pairs)
+    random.Random(0).shuffle(order)
+    turns: dict[tuple[str, str], int] = {}
+    ranked = []
+    for number, pair in enumerate(order):
+        name = pair.path, pair.qualname
+        if pair.failure and function(dedent(pair.before)) is not None:
+            turns[name] = turns.get(name, 0) + 1
+            ranked.append((turns[name], number))
+    return [order[number] for _, number in sorted(ranked)[:count]]
+
+
+def sign_test(first: Sequence[bool], second: Sequence[bool]) -> float:
+    """Two-sided p of as many disagreements one way, were both as likely."""
+    up = sum(b and not a for a, b in zip(first, second, strict=True))
+    down = sum(a and not b for a, b in zip(first, second, strict=True))
+    n, least = up + down, min(up, down)
+    return min(1.0, 2 * sum(comb(n, k) for k in range(least + 1)) / 2**n)
+
+
+def columns(models: Sequence[str]) -> Iterator[tuple[str, LoadedModel, bool]]:
+    for entry in models:
+        name, _, folder = entry.partition("=")
+        model = load_model(folder or name, device="cpu", dtype="float32")
+        for shown in (False, True) if model.family.failure else (False,):
+            yield f"{name}, {'shown' if shown else 'hidden'}", model, shown
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
+    parser.add_argument("pairs", type=Path, nargs="+")
+    parser.add_argument("--models", type=lambda text: text.split(","), default=["mini"])
+    parser.add_argument("--candidates", type=int, default=max(TOPS))
+    parser.add_argument("--count", type=int, default=200)
+    parser.add_argument("--out", default="failures")
+    args = parser.parse_args()
+    torch.set_num_threads(1)
+    pairs = usable([p for path in args.pairs for p in load_pairs(path)], args.count)
+    tops = [top for top in TOPS if top <= args.candidates]
+    places: dict[str, list[int | None]] = {}
+    with torch.inference_mode():
+        for name, model, shown in columns(args.models):
+            places[name] = [place_of(model, pair, shown, args.candidates) for pair in pairs]
+            print(name, file=sys.stderr, flush=True)
+    within = {name: {t: [p is not None and p <= t for p in own] for t in tops}
+              for name, own in places.items()}  # fmt: skip
+    tests = {
+        f"{a} / {b}": {t: round(sign_test(within[a][t], within[b][t]), 4) for t in tops}
+        for a, b in itertools.combinations(within, 2)
+    }
+    document = {"bugs": len(pairs), "places": places, "p": tests}
+    (RESULTS / f"{args.out}.json").write_text(json.dumps(document, indent=1) + "\n")
+    lines = [f"{len(pairs)} bugs of projects that were not trained on; the right function among",
+             "the first candidates of the search, without tests.", "",
+             "| model, failure | " + " | ".join(f"first {t}" for t in tops) + " |",
+             "|---|" + "---|" * len(tops)]  # fmt: skip
+    lines += [f"| {name} | " + " | ".join(f"{sum(own[t])}" for t in tops) + " |"
+              for name, own in within.items()]  # fmt: skip
+    lines += ["", "| two of them | " + " | ".join(f"p, first {t}" for t in tops) + " |"]
+    lines += ["|---|" + "---|" * len(tops)]
+    lines += [f"| {both} | " + " | ".join(f"{row[t]:.3f}" for t in tops) + " |"
+              for both, row in tests.items()]  # fmt: skip
+    (RESULTS / f"{args.out}.md").write_text("\n".join(lines) + "\n")
+    print(json.dumps({name: {t: sum(own[t]) for t in tops} for name, own in within.items()}))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,71 @@
+"""Bugs that a project's own tests notice, and what the tests say: pairs for stage 3.
+
+    python -m diffufix.train.failures PROJECT --out pairs.jsonl.gz [--count 2000] [PYTEST ARGS]
+
+The tests of PROJECT must pass. Its functions are broken one bug at a time (train/corrupt.py), and
+those that a test notices are kept, with the message of the first test that fails and the lines of
+it that call the function (repair/failure.py). `diffufix train sft --pairs` learns from them, shown
+the failure, as `repair` then shows it. The file is train/history.py's. Runs the project's tests in
+sandboxes; writes --out and nothing else.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from diffufix.config import Settings
+from diffufix.errors import DiffufixError
+from diffufix.masking.holes import find_function
+from diffufix.masking.spans import Text
+from diffufix.masking.syntax import parse
+from diffufix.model.checkpoint import load_model
+from diffufix.store.groups import Task
+from diffufix.train.decontaminate import names
+from diffufix.train.history import Pair, write_pairs
+from diffufix.train.practice import Practice, Wanted
+from diffufix.train.tasks import Function
+from diffufix.train.tracking import say
+
+
+def failures(practice: Practice) -> Iterator[Pair]:
+    """The mutants of a practice as pairs, without functions named like a public benchmark's."""
+    own = {(f.path, f.qualname): f for f in practice.functions}
+    for task in practice.tasks:
+        function = own[task.path, task.qualname]
+        if task.origin == "mutant" and function.node.name not in names():
+            yield _pair(task, function)
+
+
+def _pair(task: Task, function: Function) -> Pair:
+    node = find_function(parse(task.source), task.qualname, function.first_line)
+    assert node is not None
+    start, end = Text(task.source).span(node)
+    before = task.source[task.source.rfind("\n", 0, start) + 1 : end]
+    return Pair(before, function.text, task.path, task.qualname, "", "", task.said)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
+    parser.add_argument("project", type=Path)
+    parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--count", type=int, default=2000)
+    parser.add_argument("--sandbox", default="auto")
+    args, rest = parser.parse_known_args(argv)
+    settings = Settings(root=args.project.resolve(), sandbox=args.sandbox, pytest_args=tuple(rest))
+    wanted = Wanted(args.count, held_out=0, share=0.0, mixture={"mutant": 1.0}, history=False)
+    try:
+        with Practice(settings, load_model("mini", device="cpu"), wanted, say) as practice:
+            found = write_pairs(failures(practice), args.out)
+    except DiffufixError as error:
+        say(f"error: {error.message}\n{error.hint}")
+        return error.exit_code
+    print(json.dumps({"pairs": found}))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
