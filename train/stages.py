@@ -75,6 +75,8 @@ def run(job: Job) -> dict[str, Any]:
     recipe, (first, last) = _recipe(job)
     start = _start(job, recipe)
     supply = _supply(job, recipe, start, first, last)
+    if isinstance(supply, FunctionSupply) and any(pair.failure for pair in supply.pairs):
+        start = replace(start, family=replace(start.family, failure=True))
     trainer = Trainer(
         start.model, start.family, start.tokenizer, recipe, supply, job.out, job.options
     )

@@ -11,6 +11,7 @@ import diffufix
 from diffufix.errors import UsageError
 from diffufix.model import load_model
 from diffufix.repair import prompting
+from diffufix.repair.failure import encode
 from diffufix.repair.prompting import render
 from diffufix.sampler import infill
 from diffufix.sampler.canvas import fill_text, inline_canvas
@@ -32,8 +33,9 @@ REPAIR = {
     "traceback": "    def test_free():\n>       assert shelf.free() == 6\nE       assert -6 == 6\n"
     "\ntests/test_stock.py:9: AssertionError\n",
     "message": "AssertionError: assert -6 == 6",
+    "told": "AssertionError: assert -6 == 6\nassert shelf.free() == 6",
 }
-BARE = {**REPAIR, "test_source": "", "traceback": "", "message": ""}
+BARE = {**REPAIR, "test_source": "", "traceback": "", "message": "", "told": ""}
 GENERATE = {
     "path": "shop/text.py",
     "function": "slug",
@@ -91,7 +93,8 @@ def test_the_aside_layout_is_what_the_template_of_mini_says(case, shown):
     texts = [context["left"], context.get("original", ""), context["right"]]
     before, original, after = (tokenizer.encode(text) for text in texts)
     inner = original if shown else [family.gap]
-    ids = context_ids(family, [*before, *inner, *after])
+    told = encode(tokenizer, context.get("told", ""))
+    ids = context_ids(family, [*before, *inner, *after], told)
     start = len(before) + 1
     beside, positions, first = segment(
         family, original, start, start + len(inner), [family.mask] * 3

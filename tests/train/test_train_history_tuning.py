@@ -12,6 +12,7 @@ import pytest
 import torch
 
 from diffufix.errors import ProjectError, UsageError
+from diffufix.model.checkpoint import load_model
 from diffufix.train import stages, trainer
 from diffufix.train.examples import IGNORE, ExampleMaker
 from diffufix.train.history import Pair, load_pairs, split, write_pairs
@@ -197,3 +198,41 @@ def test_pairs_of_one_function_in_ten_are_held_out(
         made = list(ahead)
     here = supply.open()
     assert all(torch.equal(a.ids, here(step, 0).ids) for step, a in enumerate(made, 2))
+
+
+def test_rows_of_a_bug_with_a_failure_mostly_show_it(maker: ExampleMaker) -> None:
+    wrong, right = FIXES[0]
+    said = "AssertionError: assert 3 == 4\nassert add_up(2) == 4"
+    pair = Pair(MODULE.replace(right, wrong), MODULE, "a.py", "add_up", "", "", said)
+    shown = 0
+    for seed in range(60):
+        told = maker.history(pair, random.Random(seed))
+        row = maker.history(replace(pair, failure=""), random.Random(seed))
+        assert told is not None
+        assert row is not None
+        context = [i for i, s in zip(told.ids, told.segments, strict=True) if s == 0]
+        text = maker.tokenizer.decode(context)
+        shown += text.endswith(said + "<|eos|>")
+        if said in text:  # nothing else differs: the same holes with the same labels
+            more = len(told.ids) - len(row.ids)
+            assert told.ids[-40:] == row.ids[-40:]
+            assert told.positions[-40:] == row.positions[-40:]
+            assert (
+                told.labels
+                == row.labels[: len(context) - more]
+                + [IGNORE] * more
+                + (row.labels[len(context) - more :])
+            )
+    assert 35 <= shown <= 55  # of 60, three in four
+
+
+def test_a_model_that_has_learned_from_failures_says_that_it_reads_them(
+    job: Job, tmp_path: Path
+) -> None:
+    wrong, right = FIXES[0]
+    pair = Pair(MODULE.replace(right, wrong), MODULE, "a.py", "add_up", "", "")
+    for said, reads in (("", None), ("ValueError: no", True)):
+        write_pairs([replace(pair, failure=said)], tmp_path / "p.gz")
+        made = replace(job, out=tmp_path / f"out{reads}", pairs=(tmp_path / "p.gz",))
+        stages.run(made)
+        assert load_model(made.out / "model", device="cpu").family.failure is reads

@@ -14,8 +14,11 @@ from diffufix.model import load_model
 from diffufix.model.checkpoint import LoadedModel
 from diffufix.repair.rollouts import Collector, evaluate
 from diffufix.repair.tasks import prompt_of, splice
+from diffufix.sampler.aside import AsideContext, Place
 from diffufix.sampler.rollout import Sampling
+from diffufix.sampler.scene import make_scene
 from diffufix.store.groups import Group, Task
+from diffufix.train.failures import failures
 from diffufix.train.practice import Practice, Wanted
 from diffufix.verify import Screen
 from tests.support.practised import CODE, write_project
@@ -165,3 +168,49 @@ def _different(left: list[Group], right: list[Group]) -> list[str]:
         if [(c.ids, c.noise, c.behaviour, c.reward) for c in a.completions]
         != [(c.ids, c.noise, c.behaviour, c.reward) for c in b.completions]
     ]
+
+
+# -- what the tests said ---------------------------------------------------------------------------
+
+
+def test_a_broken_task_holds_what_the_test_said(practice: Practice) -> None:
+    for task in [*practice.tasks, *practice.held_out]:
+        if task.origin not in ("mutant", "history"):
+            assert not task.said
+            continue
+        message, *called = task.said.split("\n")
+        assert "Error" in message or "assert" in message
+        name = task.qualname.rpartition(".")[2]
+        assert all(name in line for line in called)
+    assert any("\n" in task.said for task in practice.tasks)
+
+
+def test_only_a_model_that_reads_failures_is_asked_with_them(
+    practice: Practice, model: LoadedModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    task = next(task for task in practice.tasks if task.said)
+    plain = prompt_of(model, task)
+    monkeypatch.setattr(model, "family", replace(model.family, failure=True))
+    told = prompt_of(model, task)
+    assert plain is not None
+    assert told is not None
+    assert not plain.failure
+    assert model.tokenizer.decode(told.failure) == task.said or len(told.failure) >= 40
+    assert replace(told, failure=()) == plain
+    scene = [make_scene(model, [p]).logits([(0, [model.family.mask])]) for p in (plain, told)]
+    assert not torch.allclose(*scene)
+    context = AsideContext(model, [*told.left, *told.original, *told.right], failure=told.failure)
+    start = len(told.left) + 1
+    place = Place(start, start + len(told.original), told.original)
+    alone = context.logits([place], [[model.family.mask]])
+    kept = scene[1] > -1e29
+    torch.testing.assert_close(scene[1][kept], alone[kept], rtol=1e-3, atol=1e-3)
+
+
+def test_mutants_become_pairs_that_restore_the_function(practice: Practice) -> None:
+    found = list(failures(practice))
+    assert len(found) == sum(task.origin == "mutant" for task in practice.tasks)
+    for pair in found:
+        assert pair.failure
+        assert pair.after in CODE
+        assert pair.before not in CODE
