@@ -161,6 +161,8 @@ def _declared(own: Mapping[str, Any]) -> Family:
         raise CheckpointError(f"config.json: unknown layout {layout!r} or chat {chat!r}.", hint)
     if not isinstance(own["shift"], bool):
         raise CheckpointError("config.json: diffufix.shift is not true or false.", hint)
+    if own.get("failure") not in (None, True, False):
+        raise CheckpointError("config.json: diffufix.failure is not true or false.", hint)
     ids = {key: own.get(key) for key in _IDS}
     if not all(value is None or isinstance(value, int) for value in ids.values()):
         raise CheckpointError("config.json: special ids must be integers.", hint)
@@ -169,5 +171,6 @@ def _declared(own: Mapping[str, Any]) -> Family:
         shift=own["shift"],
         layout=layout,
         chat=chat,
+        failure=own.get("failure"),
         **ids,  # type: ignore[arg-type]
     )
