@@ -19,6 +19,7 @@ from diffufix.masking.syntax import parse
 MAX_FAILURE = 80  # tokens in all,
 MAX_MESSAGE = 48  # of them of the message
 _LONG = 600  # characters of either that are looked at
+_ADDRESS = re.compile(r" at 0x[0-9A-Fa-f]+")  # another one in every process
 
 
 class Encoder(Protocol):
@@ -27,11 +28,12 @@ class Encoder(Protocol):
 
 def failure_text(message: str, test: str, source: str, qualname: str) -> str:
     """The message of a test's failure on one line, and below it how the test calls the function.
+    The same in every run of the same test.
 
     `test` is its pytest id, `source` its file's text ("" where it is not known), `qualname` that
     of the function under suspicion.
     """
-    said = " ".join(message.split())[:_LONG]
+    said = _ADDRESS.sub("", " ".join(message.split()))[:_LONG]
     return "\n".join([said, *calls(test, source, qualname)])
 
 

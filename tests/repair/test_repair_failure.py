@@ -57,6 +57,11 @@ def test_the_message_is_one_line_and_the_calls_stand_below() -> None:
     assert text == "E: a b\nassert shop.price(3) == 4"
 
 
+def test_addresses_are_left_out() -> None:
+    said = "TypeError: <shop.Shelf object at 0x7F91a0> is full"
+    assert failure_text(said, "t.py::x", "", "price") == "TypeError: <shop.Shelf object> is full"
+
+
 def test_a_long_message_leaves_room_for_the_calls(model: LoadedModel) -> None:
     tokenizer = model.tokenizer
     ids = encode(tokenizer, "ValueError: " + "x9 " * 500 + "\nassert price(3) == 4")
