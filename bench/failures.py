@@ -110,9 +110,13 @@ def main() -> None:
         f"{a} / {b}": {t: round(sign_test(within[a][t], within[b][t]), 4) for t in tops}
         for a, b in itertools.combinations(within, 2)
     }
-    document = {"bugs": len(pairs), "places": places, "p": tests}
+    names = ",".join(f"{model.partition('=')[0]}=FOLDER" for model in args.models)
+    command = f"python bench/failures.py PAIRS.jsonl.gz --models {names}"
+    command += f" --candidates {args.candidates} --count {args.count}"
+    document = {"command": command, "bugs": len(pairs), "places": places, "p": tests}
     (RESULTS / f"{args.out}.json").write_text(json.dumps(document, indent=1) + "\n")
-    lines = [f"{len(pairs)} bugs of projects that were not trained on; the right function among",
+    lines = ["# What the failing test said", "", f"`{command}`", "",
+             f"{len(pairs)} bugs of projects that were not trained on; the right function among",
              "the first candidates of the search, without tests.", "",
              "| model, failure | " + " | ".join(f"first {t}" for t in tops) + " |",
              "|---|" + "---|" * len(tops)]  # fmt: skip
