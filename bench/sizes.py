@@ -1,7 +1,7 @@
 """Which size repairs most per CPU second? Several sizes with equal time to train and to search.
 
     python bench/sizes.py --corpus CORPUS --tokenizer FOLDER [--minutes 5] [--seconds 4] \
-        [--bugs 80] [--out sizes]
+        [--bugs 80] [--only quarter,mini] [--out sizes]
 
 Every size starts from random weights and trains for the same CPU minutes on the same rows (those
 of repair tuning; the rate falls from 40 % on). Then each searches held-out functions with one bug,
@@ -135,6 +135,7 @@ def main() -> None:
     parser.add_argument("--minutes", type=float, default=5.0, help="CPU minutes of training")
     parser.add_argument("--seconds", type=float, default=4.0, help="CPU seconds of each search")
     parser.add_argument("--bugs", type=int, default=80)
+    parser.add_argument("--only", default=",".join(SIZES))
     parser.add_argument("--out", default="sizes")
     args = parser.parse_args()
     torch.set_num_threads(1)
@@ -145,14 +146,14 @@ def main() -> None:
     found = list(bugs(held_out, load_tokenizer(args.tokenizer), args.bugs))
     document |= {
         "command": "python bench/sizes.py --corpus CORPUS --tokenizer FOLDER "
-        f"--minutes {args.minutes:g} --seconds {args.seconds:g} --bugs {args.bugs}",
+        f"--minutes {args.minutes:g} --seconds {args.seconds:g} --bugs {args.bugs} --only {args.only}",
         "bugs": len(found),
         "recipe": asdict(FULL),
     }  # fmt: skip
-    for name, recipe in SIZES.items():
+    for name in args.only.split(","):
         if name not in document["sizes"]:
             print(name, file=sys.stderr, flush=True)
-            document["sizes"][name] = measured(recipe, corpus, found, args)
+            document["sizes"][name] = measured(SIZES[name], corpus, found, args)
             write(document, args.seconds, args.out)
     rows = document["sizes"].items()
     print(json.dumps({name: shares(row["after"], [args.seconds])[0] for name, row in rows}))
