@@ -146,7 +146,8 @@ def main() -> None:
     found = list(bugs(held_out, load_tokenizer(args.tokenizer), args.bugs))
     document |= {
         "command": "python bench/sizes.py --corpus CORPUS --tokenizer FOLDER "
-        f"--minutes {args.minutes:g} --seconds {args.seconds:g} --bugs {args.bugs} --only {args.only}",
+        f"--minutes {args.minutes:g} --seconds {args.seconds:g} --bugs {args.bugs} "
+        f"--only {args.only}",
         "bugs": len(found),
         "recipe": asdict(FULL),
     }  # fmt: skip
