@@ -8,8 +8,8 @@ on: a function, one bug that a test notices, and what the test says. Every model
 function as `repair --function` does but without tests, once shown the failure (where it reads any)
 and once not. The place of the right function among the candidates decides, so a busy machine gives
 the same answer as an idle one. The difference of two columns is tested by a sign test over the bugs
-(McNemar, exact). Writes bench/results/NAME.json and .md; the last line on stdout is one JSON
-object.
+(McNemar, exact). Writes bench/results/NAME.json and .md; columns that are in the JSON are not run
+again. The last line on stdout is one JSON object.
 """
 
 from __future__ import annotations
@@ -99,9 +99,14 @@ def main() -> None:
     torch.set_num_threads(1)
     pairs = usable([p for path in args.pairs for p in load_pairs(path)], args.count)
     tops = [top for top in TOPS if top <= args.candidates]
-    places: dict[str, list[int | None]] = {}
+    file = RESULTS / f"{args.out}.json"
+    places: dict[str, list[int | None]] = (
+        json.loads(file.read_text())["places"] if file.exists() else {}
+    )
     with torch.inference_mode():
         for name, model, shown in columns(args.models):
+            if len(places.get(name, ())) == len(pairs):
+                continue
             places[name] = [place_of(model, pair, shown, args.candidates) for pair in pairs]
             print(name, file=sys.stderr, flush=True)
     within = {name: {t: [p is not None and p <= t for p in own] for t in tops}
@@ -114,7 +119,7 @@ def main() -> None:
     command = f"python bench/failures.py PAIRS.jsonl.gz --models {names}"
     command += f" --candidates {args.candidates} --count {args.count}"
     document = {"command": command, "bugs": len(pairs), "places": places, "p": tests}
-    (RESULTS / f"{args.out}.json").write_text(json.dumps(document, indent=1) + "\n")
+    file.write_text(json.dumps(document) + "\n")
     lines = ["# What the failing test said", "", f"`{command}`", "",
              f"{len(pairs)} bugs of projects that were not trained on; the right function among",
              "the first candidates of the search, without tests.", "",
