@@ -1,14 +1,15 @@
 """Which size repairs most per CPU second? Several sizes with equal time to train and to search.
 
     python bench/sizes.py --corpus CORPUS --tokenizer FOLDER [--minutes 5] [--seconds 4] \
-        [--bugs 80] [--only quarter,mini] [--out sizes]
+        [--bugs 80] [--only quarter,mini] [--beside FOLDER] [--out sizes]
 
 Every size starts from random weights and trains for the same CPU minutes on the same rows (those
 of repair tuning; the rate falls from 40 % on). Then each searches held-out functions with one bug,
 as `repair --function` does but without tests: is the correct function among the proposals of the
-first 0.5, 1, 2, ... CPU seconds? Running tests costs every size the same and is left out. One
-thread. Writes bench/results/NAME.json and .md; sizes that are in the JSON are not run again. The
-last line on stdout is one JSON object.
+first 0.5, 1, 2, ... CPU seconds? Running tests costs every size the same and is left out. With
+--beside, trained weights search the same functions (0 steps in the table). One thread. Writes
+bench/results/NAME.json and .md; sizes that are in the JSON are not run again. The last line on
+stdout is one JSON object.
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ from repair import RESULTS
 
 from diffufix.localize.types import Suspect
 from diffufix.masking import splice
-from diffufix.model.checkpoint import LoadedModel
+from diffufix.model.checkpoint import LoadedModel, load_model
 from diffufix.model.tokenizer import load_tokenizer
 from diffufix.repair.candidates import Subject
 from diffufix.repair.proposals import Story, propose
@@ -102,9 +103,13 @@ def measured(
     recipe: Recipe, corpus: Sequence[str], found: Sequence[Bug], args: argparse.Namespace
 ) -> dict[str, Any]:
     model, row = trained(recipe, corpus, args.tokenizer, args.minutes)
+    return searched(model, found, args.seconds) | row
+
+
+def searched(model: LoadedModel, found: Sequence[Bug], seconds: float) -> dict[str, Any]:
     parameters = sum(p.numel() for p in model.parameters())
-    after = [found_after(model, bug, args.seconds) for bug in found]
-    return {"parameters": parameters, **row, "after": after}
+    after = [found_after(model, bug, seconds) for bug in found]
+    return {"parameters": parameters, "steps": 0, "tokens": 0, "after": after}
 
 
 def shares(after: Sequence[float | None], limits: Sequence[float]) -> list[float]:
@@ -136,6 +141,7 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=4.0, help="CPU seconds of each search")
     parser.add_argument("--bugs", type=int, default=80)
     parser.add_argument("--only", default=",".join(SIZES))
+    parser.add_argument("--beside", help="weights that are searched with, not trained")
     parser.add_argument("--out", default="sizes")
     args = parser.parse_args()
     torch.set_num_threads(1)
@@ -147,10 +153,14 @@ def main() -> None:
     document |= {
         "command": "python bench/sizes.py --corpus CORPUS --tokenizer FOLDER "
         f"--minutes {args.minutes:g} --seconds {args.seconds:g} --bugs {args.bugs} "
-        f"--only {args.only}",
+        f"--only {args.only}" + (f" --beside {args.beside}" if args.beside else ""),
         "bugs": len(found),
         "recipe": asdict(FULL),
     }  # fmt: skip
+    if args.beside:
+        beside = load_model(args.beside, device="cpu", dtype="float32")
+        document["sizes"][f"{args.beside} as it is"] = searched(beside, found, args.seconds)
+        write(document, args.seconds, args.out)
     for name in args.only.split(","):
         if name not in document["sizes"]:
             print(name, file=sys.stderr, flush=True)
