@@ -18,6 +18,7 @@ import argparse
 import itertools
 import json
 import random
+import re
 import sys
 from collections.abc import Iterator, Sequence
 from math import comb
@@ -115,7 +116,7 @@ def main() -> None:
         f"{a} / {b}": {t: round(sign_test(within[a][t], within[b][t]), 4) for t in tops}
         for a, b in itertools.combinations(within, 2)
     }
-    names = ",".join(f"{model.partition('=')[0]}=FOLDER" for model in args.models)
+    names = ",".join(re.sub("=.*", "=FOLDER", model) for model in args.models)
     command = f"python bench/failures.py PAIRS.jsonl.gz --models {names}"
     command += f" --candidates {args.candidates} --count {args.count}"
     document = {"command": command, "bugs": len(pairs), "places": places, "p": tests}

@@ -1,9 +1,9 @@
 """What a failing test said, as a small model is shown it: the message, and the lines of the test
 that name the function. Touches nothing.
 
-Both come first in the window's own words, so that what is expected, what came instead, and what
-was called stand in reach of attention and of the copying head. Training on failures
-(train/failures.py) and repair see them through this file.
+What was expected, what came instead and what was called so stand where the model attends to, and
+where its copying head takes names from. Training (train/failures.py), repair and self-play see
+failures through this file.
 """
 
 from __future__ import annotations
