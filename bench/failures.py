@@ -35,6 +35,7 @@ from diffufix.repair.candidates import Subject
 from diffufix.repair.proposals import Story, propose
 from diffufix.train.history import Pair, load_pairs
 from diffufix.train.parsing import function
+from diffufix.train.searching import chosen
 
 TOPS = (1, 5, 20, 50)
 
@@ -60,17 +61,11 @@ def place_of(model: LoadedModel, pair: Pair, shown: bool, candidates: int) -> in
 
 
 def usable(pairs: Sequence[Pair], count: int) -> list[Pair]:
-    """Of each function one pair before any has two."""
+    """Up to `count` pairs with a failure, in an order that is always the same."""
     order = list(pairs)
     random.Random(0).shuffle(order)
-    turns: dict[tuple[str, str], int] = {}
-    ranked = []
-    for number, pair in enumerate(order):
-        name = pair.path, pair.qualname
-        if pair.failure and function(dedent(pair.before)) is not None:
-            turns[name] = turns.get(name, 0) + 1
-            ranked.append((turns[name], number))
-    return [order[number] for _, number in sorted(ranked)[:count]]
+    told = [p for p in order if p.failure and function(dedent(p.before)) is not None]
+    return chosen(told, count)
 
 
 def sign_test(first: Sequence[bool], second: Sequence[bool]) -> float:

@@ -5,16 +5,17 @@
 The tests of PROJECT must pass. Its functions are broken one bug at a time (train/corrupt.py), and
 those that a test notices are kept, with the message of the first test that fails and the lines of
 it that call the function (repair/failure.py). `diffufix train sft --pairs` learns from them, shown
-the failure, as `repair` then shows it. The file is train/history.py's. Runs the project's tests in
-sandboxes; writes --out and nothing else.
+the failure, as `repair` then shows it. The file is train/history.py's. Ctrl-C and SIGTERM end the
+search, not what it has found. Runs the project's tests in sandboxes; writes --out and nothing else.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import random
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 from diffufix.config import Settings
@@ -29,15 +30,28 @@ from diffufix.train.history import Pair, write_pairs
 from diffufix.train.practice import Practice, Wanted
 from diffufix.train.tasks import Function
 from diffufix.train.tracking import say
+from diffufix.train.trainer import signals
+
+EVERY = 100  # pairs between two lines of progress
 
 
-def failures(practice: Practice) -> Iterator[Pair]:
-    """The mutants of a practice as pairs, without functions named like a public benchmark's."""
-    own = {(f.path, f.qualname): f for f in practice.functions}
-    for task in practice.tasks:
-        function = own[task.path, task.qualname]
-        if task.origin == "mutant" and function.node.name not in names():
-            yield _pair(task, function)
+def failures(practice: Practice, count: int, seed: int = 0) -> Iterator[Pair]:
+    """Up to `count` pairs as they are found, the functions in turn; those named like a public
+    benchmark's are left out."""
+    own = {(f.path, f.qualname): f for f in practice.functions if f.node.name not in names()}
+    rng = random.Random(f"failures/{seed}")
+    for task in practice.drawn(list(own.values()), "mutant", count, rng):
+        yield _pair(task, own[task.path, task.qualname])
+
+
+def until(asked: Sequence[int], found: Iterable[Pair]) -> Iterator[Pair]:
+    """The pairs until somebody asks to stop."""
+    for number, pair in enumerate(found, 1):
+        yield pair
+        if number % EVERY == 0:
+            say(f"{number:,} pairs")
+        if asked:
+            return
 
 
 def _pair(task: Task, function: Function) -> Pair:
@@ -56,15 +70,18 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--sandbox", default="auto")
     args, rest = parser.parse_known_args(argv)
     settings = Settings(root=args.project.resolve(), sandbox=args.sandbox, pytest_args=tuple(rest))
-    wanted = Wanted(args.count, held_out=0, share=0.0, mixture={"mutant": 1.0}, history=False)
+    wanted = Wanted(tasks=0, held_out=0, share=0.0, history=False)
     try:
-        with Practice(settings, load_model("mini", device="cpu"), wanted, say) as practice:
-            found = write_pairs(failures(practice), args.out)
+        with (
+            Practice(settings, load_model("mini", device="cpu"), wanted, say) as practice,
+            signals("Stopping after this pair; what was found is kept.") as asked,
+        ):
+            found = write_pairs(until(asked, failures(practice, args.count)), args.out)
     except DiffufixError as error:
         say(f"error: {error.message}\n{error.hint}")
         return error.exit_code
     print(json.dumps({"pairs": found}))
-    return 0
+    return 130 if asked else 0
 
 
 if __name__ == "__main__":

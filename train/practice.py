@@ -48,7 +48,7 @@ Tell = Callable[[str], None]
 class Wanted:
     """How many tasks are made, and of what. Small projects give fewer."""
 
-    tasks: int = 400
+    tasks: int = 400  # 0: none, they are drawn later
     held_out: int = 120
     share: float = 0.3  # of the functions, held out
     mixture: Mapping[str, float] = field(
@@ -168,7 +168,7 @@ class Practice:
         self.tasks = list({task.key: task for task in self.tasks}.values())
         rng = self._drawing("held out")
         self.held_out = self.draw(self.kept, "mutant", wanted.held_out, rng)
-        if not self.tasks:
+        if wanted.tasks and not self.tasks:
             raise ProjectError(
                 "No function of this project could be broken so that a test notices.",
                 "Self-play learns from functions that tests check.",
@@ -181,24 +181,31 @@ class Practice:
     def draw(
         self, found: Sequence[Function], origin: str, count: int, rng: random.Random
     ) -> list[Task]:
+        """Up to `count` proved tasks, as `drawn` gives them."""
+        return list(self.drawn(found, origin, count, rng))
+
+    def drawn(
+        self, found: Sequence[Function], origin: str, count: int, rng: random.Random
+    ) -> Iterator[Task]:
         """Up to `count` proved tasks, the functions in turn: each once before any one twice."""
         make: Callable[[Function, random.Random], Task | None] = getattr(self.maker, origin)
-        made: dict[str, Task] = {}
+        made = 0
         seen: set[str] = set()
 
-        def drawn() -> Iterator[Task]:
+        def candidates() -> Iterator[Task]:
             for _ in range(ROUNDS):
                 for function in rng.sample(list(found), len(found)):
-                    if len(made) >= count:
+                    if made >= count:
                         return
                     task = make(function, rng)
                     if task is not None and task.key not in seen:
                         seen.add(task.key)
                         yield task
 
-        for task in self.prove(drawn()):
-            made[task.key] = task
-        return list(made.values())[:count]
+        for task in self.prove(candidates()):
+            made += 1
+            if made <= count:
+                yield task
 
     def prove(self, tasks: Iterable[Task]) -> Iterator[Task]:
         """Those whose file as it stands fails a test, or passes all where nothing is broken; in

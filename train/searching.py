@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol, TypeVar
 
 from diffufix.localize.types import Suspect
 from diffufix.masking.spans import Text, functions
@@ -78,8 +78,20 @@ class Searcher:
                 yield Candidate(files)
 
 
-def chosen(tasks: Sequence[Task], count: int) -> list[Task]:
-    """Up to `count` tasks, of every function one before any has two."""
+class OfFunction(Protocol):
+    """What is about one function: a task, a pair."""
+
+    @property
+    def path(self) -> str: ...
+    @property
+    def qualname(self) -> str: ...
+
+
+T = TypeVar("T", bound=OfFunction)
+
+
+def chosen(tasks: Sequence[T], count: int) -> list[T]:
+    """Up to `count` of them, of every function one before any has two."""
     turns: dict[tuple[str, str], int] = {}
     ranked = []
     for index, task in enumerate(tasks):

@@ -271,7 +271,9 @@ def _out_of_memory(step: int, recipe: Recipe) -> TrainingError:
 
 
 @contextlib.contextmanager
-def signals() -> Iterator[list[int]]:
+def signals(
+    word: str = "Stopping after this step; once more to stop at once.",
+) -> Iterator[list[int]]:
     """SIGINT and SIGTERM are noted for the end of the step; a second one interrupts at once."""
     asked: list[int] = []
 
@@ -279,7 +281,7 @@ def signals() -> Iterator[list[int]]:
         if asked:
             raise KeyboardInterrupt
         asked.append(number)
-        say("Stopping after this step; once more to stop at once.")
+        say(word)
 
     before = {}
     with contextlib.suppress(ValueError):  # not in the main thread

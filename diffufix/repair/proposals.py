@@ -192,7 +192,7 @@ def _locate(
     subject: Subject,
     hole: Hole,
     views: list[_View],
-    failure: Sequence[int] = (),
+    failure: Sequence[int],
 ) -> tuple[_View, tuple[int, int]] | None:
     for view in views:
         found = view.window.locate(hole.start, hole.end)
@@ -205,7 +205,7 @@ def _locate(
     if made.locate(hole.start, hole.end) is None or any(v.window.ids == made.ids for v in views):
         return None
     views.append(_View(model, made, failure))
-    return _locate(model, subject, hole, views)
+    return _locate(model, subject, hole, views, failure)
 
 
 def _widened(hole: Hole, view: Window, start: int, end: int) -> Hole:

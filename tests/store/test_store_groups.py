@@ -40,13 +40,13 @@ def completion(reward: float | None = 0.0, text: str = "x", **more: object) -> C
 def task(name: str = "f", source: str = "def f():\n    return 1\n", origin: str = "mutant") -> Task:
     return Task(
         f"key-{name}", "shop.py", name, source, 4, 5, "expression", origin, ("t::a", "t::b"),
-        True, "g", ("t::a",),
+        True, "g", ("t::a",), "AssertionError: assert 1 == 2\nassert f() == 2",
     )  # fmt: skip
 
 
 def group(*rewards: float | None, made_at: float = 1000.5, **more: object) -> Group:
     values = {
-        "task": task(), "prompt": Prompt((1, 2), (3,), (9,), 3, " ", True), "model": "abc",
+        "task": task(), "prompt": Prompt((1, 2), (3,), (9,), 3, " ", True, (7, 8)), "model": "abc",
         "estimator": "coupled", "sampling": {"temperature": 1.0, "top_p": None, "alg": "entropy"},
         "made_at": made_at,
         "completions": tuple(completion(r, f"x{i}") for i, r in enumerate(rewards or (0.0, 1.0))),

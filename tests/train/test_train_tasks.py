@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import random
+import signal
 from collections.abc import Iterator
 from dataclasses import replace
+from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -18,8 +22,10 @@ from diffufix.sampler.aside import AsideContext, Place
 from diffufix.sampler.rollout import Sampling
 from diffufix.sampler.scene import make_scene
 from diffufix.store.groups import Group, Task
+from diffufix.train import failures as told
 from diffufix.train.decontaminate import names
 from diffufix.train.failures import failures
+from diffufix.train.history import Pair, load_pairs
 from diffufix.train.practice import Practice, Wanted
 from diffufix.verify import Screen
 from tests.support.practised import CODE, write_project
@@ -209,13 +215,40 @@ def test_only_a_model_that_reads_failures_is_asked_with_them(
 
 
 def test_mutants_become_pairs_that_restore_the_function(practice: Practice) -> None:
-    found = list(failures(practice))
-    broken = [task.qualname for task in practice.tasks if task.origin == "mutant"]
-    assert [pair.qualname for pair in found] == [
-        name for name in broken if name.rpartition(".")[2] not in names()
-    ]
-    assert 0 < len(found) < len(broken)  # one of them has a benchmark's name
+    found = list(failures(practice, 12))
+    tested = {function.qualname for function in practice.functions}
+    assert len(found) == 12
+    assert (
+        {pair.qualname for pair in found}
+        == {name for name in tested if name.rpartition(".")[2] not in names()}
+        < tested
+    )  # one of them has a benchmark's name
     for pair in found:
         assert pair.failure
         assert pair.after in CODE
         assert pair.before != pair.after
+
+
+@pytest.mark.parametrize("stopped", [False, True])
+def test_the_command_writes_what_was_found(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, stopped: bool
+) -> None:
+    root, out = write_project(tmp_path / "project"), tmp_path / "pairs.gz"
+    made = told._pair
+
+    def found(*args: Any) -> Pair:
+        if stopped:
+            os.kill(os.getpid(), signal.SIGTERM)
+        return made(*args)
+
+    monkeypatch.setattr(told, "_pair", found)
+    code = told.main([str(root), "--sandbox", "local", "--count", "8", "--out", str(out)])
+    assert (code, len(load_pairs(out))) == ((130, 1) if stopped else (0, 8))
+
+
+def test_the_command_says_what_is_wrong(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    out = tmp_path / "pairs.gz"
+    for options in ([], ["--sandbox", "nowhere"]):
+        assert told.main([str(tmp_path / "none"), "--out", str(out), *options]) > 0
+        assert "error: " in capsys.readouterr().err
+    assert not out.exists()
