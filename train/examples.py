@@ -30,7 +30,9 @@ from diffufix.masking.holes import holes
 from diffufix.masking.spans import FunctionNode, Text, docstring_of
 from diffufix.masking.types import Hole, Kind
 from diffufix.model.family import Family
+from diffufix.model.packed import HIDDEN, Block
 from diffufix.model.tokenizer import Tokenizer
+from diffufix.model.transformer import Mask
 from diffufix.repair.failure import encode
 from diffufix.repair.window import MAX_WINDOW, Window, window
 from diffufix.sampler.layout import SLACK, context_ids, segment
@@ -72,13 +74,38 @@ class Batch:
     labels: Tensor
     weights: Tensor
 
-    def attention(self) -> Tensor:
-        """[B, 1, T, T]: within a row, everything sees the context and its own segment, and a fill
-        what was there; nothing but itself sees a fill (sampler/layout.py says why)."""
-        query, key = self.segments[:, :, None], self.segments[:, None, :]
+    def attention(self) -> Mask:
+        """Within a row, everything sees the context and its own segment, and a fill what was
+        there; nothing but itself sees a fill (sampler/layout.py says why). [B, 1, T, T] on a GPU,
+        blocks on a CPU."""
+        return self.blocks() if self.ids.device.type == "cpu" else self.dense()
+
+    def dense(self) -> Tensor:
         together = self.rows[:, :, None] == self.rows[:, None, :]
-        before = (query % 2 == 0) & (key == query - 1)
-        return (together & ((key == 0) | (query == key) | before))[:, None]
+        return (together & _seen(self.segments, self.segments))[:, None]
+
+    def blocks(self) -> list[Block]:
+        found = []
+        for b, (rows, segments) in enumerate(zip(self.rows, self.segments, strict=True)):
+            numbers, counts = rows.unique_consecutive(return_counts=True)
+            start = 0
+            for number, count in zip(numbers.tolist(), counts.tolist(), strict=True):
+                end = start + count
+                if number >= 0:
+                    own = segments[start:end]
+                    holes = start + int((own == 0).sum())  # behind the context
+                    seen = _seen(own[None, holes - start :], own[None])[0]
+                    bias = torch.zeros(seen.shape).masked_fill_(~seen, HIDDEN)
+                    found.append(Block(b, start, holes, end, bias))
+                start = end
+        return found
+
+
+def _seen(query_BT: Tensor, key_BT: Tensor) -> Tensor:
+    """By their segments, whether tokens of the same row see others."""
+    query, key = query_BT[:, :, None], key_BT[:, None, :]
+    before = (query % 2 == 0) & (key == query - 1)
+    return (key == 0) | (query == key) | before
 
 
 def load_corpus(

@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from diffufix.model.copying import CopyHead
-from diffufix.model.transformer import Transformer
+from diffufix.model.transformer import Mask, Transformer
 from diffufix.train.examples import IGNORE
 
 
@@ -23,8 +23,8 @@ class Labelled(Protocol):
     labels: Tensor
     weights: Tensor
 
-    def attention(self) -> Tensor:
-        """True where attention is allowed; broadcasts to [B, H, T, T]."""
+    def attention(self) -> Mask:
+        """Where attention is allowed; a tensor broadcasts to [B, H, T, T]."""
         ...
 
 

@@ -13,12 +13,14 @@ Two ways through the same weights:
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from diffufix.model import packed
 from diffufix.model.copying import CopyHead
 
 
@@ -45,6 +47,8 @@ class ModelConfig:
 
 #: Keys [B, K, C, E] and values of every layer, for one encoded context.
 Cache = list[tuple[Tensor, Tensor]]
+#: Where attention is allowed: True in a tensor, or in the blocks of packed rows (packed.py).
+Mask = Tensor | Sequence[packed.Block]
 
 
 def rotary(positions: Tensor, head_dim: int, theta: float) -> tuple[Tensor, Tensor]:
@@ -101,7 +105,7 @@ class Attention(nn.Module):
         x_BTD: Tensor,
         cos: Tensor,
         sin: Tensor,
-        mask: Tensor | None,
+        mask: Mask | None,
         past: tuple[Tensor, Tensor] | None,
     ) -> tuple[Tensor, tuple[Tensor, Tensor]]:
         B, T, _ = x_BTD.shape
@@ -116,7 +120,10 @@ class Attention(nn.Module):
         groups = self.heads // self.kv_heads
         if groups > 1:
             k, v = k.repeat_interleave(groups, dim=1), v.repeat_interleave(groups, dim=1)
-        out = F.scaled_dot_product_attention(q, k, v, attn_mask=mask)
+        if mask is None or isinstance(mask, Tensor):
+            out = F.scaled_dot_product_attention(q, k, v, attn_mask=mask)
+        else:
+            out = packed.attend(q, k, v, mask)
         return self.o_proj(out.transpose(1, 2).reshape(B, T, -1)), own
 
 
@@ -145,7 +152,7 @@ class Block(nn.Module):
         x: Tensor,
         cos: Tensor,
         sin: Tensor,
-        mask: Tensor | None,
+        mask: Mask | None,
         past: tuple[Tensor, Tensor] | None,
     ) -> tuple[Tensor, tuple[Tensor, Tensor]]:
         attended, own = self.self_attn(self.input_layernorm(x), cos, sin, mask, past)
@@ -189,12 +196,13 @@ class Transformer(nn.Module):
         self,
         ids_BT: Tensor,
         positions_BT: Tensor | None = None,
-        mask: Tensor | None = None,
+        mask: Mask | None = None,
         past: Cache | None = None,
     ) -> tuple[Tensor, Cache]:
         """Last hidden states [B, T, D] and this call's own keys and values.
 
-        `mask` broadcasts to [B, H, T, C + T]; True where attention is allowed.
+        `mask` broadcasts to [B, H, T, C + T]; True where attention is allowed. Or, without `past`,
+        the blocks of packed rows.
         """
         if positions_BT is None:
             positions_BT = torch.arange(ids_BT.shape[1], device=ids_BT.device)[None]

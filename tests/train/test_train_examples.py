@@ -287,7 +287,7 @@ def test_rows_are_packed_without_loss(maker: ExampleMaker) -> None:
 
 def test_attention_shows_a_hole_its_context_and_itself(maker: ExampleMaker) -> None:
     batch = collate(some_rows(maker), 0, maker.length)
-    seen = batch.attention()
+    seen = batch.dense()
     B, T = batch.ids.shape
     assert seen.shape == (B, 1, T, T)
     generator = random.Random(0)
