@@ -8,6 +8,7 @@ from collections.abc import Iterable, Iterator, Sequence
 import torch
 from torch import Tensor, nn
 
+from diffufix.model.denormals import flushed
 from diffufix.model.transformer import Transformer
 from diffufix.train.muon import Muon
 from diffufix.train.objective import Labelled, loss_of
@@ -35,9 +36,6 @@ def optimisers(model: Transformer, recipe: Recipe) -> list[torch.optim.Optimizer
 
 
 def adamw(params: Iterable[Tensor], lr: float, weight_decay: float) -> torch.optim.Optimizer:
-    """From now on this process takes denormal floats for zero: the gradients of attention are full
-    of them, and on a CPU they cost many times what other floats do."""
-    torch.set_flush_denormal(True)
     return torch.optim.AdamW(params, lr=lr, betas=(0.9, 0.97), weight_decay=weight_decay)
 
 
@@ -47,6 +45,7 @@ def set_rate(optimisers: Sequence[torch.optim.Optimizer], factor: float) -> None
             group["lr"] = group["peak"] * factor
 
 
+@flushed()
 def update(
     model: Transformer,
     optimisers: Sequence[torch.optim.Optimizer],

@@ -40,7 +40,8 @@ from diffufix.train.searching import TRIES, Searcher, chosen
 from diffufix.verify.rewards import reward_functions
 
 if TYPE_CHECKING:
-    from diffufix.model.checkpoint import LoadedModel
+    from diffufix.model.denormals import flushed
+from diffufix.model.checkpoint import LoadedModel
 
 FOLDER = "training"  # in .diffufix/
 PER_TASK, MOST = 4, 20_000  # groups that are taken from the log, the newest
@@ -117,6 +118,7 @@ class Outcome:
         }
 
 
+@flushed()
 def improve(settings: Settings, wish: Wish, tell: Tell, listen: Listen) -> Outcome:
     """Train on the project in `settings.root`.
 

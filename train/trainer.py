@@ -19,6 +19,7 @@ from typing import Any
 import torch
 
 from diffufix.errors import PrerequisiteError, TrainingError, UsageError
+from diffufix.model.denormals import flushed
 from diffufix.model.family import Family
 from diffufix.model.transformer import Transformer
 from diffufix.train import checkpoints
@@ -143,7 +144,7 @@ class Trainer:
             quiet=options.quiet or not chief, tensorboard=options.tensorboard and chief,
         )  # fmt: skip
         supplied = batches(self.supply, first, last, options.workers, parts)
-        with tracker, signals() as asked, supplied as coming:
+        with flushed(), tracker, signals() as asked, supplied as coming:
             for step in range(first, last):
                 try:
                     norm = self._step(step, coming, tracker, len(parts))

@@ -76,8 +76,6 @@ def load_model(
     `name` is a folder, `mini` or a hub id (None: `mini`, or the 7B model where CUDA is there).
     `device` defaults to CUDA where there is one, `dtype` to bfloat16 there and float32 on a CPU.
     `adapter` is a folder with a LoRA adapter in peft's layout, merged into the weights.
-    On a CPU this process takes denormal floats for zero from now on: the tails of a softmax are
-    full of them, and they cost many times what other floats do.
     `family` says what a checkpoint does not say itself, such as an autoregressive one.
     Raises CheckpointError (a folder that cannot be loaded) and PrerequisiteError (no such model
     here, no such device).
@@ -85,8 +83,6 @@ def load_model(
     name = hub.default_model() if name is None else name
     where = _device(device)
     kind = _dtype(dtype, where)
-    if where.type == "cpu":
-        torch.set_flush_denormal(True)  # before there are threads, which inherit it
     folder = hub.locate(name, notify)
     raw = read_json(folder / "config.json")
     tokenizer = load_tokenizer(folder) if has_tokenizer(folder) else None

@@ -35,6 +35,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from diffufix.model.denormals import flushed
 from diffufix.model.family import Family
 from diffufix.sampler.aside import AsideContext, Asked, Place, logits
 from diffufix.sampler.layout import SLACK
@@ -186,6 +187,7 @@ class BestFirst:
         self._seen.add(key)
         return state
 
+    @flushed()
     @torch.inference_mode()
     def _denoise(self, states: Sequence[_State]) -> None:
         self.looking = Step(states[0].question, states[0].ids)
