@@ -17,11 +17,11 @@ from typing import Any
 
 import torch
 from safetensors import SafetensorError
-from safetensors.torch import save_file
 
 from diffufix.errors import CheckpointError, PrerequisiteError, TrainingError
 from diffufix.model.family import Family
 from diffufix.model.transformer import Transformer
+from diffufix.model.weights import save_tensors
 from diffufix.train.optim import Average
 
 STATE = "state.pt"
@@ -151,10 +151,7 @@ def write_model(
         for name, tensor in model.state_dict().items()
         if name != "lm_head.weight" or not model.config.tie_word_embeddings
     }
-    write_whole(
-        folder / "model.safetensors",
-        lambda path: save_file(state, str(path), metadata={"format": "pt"}),
-    )
+    write_whole(folder / "model.safetensors", lambda path: save_tensors(state, path))
     text = json.dumps(hub_config(model, family, context), indent=1) + "\n"
     write_whole(folder / "config.json", lambda path: path.write_text(text, "utf-8"))
     for name in TOKENIZER_FILES:

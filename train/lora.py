@@ -16,6 +16,7 @@ from torch.utils.checkpoint import checkpoint
 
 from diffufix.errors import PrerequisiteError
 from diffufix.model.transformer import Transformer
+from diffufix.model.weights import save_tensors
 from diffufix.train.checkpoints import write_whole
 
 if TYPE_CHECKING:
@@ -48,7 +49,6 @@ def save_lora(adapted: PeftModel, folder: Path, base: str = "") -> None:
     Raises TrainingError where the folder cannot be written.
     """
     from peft import get_peft_model_state_dict
-    from safetensors.torch import save_file
 
     # embeddings are never adapted; left to itself, peft asks the hub about the base model
     found = get_peft_model_state_dict(adapted, save_embedding_layers=False)
@@ -56,9 +56,7 @@ def save_lora(adapted: PeftModel, folder: Path, base: str = "") -> None:
     config.base_model_name_or_path = base or None
     config.inference_mode = True
     state = {name: tensor.detach().float().cpu().contiguous() for name, tensor in found.items()}
-    write_whole(
-        folder / FILES[1], lambda path: save_file(state, str(path), metadata={"format": "pt"})
-    )
+    write_whole(folder / FILES[1], lambda path: save_tensors(state, path))
     write_whole(folder / FILES[0], lambda path: _write_config(config, path))
     config.inference_mode = False
 

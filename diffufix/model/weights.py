@@ -97,16 +97,24 @@ def write_tensors(
     state = {name: tensor.detach().cpu().contiguous() for name, tensor in state.items()}
     parts = _by_number(list(state), shards) if limit is None else _by_size(state, limit)
     if len(parts) == 1:
-        save_file(state, str(folder / SINGLE), metadata={"format": "pt"})
+        save_tensors(state, folder / SINGLE)
         return
     where: dict[str, str] = {}
     for number, part in enumerate(parts, 1):
         file = f"model-{number:05}-of-{len(parts):05}.safetensors"
-        save_file({n: state[n] for n in part}, str(folder / file), metadata={"format": "pt"})
+        save_tensors({n: state[n] for n in part}, folder / file)
         where.update(dict.fromkeys(part, file))
     total = sum(tensor.numel() * tensor.element_size() for tensor in state.values())
     index = {"metadata": {"total_size": total}, "weight_map": where}
     (folder / INDEX).write_text(json.dumps(index, indent=2) + "\n", "utf-8")
+
+
+def save_tensors(tensors: Mapping[str, Tensor], path: Path) -> None:
+    """One file, with the rights that any new file has: safetensors gives it to its owner alone."""
+    path.touch()
+    mode = path.stat().st_mode
+    save_file(dict(tensors), str(path), metadata={"format": "pt"})
+    path.chmod(mode)
 
 
 def _by_number(names: list[str], shards: int) -> list[list[str]]:

@@ -46,7 +46,10 @@ def test_loading_gives_exactly_what_was_stored(
         elif dtype == "bfloat16":
             tensor = tensor.bfloat16().float()
         assert torch.equal(loaded[name], tensor), name
+    beside = tmp_path / "any"
+    beside.touch()
     for file in (tmp_path / "made").glob("*.safetensors"):
+        assert file.stat().st_mode == beside.stat().st_mode
         largest = max(t.numel() for t in trained.values()) * 4
         assert file.stat().st_size <= max(limit, largest) + 5000
 
