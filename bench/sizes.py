@@ -1,13 +1,14 @@
 """Which size repairs most per CPU second? Several sizes with equal time to train and to search.
 
     python bench/sizes.py --corpus CORPUS --tokenizer FOLDER [--minutes 5] [--seconds 4] \
-        [--bugs 80] [--only quarter,mini] [--beside FOLDER] [--out sizes]
+        [--bugs 80] [--only quarter,mini] [--beside NAME=FOLDER,mini] [--out sizes]
 
 Every size starts from random weights and trains for the same CPU minutes on the same rows (those
 of repair tuning; the rate falls from 40 % on). Then each searches held-out functions with one bug,
 as `repair --function` does but without tests: is the correct function among the proposals of the
 first 0.5, 1, 2, ... CPU seconds? Running tests costs every size the same and is left out. With
---beside, trained weights search the same functions (0 steps in the table). One thread. Writes
+--beside, trained weights search the same functions (0 steps in the table), and with an empty --only
+nothing else does. One thread. Writes
 bench/results/NAME.json and .md; sizes that are in the JSON are not run again. The last line on
 stdout is one JSON object.
 """
@@ -16,6 +17,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import re
 import sys
 import time
 from collections.abc import Sequence
@@ -141,7 +143,7 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=4.0, help="CPU seconds of each search")
     parser.add_argument("--bugs", type=int, default=80)
     parser.add_argument("--only", default=",".join(SIZES))
-    parser.add_argument("--beside", help="weights that are searched with, not trained")
+    parser.add_argument("--beside", default="", help="weights that are searched with, not trained")
     parser.add_argument("--out", default="sizes")
     args = parser.parse_args()
     torch.set_num_threads(1)
@@ -153,15 +155,18 @@ def main() -> None:
     document |= {
         "command": "python bench/sizes.py --corpus CORPUS --tokenizer FOLDER "
         f"--minutes {args.minutes:g} --seconds {args.seconds:g} --bugs {args.bugs} "
-        f"--only {args.only}" + (f" --beside {args.beside}" if args.beside else ""),
+        f"--only '{args.only}'"
+        + (f" --beside {re.sub('=[^,]*', '=FOLDER', args.beside)}" if args.beside else ""),
         "bugs": len(found),
         "recipe": asdict(FULL),
     }  # fmt: skip
-    if args.beside:
-        beside = load_model(args.beside, device="cpu", dtype="float32")
-        document["sizes"][f"{args.beside} as it is"] = searched(beside, found, args.seconds)
-        write(document, args.seconds, args.out)
-    for name in args.only.split(","):
+    for entry in filter(None, args.beside.split(",")):
+        name, _, folder = entry.partition("=")
+        if f"{name} as it is" not in document["sizes"]:
+            beside = load_model(folder or name, device="cpu", dtype="float32")
+            document["sizes"][f"{name} as it is"] = searched(beside, found, args.seconds)
+            write(document, args.seconds, args.out)
+    for name in filter(None, args.only.split(",")):
         if name not in document["sizes"]:
             print(name, file=sys.stderr, flush=True)
             document["sizes"][name] = measured(SIZES[name], corpus, found, args)
