@@ -83,6 +83,7 @@ QUESTIONS = {
     "Is the faulty text shown?": ("shown", "cloze"),
     "Are lengths free?": ("shown", "exact"),
     "Is there an annealing?": ("better", "shown", "constant"),
+    "Is the context supervised?": ("shown", "corrective"),
 }
 
 
@@ -273,10 +274,15 @@ def draw(name: str, curves: dict[str, list[list[dict[str, float]]]]) -> None:
     matplotlib.use("Agg")
     from matplotlib import pyplot
 
-    colours = dict(zip(VARIANTS, ("#1f77b4", "#d62728", "#ff7f0e", "#7f7f7f", "#2ca02c"),
-                       strict=False))  # fmt: skip
-    figure, axes = pyplot.subplots(1, len(QUESTIONS), figsize=(12, 3.6), sharey=False)
-    for axis, (title, names) in zip(axes, QUESTIONS.items(), strict=True):
+    colours = dict(zip(VARIANTS, ("#1f77b4", "#d62728", "#ff7f0e", "#7f7f7f", "#2ca02c",
+                                  "#9467bd"), strict=True))  # fmt: skip
+    asked = {
+        title: names for title, names in QUESTIONS.items() if sum(n in curves for n in names) > 1
+    }
+    if not asked:  # nothing to compare yet
+        return
+    figure, (axes,) = pyplot.subplots(1, len(asked), figsize=(4 * len(asked), 3.6), squeeze=False)
+    for axis, (title, names) in zip(axes, asked.items(), strict=True):
         for variant in names:
             for number, curve in enumerate(curves.get(variant, [])):
                 axis.plot(
