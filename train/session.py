@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING, Any
 
 from diffufix.config import Settings
 from diffufix.errors import ProjectError, StoreError, UsageError
+from diffufix.model.denormals import flushed
 from diffufix.repair.policy import Policy, base_of, choose_policy
 from diffufix.repair.rollouts import Collector, evaluate
 from diffufix.store import Store
@@ -40,8 +41,7 @@ from diffufix.train.searching import TRIES, Searcher, chosen
 from diffufix.verify.rewards import reward_functions
 
 if TYPE_CHECKING:
-    from diffufix.model.denormals import flushed
-from diffufix.model.checkpoint import LoadedModel
+    from diffufix.model.checkpoint import LoadedModel
 
 FOLDER = "training"  # in .diffufix/
 PER_TASK, MOST = 4, 20_000  # groups that are taken from the log, the newest
