@@ -69,9 +69,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--count", type=int, default=2000)
     parser.add_argument("--sandbox", default="auto")
     args, rest = parser.parse_known_args(argv)
-    settings = Settings(root=args.project.resolve(), sandbox=args.sandbox, pytest_args=tuple(rest))
     wanted = Wanted(tasks=0, held_out=0, share=0.0, history=False)
     try:
+        settings = Settings(
+            root=args.project.resolve(), sandbox=args.sandbox, pytest_args=tuple(rest)
+        )
         with (
             Practice(settings, load_model("mini", device="cpu"), wanted, say) as practice,
             signals("Stopping after this pair; what was found is kept.") as asked,

@@ -196,6 +196,7 @@ def test_only_a_model_that_reads_failures_is_asked_with_them(
     practice: Practice, model: LoadedModel, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     task = next(task for task in practice.tasks if task.said)
+    monkeypatch.setattr(model, "family", replace(model.family, failure=False))
     plain = prompt_of(model, task)
     monkeypatch.setattr(model, "family", replace(model.family, failure=True))
     told = prompt_of(model, task)
