@@ -30,12 +30,11 @@ from diffufix.masking.holes import holes
 from diffufix.masking.spans import FunctionNode, Text, docstring_of
 from diffufix.masking.types import Hole, Kind
 from diffufix.model.family import Family
-from diffufix.model.packed import HIDDEN, Block
 from diffufix.model.tokenizer import Tokenizer
-from diffufix.model.transformer import Mask
 from diffufix.repair.failure import encode
 from diffufix.repair.window import MAX_WINDOW, Window, window
 from diffufix.sampler.layout import SLACK, context_ids, segment
+from diffufix.train.batch import Batch
 from diffufix.train.corrupt import Corruptor, Edit
 from diffufix.train.history import Pair, broken
 from diffufix.train.parsing import function, parse
@@ -56,56 +55,6 @@ class Row:
     segments: list[int]
     labels: list[int]
     weights: list[float]
-
-
-@dataclass(frozen=True)
-class Batch:
-    """Tensors [B, T] with several rows packed into each sequence.
-
-    `rows` numbers them (-1 at padding). `segments` is 0 in the context, 2k - 1 where the k-th hole
-    says what was there (`was ORIGINAL now`), 2k in its fill. `labels` is IGNORE where nothing is
-    asked.
-    """
-
-    ids: Tensor
-    positions: Tensor
-    rows: Tensor
-    segments: Tensor
-    labels: Tensor
-    weights: Tensor
-
-    def attention(self) -> Mask:
-        """Within a row, everything sees the context and its own segment, and a fill what was
-        there; nothing but itself sees a fill (sampler/layout.py says why). [B, 1, T, T] on a GPU,
-        blocks on a CPU."""
-        return self.blocks() if self.ids.device.type == "cpu" else self.dense()
-
-    def dense(self) -> Tensor:
-        together = self.rows[:, :, None] == self.rows[:, None, :]
-        return (together & _seen(self.segments, self.segments))[:, None]
-
-    def blocks(self) -> list[Block]:
-        found = []
-        for b, (rows, segments) in enumerate(zip(self.rows, self.segments, strict=True)):
-            numbers, counts = rows.unique_consecutive(return_counts=True)
-            start = 0
-            for number, count in zip(numbers.tolist(), counts.tolist(), strict=True):
-                end = start + count
-                if number >= 0:
-                    own = segments[start:end]
-                    holes = start + int((own == 0).sum())  # behind the context
-                    seen = _seen(own[None, holes - start :], own[None])[0]
-                    bias = torch.zeros(seen.shape).masked_fill_(~seen, HIDDEN)
-                    found.append(Block(b, start, holes, end, bias))
-                start = end
-        return found
-
-
-def _seen(query_BT: Tensor, key_BT: Tensor) -> Tensor:
-    """By their segments, whether tokens of the same row see others."""
-    query, key = query_BT[:, :, None], key_BT[:, None, :]
-    before = (query % 2 == 0) & (key == query - 1)
-    return (key == 0) | (query == key) | before
 
 
 def load_corpus(
