@@ -4,6 +4,7 @@ body which is not right yet. Both make changes of the same file. Text only."""
 from __future__ import annotations
 
 import ast
+import re
 from collections.abc import Collection
 
 from diffufix.generate.stubs import Emptied, functions_of
@@ -14,6 +15,7 @@ from diffufix.repair.candidates import Change, Subject
 
 _GENERATORS = frozenset({"Iterator", "Generator", "AsyncIterator", "AsyncGenerator", "Iterable"})
 _NOTHING = frozenset({"None", "NoReturn", "Never"})
+_IN_PARENTHESES = re.compile(r"(.*\breturn) ?\((.+)\)", re.DOTALL)
 
 
 class Body(Subject):
@@ -36,12 +38,31 @@ class Body(Subject):
         return [self.hole]
 
     def change(self, hole: Hole, fill: str) -> Change | None:
-        """As of a subject; None also for what is still a stub, or does not give what it should."""
+        """As of a subject; None also for what is still a stub, or does not give what it should.
+
+        A last `return (x)` is written `return x`.
+        """
+        fill = self._plain(fill)
         change = super().change(hole, fill)
         return change if change and self._sound(fill) else None
 
+    def _plain(self, body: str) -> str:
+        """The body without parentheses around what it returns last, if it means the same then."""
+        found = _IN_PARENTHESES.fullmatch(body)
+        if found is None:
+            return body
+        plain = " ".join(found.groups())
+        try:
+            same = ast.dump(ast.parse(self._with(plain))) == ast.dump(ast.parse(self._with(body)))
+        except (SyntaxError, ValueError, RecursionError):
+            return body
+        return plain if same else body
+
+    def _with(self, body: str) -> str:
+        return self.source[: self.hole.start] + body + self.source[self.hole.end :]
+
     def _sound(self, body: str) -> bool:
-        text = self.source[: self.hole.start] + body + self.source[self.hole.end :]
+        text = self._with(body)
         try:
             named = [f for f in functions_of(self.suspect.path, text)
                      if f.qualname == self.qualname]  # fmt: skip

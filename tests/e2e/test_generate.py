@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 from pathlib import Path
 
 import pytest
@@ -79,7 +78,7 @@ def letters(word: str, wanted: str) -> str:
     states = {function["qualname"]: function["state"] for function in document["functions"]}
     assert states["same"] == "verified", done.stderr
     assert states["letters"] != "verified"
-    assert re.search(r"^\+    return (x|\(x\))$", document["patch"]["diff"], re.MULTILINE)
+    assert "+    return x" in document["patch"]["diff"]
 
 
 @pytest.mark.slow

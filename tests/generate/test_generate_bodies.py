@@ -60,6 +60,30 @@ def test_a_body_replaces_the_stub_and_nothing_else(job: Generating, body: Body) 
 
 
 @pytest.mark.parametrize(
+    ("proposed", "written"),
+    [
+        ("return (items[:least])", "return items[:least]"),
+        ("return([items, least])", "return [items, least]"),
+        ("least += 1\n        return (items, least)", "least += 1\n        return items, least"),
+        ("return (items)[:least]", "return (items)[:least]"),
+        ("return (items) + (least)", "return (items) + (least)"),
+        ("return (items +\n            least)", "return (items +\n            least)"),
+        ("return (yield items, least)", "return (yield items, least)"),
+    ],
+)
+def test_what_is_returned_stands_without_parentheses(
+    tmp_path: Path, proposed: str, written: str
+) -> None:
+    (tmp_path / "pytest.ini").write_text("[pytest]\n")
+    (tmp_path / "box.py").write_text("def sizes(items, least):\n        ...\n")
+    job = Generating(Settings(tmp_path), choose(tmp_path, tmp_path, ["box.py"], True))
+    body = job.tasks[0].body
+    change = body.change(body.hole, proposed)
+    assert change is not None
+    assert change.text == written
+
+
+@pytest.mark.parametrize(
     "text",
     [
         "return (", "pass", "...", "raise NotImplementedError", "return []",  # still a stub
