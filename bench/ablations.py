@@ -16,7 +16,8 @@ Measured on bugs in held-out functions, at the smallest expression, statement an
 each. The curve: nats that a first look at the masked hole gives to the right text, the faulty one
 ruled out, where it takes no `expand` to write it (`exact`: every length as likely as the others).
 At the end: is the right text the best, or among the five best, changes that best-first search finds
-(`exact`: by mean likelihood over all lengths)?
+(`exact`: by mean likelihood over all lengths)? Is a faulty token among the three of its function that
+surprise the model most where they stand (ties broken by chance)?
 One thread. Writes bench/results/NAME.json and .md and docs/curves/NAME.png; what is in the JSON
 already is not run again. The last line on stdout is one JSON object.
 """
@@ -38,6 +39,7 @@ from typing import Any
 
 import torch
 from heldout import Bug, Covering, bugs, fills, functions_of
+from localize import draws, faulty_tokens
 
 from diffufix.masking.types import Kind
 from diffufix.model.family import Family
@@ -46,6 +48,7 @@ from diffufix.model.transformer import Transformer
 from diffufix.sampler.aside import AsideContext, Place
 from diffufix.sampler.best_first import Question
 from diffufix.sampler.layout import SLACK
+from diffufix.sampler.surprise import encode_with_surprise
 from diffufix.train.examples import ExampleMaker, Row, make_batch
 from diffufix.train.fresh import make_model, mini_family
 from diffufix.train.optim import optimisers, update
@@ -182,6 +185,17 @@ class Ask:
 Cases = Sequence[tuple[Bug, Covering]]
 
 
+def pointed(found: Sequence[Bug], model: Transformer | None) -> float:
+    """Share of bugs with a faulty token among the three most surprising; None: by chance."""
+    ranks: list[float] = []
+    for bug in found:
+        scores = [0.0] * len(bug.view.ids)
+        if model is not None:
+            scores = encode_with_surprise(model, bug.view.ids, mini_family())[1]
+        ranks += draws(dict(enumerate(scores)), faulty_tokens(bug))
+    return round(sum(rank <= 3 for rank in ranks) / len(ranks), 4)
+
+
 def measure(model: Transformer, cases: Cases, variant: Variant, search: bool) -> dict[str, float]:
     first = five = 0
     nats: list[float] = []
@@ -197,6 +211,7 @@ def measure(model: Transformer, cases: Cases, variant: Variant, search: bool) ->
     found = {"nats": round(statistics.fmean(nats), 3)}
     if search:
         found |= {"top1": round(first / len(cases), 4), "top5": round(five / len(cases), 4)}
+        found["pointed"] = pointed(list({id(bug): bug for bug, _ in cases}.values()), model)
     return found
 
 
@@ -246,7 +261,8 @@ def summary(curves: dict[str, list[list[dict[str, float]]]]) -> dict[str, dict[s
     return {
         name: {
             key: round(statistics.fmean(run[-1][key] for run in runs), 4)
-            for key in ("top1", "top5", "nats")
+            for key in ("top1", "top5", "nats", "pointed")
+            if all(key in run[-1] for run in runs)
         }
         for name, runs in curves.items()
     }
@@ -261,10 +277,16 @@ def write(name: str, document: dict[str, Any]) -> None:
     finished, wanted = sum(map(len, document["curves"].values())), len(VARIANTS) * document["seeds"]
     if finished < wanted:
         lines += [f"**Incomplete**: runs finished, {finished} of {wanted}.", ""]
-    lines += ["| variant | seeds | right text first | among five | nats |", "|---|---|---|---|---|"]
+    lines += [
+        "| variant | seeds | right text first | among five | nats | fault pointed at |",
+        "|---|---|---|---|---|---|",
+    ]
     for key, row in summary(document["curves"]).items():
         cells = [key, len(document["curves"][key]), f"{row['top1']:.1%}", f"{row['top5']:.1%}"]
-        lines.append("| " + " | ".join(map(str, [*cells, f"{row['nats']:.2f}"])) + " |")
+        cells += [f"{row['nats']:.2f}", f"{row['pointed']:.1%}" if "pointed" in row else ""]
+        lines.append("| " + " | ".join(map(str, cells)) + " |")
+    if "chance" in document:
+        lines.append(f"| by chance | | | | | {document['chance']:.1%} |")
     (results / f"{name}.md").write_text("\n".join(lines) + "\n")
 
 
@@ -326,6 +348,7 @@ def main() -> None:
         f"--only {','.join(dict.fromkeys([*document['curves'], *args.only.split(',')]))}",
         "steps": args.steps, "seeds": args.seeds, "bugs": len(found), "holes": len(cases),
         "parameters": sum(p.numel() for p in size.parameters()),
+        "chance": pointed(found, None),
     }  # fmt: skip
     for seed in range(args.seeds):
         for name in args.only.split(","):

@@ -80,14 +80,17 @@ def body_of(source: str, qualname: str) -> tuple[ast.AST, range]:
     return node, range(statements[0].lineno, (node.end_lineno or 0) + 1)
 
 
-def rank_bug(model: LoadedModel, bug: Bug, ranks: Ranks) -> None:
+def faulty_tokens(bug: Bug) -> set[int]:
+    """Indices of the tokens of a bug's window that the bug touches."""
     start, end = bug.span
-    tokens = {
-        i for i, (a, b) in enumerate(bug.view.spans) if (a < end and start < b) or a == start == end
-    }
+    spans = enumerate(bug.view.spans)
+    return {i for i, (a, b) in spans if (a < end and start < b) or a == start == end}
+
+
+def rank_bug(model: LoadedModel, bug: Bug, ranks: Ranks) -> None:
     name = functions(ast.parse(bug.broken))[0][0]
     _, body = body_of(bug.broken, name)
-    rank(model, bug.broken, bug.view, bug.lines, tokens, body, ranks)
+    rank(model, bug.broken, bug.view, bug.lines, faulty_tokens(bug), body, ranks)
 
 
 def rank_case(model: LoadedModel, case: dict[str, str], ranks: Ranks) -> None:
