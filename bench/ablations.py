@@ -16,8 +16,8 @@ Measured on bugs in held-out functions, at the smallest expression, statement an
 each. The curve: nats that a first look at the masked hole gives to the right text, the faulty one
 ruled out, where it takes no `expand` to write it (`exact`: every length as likely as the others).
 At the end: is the right text the best, or among the five best, changes that best-first search finds
-(`exact`: by mean likelihood over all lengths)? Is a faulty token among the three of its function that
-surprise the model most where they stand (ties broken by chance)?
+(`exact`: by mean likelihood over all lengths)? Is a faulty token among the three of its function
+that surprise the model most where they stand (ties broken by chance)?
 One thread. Writes bench/results/NAME.json and .md and docs/curves/NAME.png; what is in the JSON
 already is not run again. The last line on stdout is one JSON object.
 """
