@@ -8,8 +8,8 @@ on: a function, one bug that a test notices, and what the test says. Every model
 function as `repair --function` does but without tests, once shown the failure (where it reads any)
 and once not. The place of the right function among the candidates decides, so a busy machine gives
 the same answer as an idle one. The difference of two columns is tested by a sign test over the bugs
-(McNemar, exact). Writes bench/results/NAME.json and .md; columns that are in the JSON are not run
-again. The last line on stdout is one JSON object.
+(McNemar, exact). Writes bench/results/NAME.json and .md after every column; columns that are in
+the JSON are not run again. The last line on stdout is one JSON object.
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ from collections.abc import Iterator, Sequence
 from math import comb
 from pathlib import Path
 from textwrap import dedent
+from typing import Any
 
 import torch
 from repair import RESULTS
@@ -84,6 +85,42 @@ def columns(models: Sequence[str]) -> Iterator[tuple[str, LoadedModel, bool]]:
             yield f"{name}, {'shown' if shown else 'hidden'}", model, shown
 
 
+Places = dict[str, list[int | None]]
+
+
+def hits(own: Sequence[int | None], top: int) -> list[bool]:
+    return [place is not None and place <= top for place in own]
+
+
+def counts(places: Places, tops: Sequence[int]) -> dict[str, dict[int, int]]:
+    return {name: {top: sum(hits(own, top)) for top in tops} for name, own in places.items()}
+
+
+def write(out: str, document: dict[str, Any], tops: Sequence[int]) -> None:
+    """The places so far, with a test of every two columns."""
+    places: Places = document["places"]
+    tests = {
+        f"{a} / {b}": {
+            top: round(sign_test(hits(places[a], top), hits(places[b], top)), 4) for top in tops
+        }
+        for a, b in itertools.combinations(places, 2)
+    }
+    (RESULTS / f"{out}.json").write_text(json.dumps(document | {"p": tests}) + "\n")
+    bugs = document["bugs"]
+    lines = ["# What the failing test said", "", f"`{document['command']}`", "",
+             f"{bugs} bugs of projects that were not trained on; the right function among",
+             "the first candidates of the search, without tests.", "",
+             "| model, failure | " + " | ".join(f"first {t}" for t in tops) + " |",
+             "|---|" + "---|" * len(tops)]  # fmt: skip
+    lines += [f"| {name} | " + " | ".join(map(str, row.values())) + " |"
+              for name, row in counts(places, tops).items()]  # fmt: skip
+    lines += ["", "| two of them | " + " | ".join(f"p, first {t}" for t in tops) + " |"]
+    lines += ["|---|" + "---|" * len(tops)]
+    lines += [f"| {both} | " + " | ".join(f"{row[t]:.3f}" for t in tops) + " |"
+              for both, row in tests.items()]  # fmt: skip
+    (RESULTS / f"{out}.md").write_text("\n".join(lines) + "\n")
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
     parser.add_argument("pairs", type=Path, nargs="+")
@@ -96,39 +133,18 @@ def main() -> None:
     pairs = usable([p for path in args.pairs for p in load_pairs(path)], args.count)
     tops = [top for top in TOPS if top <= args.candidates]
     file = RESULTS / f"{args.out}.json"
-    places: dict[str, list[int | None]] = (
-        json.loads(file.read_text())["places"] if file.exists() else {}
-    )
+    places: Places = json.loads(file.read_text())["places"] if file.exists() else {}
+    names = ",".join(re.sub("=.*", "=FOLDER", model) for model in args.models)
+    command = f"python bench/failures.py PAIRS.jsonl.gz --models {names}"
+    command += f" --candidates {args.candidates} --count {args.count}"
     with torch.inference_mode():
         for name, model, shown in columns(args.models):
             if len(places.get(name, ())) == len(pairs):
                 continue
             places[name] = [place_of(model, pair, shown, args.candidates) for pair in pairs]
+            write(args.out, {"command": command, "bugs": len(pairs), "places": places}, tops)
             print(name, file=sys.stderr, flush=True)
-    within = {name: {t: [p is not None and p <= t for p in own] for t in tops}
-              for name, own in places.items()}  # fmt: skip
-    tests = {
-        f"{a} / {b}": {t: round(sign_test(within[a][t], within[b][t]), 4) for t in tops}
-        for a, b in itertools.combinations(within, 2)
-    }
-    names = ",".join(re.sub("=.*", "=FOLDER", model) for model in args.models)
-    command = f"python bench/failures.py PAIRS.jsonl.gz --models {names}"
-    command += f" --candidates {args.candidates} --count {args.count}"
-    document = {"command": command, "bugs": len(pairs), "places": places, "p": tests}
-    file.write_text(json.dumps(document) + "\n")
-    lines = ["# What the failing test said", "", f"`{command}`", "",
-             f"{len(pairs)} bugs of projects that were not trained on; the right function among",
-             "the first candidates of the search, without tests.", "",
-             "| model, failure | " + " | ".join(f"first {t}" for t in tops) + " |",
-             "|---|" + "---|" * len(tops)]  # fmt: skip
-    lines += [f"| {name} | " + " | ".join(f"{sum(own[t])}" for t in tops) + " |"
-              for name, own in within.items()]  # fmt: skip
-    lines += ["", "| two of them | " + " | ".join(f"p, first {t}" for t in tops) + " |"]
-    lines += ["|---|" + "---|" * len(tops)]
-    lines += [f"| {both} | " + " | ".join(f"{row[t]:.3f}" for t in tops) + " |"
-              for both, row in tests.items()]  # fmt: skip
-    (RESULTS / f"{args.out}.md").write_text("\n".join(lines) + "\n")
-    print(json.dumps({name: {t: sum(own[t]) for t in tops} for name, own in within.items()}))
+    print(json.dumps(counts(places, tops)))
 
 
 if __name__ == "__main__":
