@@ -26,11 +26,12 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from diffufix.model import LoadedModel, load_model
+import diffufix  # noqa: F401  # isort: skip  # it decides how the threads of torch wait
 
-import torch  # isort: skip  # after the model's package, which decides how its threads wait
+import torch
 from torch import Tensor
 
+from diffufix.model import LoadedModel, load_model
 from diffufix.sampler import Canvas, Fill, infill
 from diffufix.sampler.aside import AsideContext, AsideDenoiser, Place
 from diffufix.sampler.best_first import BestFirst, Question

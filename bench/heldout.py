@@ -11,6 +11,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import diffufix  # noqa: F401  # isort: skip  # it decides how the threads of torch wait
+
 from torch import Tensor
 
 from diffufix.masking.holes import holes

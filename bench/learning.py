@@ -29,6 +29,8 @@ from typing import Any
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
+import diffufix  # noqa: E402, F401  # isort: skip  # it decides how the threads of torch wait
+
 import torch  # noqa: E402
 
 from diffufix.config import Settings, load_settings  # noqa: E402

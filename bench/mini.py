@@ -28,6 +28,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import diffufix  # noqa: F401  # isort: skip  # it decides how the threads of torch wait
+
 import torch
 from heldout import Bug, Covering, bugs, fills, functions_of
 from repair import RESULTS, run_case

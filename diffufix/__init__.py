@@ -1,5 +1,6 @@
 """diffufix: repair failing tests with masked diffusion language models."""
 
+import os as _os
 from pathlib import Path as _Path
 
 __version__ = "0.1.0"
@@ -8,3 +9,10 @@ __version__ = "0.1.0"
 _root = _Path(__file__).resolve().parent.parent
 if (_root / "pyproject.toml").is_file() and (_root / "train").is_dir():
     __path__.append(str(_root))
+
+# OpenMP's threads wait for the next piece of work in a busy loop of milliseconds. Where anything
+# else wants the cores, a model on two of them is then slower by a factor of twenty and more; where
+# they sleep at once, by a third on quiet cores. A short loop costs neither. torch brings the library
+# in, which reads this once: so it is set here, before any module of ours can import torch.
+if "OMP_WAIT_POLICY" not in _os.environ:
+    _os.environ.setdefault("GOMP_SPINCOUNT", "3000")

@@ -42,6 +42,4 @@ def __getattr__(name: str) -> Any:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     from importlib import import_module
 
-    if _HOMES[name] in ("checkpoint", "transformer"):
-        import_module(f"{__name__}.idle")  # before anything else brings torch in
     return getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)

@@ -1,4 +1,4 @@
-"""How the model's threads wait, seen from a fresh process."""
+"""How the threads of torch wait, seen from a fresh process."""
 
 from __future__ import annotations
 
@@ -6,25 +6,31 @@ import os
 import subprocess
 import sys
 
-PROGRAM = """
-import os, sys
-from diffufix.model import load_model
-there = [name in sys.modules for name in ("torch", "diffufix.model.idle")]
-print(there[0], os.environ.get("OMP_WAIT_POLICY"), there[1])
-"""
+import pytest
+
+ENTRIES = ("repair.loop", "generate.job", "sampler.aside", "model.checkpoint", "train.trainer")
 
 
-def printed(**extra: str) -> list[str]:
-    env = {k: v for k, v in os.environ.items() if k != "OMP_WAIT_POLICY"}
+def said(module: str, **extra: str) -> str:
+    """What OpenMP tells of its settings when it is brought in."""
+    env = {k: v for k, v in os.environ.items() if k not in ("OMP_WAIT_POLICY", "GOMP_SPINCOUNT")}
+    env |= {"OMP_DISPLAY_ENV": "VERBOSE"} | extra
+    program = f"import {module}, sys; assert 'torch' in sys.modules"
     done = subprocess.run(
-        [sys.executable, "-c", PROGRAM], env=env | extra, capture_output=True, text=True, check=True
+        [sys.executable, "-c", program], env=env, capture_output=True, text=True, check=True
     )
-    return done.stdout.split()
+    if "GOMP_SPINCOUNT" not in done.stderr:
+        pytest.skip("torch's OpenMP is not GNU's")
+    return done.stderr
 
 
-def test_the_way_threads_wait_is_set_for_torch_alone() -> None:
-    assert printed() == ["True", "None", "True"]
+@pytest.mark.parametrize("module", ENTRIES)
+def test_threads_soon_sleep_whatever_brings_torch_in(module: str) -> None:
+    assert "GOMP_SPINCOUNT = '3000'" in said(f"diffufix.{module}")
 
 
 def test_what_the_user_set_stays() -> None:
-    assert printed(OMP_WAIT_POLICY="ACTIVE") == ["True", "ACTIVE", "True"]
+    assert "GOMP_SPINCOUNT = '70'" in said("diffufix.model.checkpoint", GOMP_SPINCOUNT="70")
+    active = said("diffufix.model.checkpoint", OMP_WAIT_POLICY="ACTIVE")
+    assert "OMP_WAIT_POLICY = 'ACTIVE'" in active
+    assert "GOMP_SPINCOUNT = '3000'" not in active
