@@ -99,15 +99,14 @@ def _aside(
     asked: list[tuple[Subject, Hole]] = [
         (body, body.hole if i < free else one_line) for i in range(len(questions))
     ]
-    threads = Threads(busy)
     pruner = Pruner(tokenizer.decode, mask, asked)
     search = BestFirst(
-        questions, children=CHILDREN, max_tokens=LONGEST, answer=Leaning(scope.hints),
+        questions, children=CHILDREN, max_tokens=LONGEST,
+        answer=Threads(busy).around(Leaning(scope.hints)),
         batch=BATCH, ahead=AHEAD,
         keep=lambda index, ids: scope.may_use_all(ids) and pruner(index, ids),
     )  # fmt: skip
     for index, fill in search:
-        threads.adapt()
         if search.looking:
             show(model, body, body.hole, search.looking.ids, watch)
         text = fit(body.source, tokenizer.decode(fill.ids)).removeprefix(lead)

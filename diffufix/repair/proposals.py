@@ -26,7 +26,7 @@ from diffufix.repair.prompting import render
 from diffufix.repair.pruning import Pruner
 from diffufix.repair.window import Window, window
 from diffufix.sampler import Fill, infill
-from diffufix.sampler.aside import AsideContext, Place
+from diffufix.sampler.aside import AsideContext, Place, logits
 from diffufix.sampler.best_first import BestFirst, Question
 from diffufix.sampler.canvas import fill_text, inline_canvas
 from diffufix.sampler.threads import Threads
@@ -149,10 +149,8 @@ def _aside(
                 questions.append(Question(view.context, place, cost + extra, begin))
                 asked.append((subject, wide))
     pruner = Pruner(model.tokenizer.decode, model.family.mask, asked)
-    search = BestFirst(questions, keep=pruner)
-    threads = Threads(busy)
+    search = BestFirst(questions, keep=pruner, answer=Threads(busy).around(logits))
     for index, fill in search:
-        threads.adapt()
         subject, hole = asked[index]
         if watch and search.looking:
             shown, at = asked[search.looking.question]
