@@ -274,7 +274,8 @@ def write(name: str, document: dict[str, Any]) -> None:
     lines = ["# Ablations", "", f"`{document['command']}`", ""]
     lines += [f"{document['holes']} holes over {document['bugs']} held-out bugs, "
               f"{document['steps']} steps, {document['parameters']:,} parameters.", ""]  # fmt: skip
-    finished, wanted = sum(map(len, document["curves"].values())), len(VARIANTS) * document["seeds"]
+    finished = sum(map(len, document["curves"].values()))
+    wanted = len(document["curves"]) * document["seeds"]
     if finished < wanted:
         lines += [f"**Incomplete**: runs finished, {finished} of {wanted}.", ""]
     lines += [
