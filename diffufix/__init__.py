@@ -11,7 +11,7 @@ if (_root / "pyproject.toml").is_file() and (_root / "train").is_dir():
     __path__.append(str(_root))
 
 # OpenMP's threads wait for the next piece of work in a busy loop of milliseconds. Where anything
-# else wants the cores, a model on two of them is then slower by a factor of twenty and more; where
+# else wants the cores, a model on two of them is then many times slower (bench/busy.py); where
 # they sleep at once, by a third on quiet cores. A short loop costs neither. torch brings the
 # library in, which reads this once: so it is set before any module of ours can import torch.
 if "OMP_WAIT_POLICY" not in _os.environ:
