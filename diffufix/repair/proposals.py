@@ -11,9 +11,11 @@ Text on one side, ids on the other: this file and window.py are the only ones th
 
 from __future__ import annotations
 
+import heapq
 import math
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from itertools import count
 
 from diffufix.localize.types import Suspect
 from diffufix.masking import Hole, Kind
@@ -24,6 +26,7 @@ from diffufix.repair.events import MASK
 from diffufix.repair.failure import encode, failure_text
 from diffufix.repair.prompting import render
 from diffufix.repair.pruning import Pruner
+from diffufix.repair.twins import Twins
 from diffufix.repair.window import Window, window
 from diffufix.sampler import Fill, infill
 from diffufix.sampler.aside import AsideContext, Place, logits
@@ -43,6 +46,7 @@ ADDED = 5.0  # nats for that: its likelihood is conditional on there being an ad
 #: they cost more to denoise, and what they would find is mostly found by a finer one before.
 COARSE = {Kind.STATEMENT: 1.0, Kind.BLOCK: 2.0, Kind.BODY: 3.0}
 TOKEN, TOKENS_AT_MOST = 0.3, 4.0
+TWIN = 3.0  # nats that the same correction in several places starts behind with
 RANK = 0.8  # nats for every more suspicious function before it
 
 
@@ -86,7 +90,7 @@ def propose(
     `busy` says whether other work waits for the processor's cores; a small model leaves them to it.
     """
     if model.family.layout == "aside":
-        return _aside(model, subjects, story, watch, busy)
+        return _with_twins(_aside(model, subjects, story, watch, busy))
     return _inline(model, subjects, story, seed, watch)
 
 
@@ -103,6 +107,22 @@ def _cost(suspect: Suspect, hole: Hole, top: float) -> float:
 def fit(source: str, text: str) -> str:
     """The fill with the line ends of the file `source`."""
     return text.replace("\r\n", "\n").replace("\n", "\r\n") if "\r\n" in source else text
+
+
+def _with_twins(proposals: Iterator[Proposal]) -> Iterator[Proposal]:
+    """The proposals, and between them what each says of the other places with the same text."""
+    twins, order = Twins(), count()
+    waiting: list[tuple[float, int, Proposal]] = []
+    for proposal in proposals:
+        while waiting and -waiting[0][0] >= proposal.score:
+            yield heapq.heappop(waiting)[2]
+        yield proposal
+        twin = twins.of(proposal.subject, proposal.hole, proposal.text)
+        if twin:
+            score = proposal.score - TWIN
+            made = replace(proposal, hole=twin[0], text=twin[1], score=score)
+            heapq.heappush(waiting, (-score, next(order), made))
+    yield from (heapq.heappop(waiting)[2] for _ in range(len(waiting)))
 
 
 # -- aside -----------------------------------------------------------------------------------------

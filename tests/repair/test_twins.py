@@ -1,0 +1,56 @@
+"""One correction in every place that holds the same text."""
+
+from __future__ import annotations
+
+import textwrap
+
+import pytest
+
+from diffufix.localize.types import Suspect
+from diffufix.masking import Hole, Kind, splice
+from diffufix.repair.candidates import Subject
+from diffufix.repair.twins import Twins
+
+SOURCE = textwrap.dedent('''
+    def joined(words, spare):
+        """Join words."""
+        if not words:
+            return " "
+        if words and spare and spare[0] == words[0] + words[0]:
+            return spare + words
+        return " "
+''')
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "mended"),
+    [
+        ('" "', '""', SOURCE.replace('" "', '""')),
+        (' " "', ' ""', SOURCE.replace('" "', '""')),  # as the window widens it
+        ("and", "or", SOURCE.replace("and spare", "or spare")),
+        ("words[0]", "words[-1]", SOURCE.replace("words[0]", "words[-1]")),
+        ("words", "spare", None),  # a renaming
+        ('" "', '" "', None),  # nothing
+        ("==", "!=", None),  # no other place
+    ],
+)
+def test_each_place_is_mended(old: str, new: str, mended: str | None) -> None:
+    subject = Subject(Suspect("text.py", "joined", 2, 9, 1.0, {}), SOURCE)
+    at = SOURCE.index(old, SOURCE.index("if not"))
+    twin = Twins().of(subject, Hole(at, at + len(old), Kind.EXPRESSION), new)
+    if mended is None:
+        assert twin is None
+        return
+    assert twin is not None
+    assert splice(SOURCE, *twin) == mended
+    change = subject.change(*twin)
+    assert change is not None
+    assert subject.edited(change)[1] == mended.strip("\n")
+
+
+def test_what_stands_in_many_places_stays() -> None:
+    source = "def f(a):\n    return a + 1 + 2 + 3 + 4\n"
+    subject = Subject(Suspect("text.py", "f", 1, 2, 1.0, {}), source)
+    at = source.index("+")
+    assert Twins().of(subject, Hole(at, at + 1, Kind.EXPRESSION), "-") is None
+    assert Twins().of(subject, Hole(at, at + 1, Kind.STATEMENT), "-") is None
