@@ -110,7 +110,7 @@ def test_a_killed_worker_changes_no_verdict(practice: Practice, tmp_path: Path) 
     """Once while it waits for candidates, once in the middle of one."""
     (tmp_path / "whole").mkdir()
     with Store.open(tmp_path / "whole") as store:
-        session(practice, tmp_path / "whole", store)
+        session(practice, tmp_path / "whole", store, group=6)
         whole = states_of(store)
     killed: list[int] = []
 
@@ -126,7 +126,7 @@ def test_a_killed_worker_changes_no_verdict(practice: Practice, tmp_path: Path) 
 
     (tmp_path / "killed").mkdir()
     with Store.open(tmp_path / "killed") as store:
-        result = session(practice, tmp_path / "killed", store, disturb)
+        result = session(practice, tmp_path / "killed", store, disturb, group=6)
         assert killed == [1, 1]
         assert result.steps == 3
         assert not result.interrupted
