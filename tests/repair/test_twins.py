@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import textwrap
+from collections.abc import Iterator
 
 import pytest
 
 from diffufix.localize.types import Suspect
 from diffufix.masking import Hole, Kind, splice
 from diffufix.repair.candidates import Subject
+from diffufix.repair.proposals import TWIN, Proposal, _with_twins
 from diffufix.repair.twins import Twins
+from diffufix.sampler import Fill
 
 SOURCE = textwrap.dedent('''
     def joined(words, spare):
@@ -54,3 +57,21 @@ def test_what_stands_in_many_places_stays() -> None:
     at = source.index("+")
     assert Twins().of(subject, Hole(at, at + 1, Kind.EXPRESSION), "-") is None
     assert Twins().of(subject, Hole(at, at + 1, Kind.STATEMENT), "-") is None
+
+
+def test_twins_wait_for_their_turn() -> None:
+    subject = Subject(Suspect("text.py", "joined", 2, 9, 1.0, {}), SOURCE)
+    at = SOURCE.index('" "')
+    hole = Hole(at, at + 3, Kind.EXPRESSION)
+    fill = Fill((), (), (), 0.0, 0)
+
+    def proposals() -> Iterator[Proposal]:
+        for number, score in enumerate((-1.0, -3.0, -5.0)):
+            yield Proposal(subject, hole, f'"{number}"', fill, score)
+
+    texts = [(p.text.count('"') > 2, p.score) for p in _with_twins(proposals())]
+    alone, twin = False, True
+    assert texts == [
+        (alone, -1.0), (alone, -3.0), (twin, -1.0 - TWIN), (alone, -5.0), (twin, -3.0 - TWIN),
+        (twin, -5.0 - TWIN),
+    ]  # fmt: skip
