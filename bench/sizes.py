@@ -48,7 +48,7 @@ SIZES = {
     "quarter": replace(
         FULL, hidden_size=96, intermediate_size=256, layers=4, heads=3, kv_heads=3, copy_size=32
     ),
-    "mini": FULL,
+    "mini": FULL,  # the shape of `mini` up to its fourth version; the fifth has 1.8M
     "double": replace(FULL, hidden_size=256, intermediate_size=704, layers=8, heads=8, kv_heads=8),
 }
 MIXTURE = {"plain": 0.05, "gap": 0.12, "body": 0.13, "repair": 0.7}
