@@ -9,8 +9,14 @@ READY := $(VENV)/.ready
 TORCH_CPU := torch==2.13.0+cpu
 TORCH_CPU_INDEX := https://download.pytorch.org/whl/cpu
 
+# LOCKED=1 installs the versions of requirements-dev.lock.
+CONSTRAINTS := $(if $(LOCKED),-c requirements-dev.lock)
+
+# Folders of tests that start many sandboxes or train models: minutes each.
+LENGTHY := attacks e2e sandbox packaging train
+
 .DEFAULT_GOAL := help
-.PHONY: help setup demo learn test lint types unit format wheel clean
+.PHONY: help setup demo learn test quick lint types unit coverage format wheel clean
 
 help:  ## Show this list.
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -25,6 +31,9 @@ learn: $(READY)  ## Repair it, practise on it for five minutes, repair it again.
 
 test: lint types unit  ## Everything that must pass: lint, types, tests.
 
+quick: lint types  ## What to run while editing: lint, types, quick tests.
+	$(BIN)/python -m pytest -q -m 'not slow' $(addprefix --ignore=tests/,$(LENGTHY))
+
 lint: $(READY)  ## ruff: rules and format.
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -34,6 +43,11 @@ types: $(READY)  ## mypy.
 
 unit: $(READY)  ## pytest.
 	$(BIN)/python -m pytest
+
+coverage: $(READY)  ## pytest under coverage.py; the report ends in build/coverage.
+	$(BIN)/python -m coverage run -m pytest -q -m 'not slow'
+	$(BIN)/python -m coverage report
+	$(BIN)/python -m coverage html
 
 format: $(READY)  ## Let ruff format the sources.
 	$(BIN)/ruff check --fix .
@@ -55,5 +69,5 @@ $(READY): pyproject.toml
 		$(BIN)/pip install --quiet --retries 0 --no-deps --extra-index-url $(TORCH_CPU_INDEX) '$(TORCH_CPU)' || \
 		echo "That build is not to be had here; taking the one pip chooses."; \
 	fi
-	$(BIN)/pip install --quiet -e '.[dev]'
+	$(BIN)/pip install --quiet $(CONSTRAINTS) -e '.[dev]'
 	@touch $@
