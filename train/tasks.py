@@ -111,7 +111,7 @@ def functions_under_test(
     trusted = sorted(passed if steady is None else set(steady) & passed.keys())
     found: list[Function] = []
     for path, source in sorted(sources.items()):
-        tree = None if forbidden(path, frozenset()) else _parsed(source)
+        tree = None if forbidden(path) else _parsed(source)
         if tree is None:
             continue
         text, every = Text(source), functions(tree)
@@ -139,7 +139,7 @@ def code_of(sources: Mapping[str, str], without: Collection[str]) -> list[str]:
     """The texts of all functions of these files, but for those of these names."""
     found = []
     for path, source in sorted(sources.items()):
-        tree = None if forbidden(path, frozenset()) else _parsed(source)
+        tree = None if forbidden(path) else _parsed(source)
         text = Text(source)
         for name, node in functions(tree) if tree else ():
             if f"{path}::{name}" not in without:

@@ -14,6 +14,7 @@ from pathlib import Path
 from diffufix.errors import ProjectError, UsageError
 from diffufix.generate.stubs import Function, functions_of, in_call_order
 from diffufix.repair.patch import Source, read_source
+from diffufix.testing.testcode import test_code
 from diffufix.verify.static import forbidden
 
 _PASSED_OVER = frozenset({"node_modules", "build", "dist", "__pycache__"})
@@ -112,12 +113,12 @@ def _files(root: Path, place: Path, name: str) -> Iterator[Path]:
     if place.is_file():
         if place.suffix != ".py":
             raise UsageError(f"{name} is not a Python file.", "Its name must end in .py.")
-        reason = forbidden(place.relative_to(root).as_posix())
+        reason = forbidden(place.relative_to(root).as_posix(), test_code(root, ()))
         if reason:
             raise UsageError(f"{reason}: diffufix does not write tests.", "Name the tested code.")
         yield place
         return
-    count = 0
+    count, tests = 0, test_code(root, ())
     for folder, folders, files in os.walk(place):
         folders[:] = sorted(
             f for f in folders
@@ -126,7 +127,7 @@ def _files(root: Path, place: Path, name: str) -> Iterator[Path]:
         )  # fmt: skip
         for file in sorted(files):
             path = Path(folder, file)
-            if path.suffix == ".py" and not forbidden(path.relative_to(root).as_posix()):
+            if path.suffix == ".py" and not forbidden(path.relative_to(root).as_posix(), tests):
                 count += 1
                 if count > MOST:
                     raise UsageError(f"{name} has over {MOST:,} files.", "Name a smaller folder.")

@@ -10,6 +10,7 @@ from collections import defaultdict
 from pathlib import Path
 
 from diffufix.localize.suspects import suspects
+from diffufix.testing.testcode import TestCode, test_code
 from diffufix.testing.types import TestRun
 
 _SUSPECTS = 30  # looked at for each test
@@ -18,19 +19,21 @@ _COMPETITIVE = 0.5  # a test joins a function that scores this share of its best
 _Key = tuple[str, str, int]
 
 
-def groups(run: TestRun, *, root: Path) -> list[tuple[str, ...]]:
+def groups(run: TestRun, *, root: Path, tests: TestCode | None = None) -> list[tuple[str, ...]]:
     """Ids of failing tests (and collection errors) in groups that one fault may explain.
 
     Greedy: the function that explains the most, each test seen alone and its scores squared so
     that what every test runs does not win, takes the tests that have no much better explanation;
     then the next. The clearest group comes first; tests that reach no code of the project come
-    last, together. Every red id is in exactly one group. `run` is a run with coverage.
+    last, together. Every red id is in exactly one group. `run` is a run with coverage, `tests` the
+    project's test code (None: looked up in `root`).
     """
+    tests = test_code(root, run.ids) if tests is None else tests
     ids = [case.id for case in (*run.red, *run.collection_errors)]
     scores: dict[str, dict[_Key, float]] = {
         id: {
             (each.path, each.qualname, each.first_line): each.score
-            for each in suspects(run, root=root, failing=[id], limit=_SUSPECTS)
+            for each in suspects(run, root=root, failing=[id], limit=_SUSPECTS, tests=tests)
         }
         for id in ids
     }

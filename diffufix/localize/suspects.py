@@ -16,19 +16,16 @@ their combinations, TSE 2021), and over all failing tests the same coefficient a
 
 from __future__ import annotations
 
-import fnmatch
 import math
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
 from diffufix.localize.source import Function, Source, Span, read_source
 from diffufix.localize.types import Suspect
-from diffufix.testing.types import PASSED, RED, Frame, TestCase, TestRun, file_of_test
-
-_TEST_FILES = ("test_*.py", "*_test.py", "conftest.py")
-_TEST_FOLDERS = frozenset({"tests", "test"})
+from diffufix.testing.testcode import TestCode, test_code
+from diffufix.testing.types import PASSED, RED, Frame, TestCase, TestRun
 
 Lines = Mapping[str, frozenset[int]]
 _Place = tuple[Function, Span]  # a statement and the function that holds it
@@ -71,6 +68,7 @@ def suspects(
     failing: Sequence[str] | None = None,
     limit: int = 10,
     only: str = "",
+    tests: TestCode | None = None,
 ) -> list[Suspect]:
     """The project's functions, most suspicious first, at most `limit`.
 
@@ -79,15 +77,16 @@ def suspects(
     Only functions that one of them executes, or in whose code it raised, are suspects: the list is
     empty when no failing test reaches code of the project. Ties go to the deeper traceback frame,
     then to the smaller function. A file that does not parse holds no suspects. `only`, as
-    `path::qualname`, `path` or `qualname`, leaves everything else out.
+    `path::qualname`, `path` or `qualname`, leaves everything else out. `tests`, the project's test
+    code, holds no suspects (None: looked up in `root`).
     """
     named = None if failing is None else frozenset(failing)
     red = [case for case in (*run.cases, *run.collection_errors) if case.outcome in RED]
     bad = [case for case in red if named is None or case.id in named]
     good = [run.coverage.get(case.id, {}) for case in run.cases if case.outcome == PASSED]
-    is_test = _test_files(run)
-    frames = [[frame for frame in case.frames if not is_test(frame.path)] for case in bad]
-    reached = [_reached(run, case, own, is_test) for case, own in zip(bad, frames, strict=True)]
+    tests = test_code(root, run.ids) if tests is None else tests
+    frames = [[frame for frame in case.frames if frame.path not in tests] for case in bad]
+    reached = [_reached(run, case, own, tests) for case, own in zip(bad, frames, strict=True)]
     found: dict[tuple[str, Function], _Evidence] = {}
     sources: dict[str, Source] = {}
     for path in sorted({path for lines in reached for path in lines}):
@@ -124,11 +123,11 @@ def ochiai(ef: int, nf: int, ep: int) -> float:
 
 
 def _reached(
-    run: TestRun, case: TestCase, frames: Iterable[Frame], is_test: Callable[[str], bool]
+    run: TestRun, case: TestCase, frames: Iterable[Frame], tests: TestCode
 ) -> dict[str, frozenset[int]]:
     """Lines of project files that a failing test executed, those of its traceback included."""
     covered = run.coverage.get(case.id, {})
-    lines = {path: numbers for path, numbers in covered.items() if not is_test(path)}
+    lines = {path: numbers for path, numbers in covered.items() if path not in tests}
     for frame in frames:
         lines[frame.path] = lines.get(frame.path, frozenset()) | {frame.line}
     return lines
@@ -179,21 +178,6 @@ def _follow(
             if 1 / distance >= max(each.depths):
                 verb = "raised" if distance == 1 else "passed through"
                 each.raised = f"{case.message[:80]} {verb} at line {line}"
-
-
-def _test_files(run: TestRun) -> Callable[[str], bool]:
-    """Whether a path is a test file: by name, by folder, or because tests were collected in it."""
-    holding = {path for case in run.cases if (path := file_of_test(case.id))}
-
-    def is_test(path: str) -> bool:
-        pure = PurePosixPath(path)
-        return (
-            path in holding
-            or not _TEST_FOLDERS.isdisjoint(pure.parts[:-1])
-            or any(fnmatch.fnmatchcase(pure.name, pattern) for pattern in _TEST_FILES)
-        )
-
-    return is_test
 
 
 def _suspect(each: _Evidence, failing: int, passing: int) -> Suspect:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +18,7 @@ from diffufix.repair import events
 from diffufix.repair.events import Listener
 from diffufix.sandbox import Place, Sandbox
 from diffufix.testing import TestRun, copy_project, flaky, run_tests
+from diffufix.testing.testcode import TestCode, test_code
 from diffufix.testing.types import FAILED
 
 RETRIES = 2  # of a sandbox that fails
@@ -33,6 +34,7 @@ class Diagnosis:
     run: TestRun
     red: tuple[str, ...] = ()  # failed both times
     flaky: tuple[str, ...] = ()
+    tests: TestCode = field(default_factory=TestCode)
 
     @property
     def seconds(self) -> dict[str, float]:
@@ -101,7 +103,8 @@ def _diagnose(
     if unsteady:
         warn(f"flaky, left out: {', '.join(unsteady[:5])}")
     red = tuple(case.id for case in first.red if case.id not in unsteady)
-    return Diagnosis(replace(first, coverage=again.coverage), red, unsteady)
+    tests = test_code(settings.root, first.ids)
+    return Diagnosis(replace(first, coverage=again.coverage), red, unsteady, tests)
 
 
 class Suite:

@@ -126,14 +126,15 @@ class Mending:
             )
         plan, run, root = Plan(), diagnosis.run, self.settings.root
         shown = []
-        for targets in groups(run, root=root):
+        for targets in groups(run, root=root, tests=diagnosis.tests):
             targets = tuple(t for t in targets if t in diagnosis.red)
             if not targets:
                 continue
             own = []
             for suspect in suspects(
-                run, root=root, failing=targets, limit=SUSPECTS, only=self.settings.function
-            ):
+                run, root=root, failing=targets, limit=SUSPECTS, only=self.settings.function,
+                tests=diagnosis.tests,
+            ):  # fmt: skip
                 with contextlib.suppress(ProjectError, SyntaxError, ValueError):
                     if suspect.path not in plan.sources:
                         plan.sources[suspect.path] = read_source(root / suspect.path)

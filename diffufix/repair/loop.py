@@ -159,7 +159,7 @@ class _Loop:
                 with Screen(
                     self._sandbox, python=self.place.python, args=self.settings.pytest_args,
                     root=self.settings.root, expected=diagnosis.baseline, failing=diagnosis.red,
-                    seconds=diagnosis.seconds, workers=workers,
+                    seconds=diagnosis.seconds, workers=workers, protected=diagnosis.tests,
                 ) as screen:  # fmt: skip
                     for goal in self.plan.goals:
                         self.searches.append(self._start(goal, assembly, screen, workers))

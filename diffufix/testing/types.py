@@ -66,6 +66,11 @@ class TestRun:
     output: str = ""  # the tail of what pytest printed
 
     @property
+    def ids(self) -> tuple[str, ...]:
+        """Of the tests, and of what could not be collected."""
+        return tuple(case.id for case in (*self.cases, *self.collection_errors))
+
+    @property
     def red(self) -> tuple[TestCase, ...]:
         return tuple(case for case in self.cases if case.red)
 

@@ -10,7 +10,7 @@ import queue
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Container, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -44,7 +44,8 @@ class Screen:
     `factory` makes a sandbox with its own scratch copy of the project (one per worker, not
     started); `root` is where that copy was taken from (paths in `args` below it are led into the
     copy). `expected` maps every test id of the baseline to its outcome, `seconds` to its
-    duration; `failing` are the ids that must turn green. Used by one thread.
+    duration; `failing` are the ids that must turn green; `protected` are files that may not be
+    edited (None: those that hold the tests, and all that is named like tests). Used by one thread.
 
         with Screen(factory, python=..., args=[...], root=..., expected=..., seconds=...,
                     failing=[...]) as screen:
@@ -70,12 +71,14 @@ class Screen:
         limits: Mapping[str, int] | None = None,
         deadlines: Deadlines | None = None,
         depth: int = DEPTH,
+        protected: Container[str] | None = None,
     ) -> None:
         setup = Setup.of(python, args, root, env, limits)
         self._workers = [Worker(factory, setup) for _ in range(max(1, workers))]
         self._failing = frozenset(failing)
         self._expected = dict(expected)
-        self._protected = frozenset(map(file_of_test, (*expected, *failing)))
+        self._protected = protected
+        self._holding = frozenset(map(file_of_test, (*expected, *failing)))
         self._deadlines = deadlines or Deadlines(seconds or {}, self._failing)
         self._jobs: queue.SimpleQueue[_Job | None] = queue.SimpleQueue()
         self._done: queue.SimpleQueue[tuple[int, Verdict]] = queue.SimpleQueue()
@@ -147,12 +150,17 @@ class Screen:
         self._tokens += 1
         self._pending += 1
         job = _Job(self._tokens, candidate, tuple(tests), way, stop)
-        reason = next(filter(None, (forbidden(p, self._protected) for p in candidate.files)), "")
+        reason = next(filter(None, map(self._forbidden, candidate.files)), "")
         if reason:
             self._done.put((job.token, Verdict(State.SUSPICIOUS, detail=reason)))
         else:
             self._jobs.put(job)
         return self._tokens
+
+    def _forbidden(self, path: str) -> str:
+        if self._protected is None and path in self._holding:
+            return f"{path} holds tests"
+        return forbidden(path, self._protected)
 
     def results(self, timeout: float | None = 0.0) -> Iterator[tuple[int, Verdict]]:
         """What is known by now; waits up to `timeout` seconds (None: as long as it takes) for the

@@ -10,17 +10,19 @@ import ast
 import contextlib
 import fnmatch
 from collections import Counter
+from collections.abc import Container
 from pathlib import PurePosixPath
 
 from diffufix.masking.syntax import parse
+from diffufix.testing.testcode import named_like_tests
 
 #: Never edited: they decide what is tested, or run before it.
 FORBIDDEN = (
-    *("test_*.py", "*_test.py", "conftest.py", "sitecustomize.py", "usercustomize.py", "*.pth"),
+    *("conftest.py", "sitecustomize.py", "usercustomize.py", "*.pth"),
     *("pytest.ini", ".pytest.ini", "pytest.toml", ".pytest.toml", "pyproject.toml"),
     *("tox.ini", "setup.cfg", "setup.py", "noxfile.py", "*.so", "*.pyc", "*.pyd"),
 )
-FORBIDDEN_FOLDERS = frozenset({"tests", "test", "testing", ".git", ".venv", "__pycache__"})
+FORBIDDEN_FOLDERS = frozenset({".git", ".venv", "__pycache__"})
 
 MODULES = frozenset(
     {"gc", "inspect", "ctypes", "atexit", "pytest", "_pytest", "unittest", "doctest", "pluggy"}
@@ -58,20 +60,23 @@ SPELLED = (
 )
 
 
-def forbidden(path: str, protected: frozenset[str] = frozenset()) -> str:
+def forbidden(path: str, protected: Container[str] | None = None) -> str:
     """Why this relative POSIX path may not be edited; empty if it may.
 
-    `protected` names further files, for example every file that tests were collected from.
+    `protected` is the project's test code (`testing.testcode`). None: what is test code is told by
+    the path alone.
     """
     pure = PurePosixPath(path)
     if pure.is_absolute() or ".." in pure.parts or "\\" in path or "\0" in path:
         return f"{path} lies outside the project"
-    if path in protected:
-        return f"{path} holds tests"
+    if protected is not None and path in protected:
+        return f"{path} is test code"
     if any(fnmatch.fnmatchcase(pure.name, pattern) for pattern in FORBIDDEN):
         return f"{path} is a test or configuration"
     if FORBIDDEN_FOLDERS & set(pure.parts[:-1]):
-        return f"{path} lies among tests"
+        return f"{path} is no source"
+    if protected is None and named_like_tests(path):
+        return f"{path} is test code by its name"
     return ""
 
 
@@ -80,8 +85,8 @@ def planted(path: str) -> str:
     name = PurePosixPath(path).name
     if any(fnmatch.fnmatchcase(name, pattern) for pattern in FORBIDDEN):
         return f"{path} is a test or configuration"
-    if name.endswith(".py") and FORBIDDEN_FOLDERS & set(PurePosixPath(path).parts[:-1]):
-        return f"{path} lies among tests"
+    if name.endswith(".py") and named_like_tests(path):
+        return f"{path} is test code by its name"
     return ""
 
 

@@ -291,7 +291,14 @@ def test_a_failing_test_without_project_code(tmp_path: Path) -> None:
 def test_what_counts_as_a_test_file(tmp_path: Path) -> None:
     code = "def f():\n    return 1\n"
     paths = ["mod.py", "conftest.py", "check_it.py", "it_test.py", "a/tests/util.py", "latest.py"]
-    root = write(tmp_path, dict.fromkeys(paths, code))
+    root = write(
+        tmp_path,
+        {
+            **dict.fromkeys(paths, code),
+            "it_test.py": code + "\n\ndef test_f():\n    pass\n",
+            "a/tests/test_a.py": "def test_a():\n    pass\n",
+        },
+    )
     files = {path: {2} for path in paths}
     run = made_up(
         root,
