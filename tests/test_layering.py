@@ -20,6 +20,7 @@ LEVELS = [
     {"cli", "report", "__main__"},
     {"train", "evaluation"},
     {"repair", "generate"},
+    {"trust"},
     TEXT | IDS,
     {"config", "errors"},
 ]
@@ -33,6 +34,8 @@ HEAVY_EVERYWHERE = {"docker", "e2b", "e2b_code_interpreter", "transformers"}
 TORCH_ROOMS = IDS | {"train"}
 #: What runs inside the project's interpreter may import besides the standard library.
 INSIDE_ALLOWED = {"pytest", "_pytest", "pluggy", "coverage"}
+#: The reporter's files lie beside the recorder's in a sandbox.
+INSIDE_ALLOWED |= {"_diffufix_reporter"}
 
 
 def sources() -> list[Path]:

@@ -1,0 +1,35 @@
+"""The probability that a green candidate is right: a logistic regression over the evidence.
+
+The coefficients were fitted by bench/trust.py on development data and lie in coefficients.json;
+here is plain arithmetic.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping
+from functools import cache
+from importlib import resources
+from typing import Any
+
+THRESHOLD = 0.8  # from here on a patch is called a repair
+
+
+def probability(features: Mapping[str, float], weights: Mapping[str, Any] | None = None) -> float:
+    """In (0, 1). `weights` has `intercept` and, by feature, `mean`, `scale` and `coefficient`; by
+    default those that are shipped."""
+    model = weights if weights is not None else coefficients()
+    total = float(model["intercept"])
+    for name, each in model["features"].items():
+        value = (features.get(name, each["mean"]) - each["mean"]) / each["scale"]
+        total += each["coefficient"] * max(-4.0, min(4.0, value))
+    return 1.0 / (1.0 + math.exp(-max(-30.0, min(30.0, total))))
+
+
+@cache
+def coefficients() -> dict[str, Any]:
+    """The shipped model."""
+    text = resources.files("diffufix.trust").joinpath("coefficients.json").read_text("utf-8")
+    model: dict[str, Any] = json.loads(text)
+    return model
