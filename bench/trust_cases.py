@@ -9,6 +9,7 @@ Touches the folder that a case is laid into.
 from __future__ import annotations
 
 import ast
+import itertools
 import json
 import random
 import subprocess
@@ -130,7 +131,7 @@ def outcomes(case: Case, folder: Path) -> tuple[int, int]:
     except subprocess.TimeoutExpired:
         return 0, 0
     words = (ran.stdout.strip().splitlines() or [""])[-1].replace(",", "").split()
-    count = {w.rstrip("s"): int(n) for n, w in zip(words, words[1:], strict=False) if n.isdigit()}
+    count = {w.rstrip("s"): int(n) for n, w in itertools.pairwise(words) if n.isdigit()}
     return (0, 0) if "error" in count else (count.get("failed", 0), count.get("passed", 0))
 
 

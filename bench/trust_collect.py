@@ -91,7 +91,8 @@ def collect(case: Case, seconds: float, workers: int, given: bool = False) -> di
         command = [
             sys.executable, str(Path(__file__).with_name("trust_spy.py")), "repair", "--json",
             "--no-collect", f"--budget={seconds:g}", f"--python={case.python}",
-            "--sandbox=local", f"--workers={workers}", f"--candidates={CAP}", "--model=mini", "--adapter=none",
+            "--sandbox=local", f"--workers={workers}",
+            f"--candidates={CAP}", "--model=mini", "--adapter=none",
             *([f"--function={case.path}::{case.qualname}"] if given and case.qualname else []),
             *case.tests,
         ]  # fmt: skip

@@ -16,8 +16,8 @@ if extra := os.environ.pop("TRUST_PATH", ""):
     os.environ["PYTHONPATH"] = os.pathsep.join(extra.split(os.pathsep)[1:])
     sys.path[:0] = extra.split(os.pathsep)[:1]
 
-import diffufix.cli  # noqa: E402
-from diffufix.repair import loop, record, search  # noqa: E402
+import diffufix.cli
+from diffufix.repair import loop, record, search
 
 search.POLISH, search.ENOUGH = 1e9, 10**9  # type: ignore[attr-defined]
 BEGAN = time.monotonic()
