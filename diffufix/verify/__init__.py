@@ -2,8 +2,17 @@
 
 from __future__ import annotations
 
-from diffufix.verify.confirm import confirm
+from diffufix.verify.confirm import Confirmed, Confirmer, confirm
 from diffufix.verify.screen import Screen
-from diffufix.verify.types import Candidate, State, Verdict
+from diffufix.verify.types import Candidate, Claims, State, Verdict
 
-__all__ = ["Candidate", "Screen", "State", "Verdict", "confirm"]
+__all__ = [
+    "Candidate",
+    "Claims",
+    "Confirmed",
+    "Confirmer",
+    "Screen",
+    "State",
+    "Verdict",
+    "confirm",
+]

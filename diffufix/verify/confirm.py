@@ -1,28 +1,346 @@
-"""`confirm`: is a green candidate really green? The whole suite, cold, twice, in two orders.
+"""`Confirmer`: is a green candidate really green, and what may be said of every other test?
 
-Touches one fresh sandbox made by the given factory, and removes it.
+The whole suite runs cold with the candidate and, in the same way, without: in the project's own
+order twice, one after the other in one folder; then reversed and shuffled, as far as the unedited
+project comes out the same in that order and there is time. All runs differ in hash seed, folder and
+process ids. In each of them every target must pass, and every test that passes in the unedited
+project must pass; what the unedited project cannot hold from run to run is listed as flaky.
+Nothing is left out but tests that end the whole run (by a hang or a crash), and those are listed.
+
+Touches the sandboxes of the given factory, and removes them.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Callable, Collection, Container, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from diffufix.errors import SandboxUnavailable
 from diffufix.sandbox import Sandbox
-from diffufix.testing.types import RED, file_of_test
+from diffufix.testing.types import FAILED, PASSED, RED, XFAILED, XPASSED, file_of_test
 from diffufix.verify.deadlines import Deadlines
+from diffufix.verify.inside.frames import ANY
 from diffufix.verify.judge import judge
-from diffufix.verify.route import Original, Place
 from diffufix.verify.static import forbidden, suspicion
-from diffufix.verify.types import Candidate, State, Verdict
-from diffufix.verify.worker import Setup, Worker, make_request
+from diffufix.verify.trials import OWN, REVERSED, SHUFFLED, START, Laid, Trial, Trials, Way
+from diffufix.verify.types import Candidate, Claims, State, Verdict
+from diffufix.verify.worker import Setup
 
 #: Confirmation is rare: a test gets this many seconds of processor time at least.
 FLOOR = 10.0
-START = 60.0  # seconds for interpreter, import and collection
+FIRST = (Way(OWN, 0), Way(OWN, 1))  # always; in one folder
+FURTHER = (Way(REVERSED, 2), Way(SHUFFLED, 3))  # as far as they hold and there is time
+INSTEAD = Way(OWN, 4)  # where neither of those holds
+STOPPERS = 5  # tests that end the whole run and are left out, at most
+#: What an outcome of the unedited project may become.
+ALLOWED = {
+    PASSED: PASSED,
+    "skipped": f"skipped|{PASSED}",
+    XFAILED: f"{XFAILED}|{XPASSED}",
+    XPASSED: f"{XPASSED}|{PASSED}",
+}
+
+
+@dataclass(frozen=True)
+class Confirmed:
+    """`claims` are there where the verdict is a pass."""
+
+    verdict: Verdict
+    claims: Claims | None = None
+
+
+class Confirmer:
+    """Confirms candidates for one project; what its unedited runs say is kept for the next one.
+
+    `factory` makes a sandbox with its own copy of the project (not started), `baseline` maps every
+    test id to its outcome outside of the sandbox, in the project's own order. `flaky` are ids that
+    did not hold there, `hung` ids that did not end; `wanted` are outcomes that repair a target
+    other than by passing. `protected` are files that may not be edited (None: those that hold
+    tests, and what is named like tests). `start_seconds`: interpreter, import and collection.
+    """
+
+    def __init__(
+        self,
+        factory: Callable[[], Sandbox],
+        *,
+        python: str | Path,
+        args: Sequence[str],
+        root: Path,
+        baseline: Mapping[str, str],
+        seconds: Mapping[str, float] | None = None,
+        flaky: Collection[str] = (),
+        hung: Collection[str] = (),
+        wanted: Mapping[str, str] | None = None,
+        protected: Container[str] | None = None,
+        start_seconds: float = 0.0,
+        env: Mapping[str, str] | None = None,
+        limits: Mapping[str, int] | None = None,
+    ) -> None:
+        setup = Setup.of(python, args, root, env, limits)
+        deadlines = Deadlines(seconds or {}, floor=FLOOR)
+        start = max(START, 10 * start_seconds)
+        self._trials = Trials(factory, setup, tuple(baseline), deadlines, start)
+        self._baseline, self._wanted, self._protected = dict(baseline), wanted or {}, protected
+        self._unstable = set(flaky)
+        self._left_out = set(hung)
+        self._base: dict[Way, dict[str, str]] = {}
+        self._rechecked: set[str] = set()
+        self._dropped: dict[str, str] = {}  # order -> a test that does not hold in it
+        self.slowest = 0.0  # seconds of a run
+
+    def __enter__(self) -> Confirmer:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        self._trials.close()
+
+    def confirm(
+        self, candidate: Candidate, targets: Collection[str], until: float | None = None
+    ) -> Confirmed:
+        """The verdict of all runs; `until` (monotonic seconds) is when no more of them begin than
+        must. Infrastructure failures are State.INFRA. Raises ProjectError as `Screen` does."""
+        began = time.monotonic()
+        try:
+            found = self._confirm(candidate, tuple(targets), until)
+        except SandboxUnavailable as error:
+            found = Confirmed(Verdict(State.INFRA, detail=error.message))
+        verdict = replace(found.verdict, seconds=time.monotonic() - began)
+        return replace(found, verdict=verdict)
+
+    def _confirm(
+        self, candidate: Candidate, targets: tuple[str, ...], until: float | None
+    ) -> Confirmed:
+        for path in candidate.files:
+            if reason := self._forbidden(path):
+                return Confirmed(Verdict(State.SUSPICIOUS, detail=reason))
+        try:
+            edit = self._trials.laid(candidate)
+        except UnicodeEncodeError as error:
+            return Confirmed(Verdict(State.ERROR, detail=str(error)))
+        with ThreadPoolExecutor(2) as pool:
+            try:
+                return self._run(pool, candidate, edit, targets, until)
+            except BaseException:
+                self._trials.interrupt()  # or the pool would wait for its runs to end
+                raise
+
+    def _run(
+        self,
+        pool: ThreadPoolExecutor,
+        candidate: Candidate,
+        edit: Laid,
+        targets: tuple[str, ...],
+        until: float | None,
+    ) -> Confirmed:
+        trials: list[Trial] = []
+        first = self._compared(pool, FIRST, edit, targets, trials)
+        if first is None or not first.passed:
+            return Confirmed(first or Verdict(State.INFRA, detail="nothing was run"))
+        if all(self._base[FIRST[0]].get(test) not in RED for test in targets):
+            return Confirmed(replace(first, state=State.FAIL, detail="green without the edit, too"))
+        for path, text in candidate.files.items():
+            if reason := suspicion(edit.originals[path].text, text):
+                detail = f"{path} {reason}"
+                return Confirmed(replace(first, state=State.SUSPICIOUS, detail=detail))
+        for way in (*FURTHER, INSTEAD):
+            if way is INSTEAD and len(trials) > len(FIRST):
+                break
+            if until is not None and time.monotonic() + 1.2 * self.slowest > until:
+                break
+            verdict = self._compared(pool, (way,), edit, targets, trials)
+            if verdict is not None and not verdict.passed:
+                other = "not in every order" if way.order != OWN else "not every time"
+                return Confirmed(replace(verdict, detail=f"{other}: {verdict.detail}"))
+        return Confirmed(first, self._claims(trials, targets))
+
+    def _forbidden(self, path: str) -> str:
+        if self._protected is None and path in map(file_of_test, self._baseline):
+            return f"{path} holds tests"
+        return forbidden(path, self._protected)
+
+    # -- the candidate beside the unedited project -------------------------------------------------
+
+    def _compared(
+        self,
+        pool: ThreadPoolExecutor,
+        ways: tuple[Way, ...],
+        edit: Laid,
+        targets: tuple[str, ...],
+        trials: list[Trial],
+    ) -> Verdict | None:
+        """What a series says of the candidate; None where the unedited project does not hold in
+        that order. Runs that are good go to `trials`."""
+        if ways[0].order in self._dropped:
+            return None
+        known = all(way in self._base for way in ways)
+        unedited = None if known else pool.submit(self._measure, ways)
+        left_out = self._left_out - {*targets}
+        edited = pool.submit(self._series, ways, edit, targets, known, left_out)
+        if unedited is not None:
+            unedited.result()
+        found = edited.result()
+        if ways[0].order != OWN and (odd := self._differing(ways[0])):
+            self._dropped[ways[0].order] = odd[0]
+            return None
+        if left_out != self._left_out - {*targets}:
+            left_out = self._left_out - {*targets}
+            found = self._series(ways, edit, targets, False, left_out)
+        verdict = self._judged(found, ways, targets)
+        if verdict.state is State.FAIL and self._recheck(ways, found, targets):
+            # Tests that the unedited project does not hold either say nothing about the candidate.
+            found = self._series(ways, edit, targets, False, left_out)
+            verdict = self._judged(found, ways, targets)
+        if verdict.passed:
+            trials += found
+        return verdict
+
+    def _series(
+        self,
+        ways: tuple[Way, ...],
+        edit: Laid,
+        targets: tuple[str, ...],
+        stop: bool,
+        left_out: Collection[str],
+    ) -> list[Trial]:
+        tests = [test for test in self._baseline if test not in left_out]
+        began = time.monotonic()
+        found = self._trials.series(
+            ways, tests, self._required(targets), edit, targets=targets, stop=stop
+        )
+        self._time(began, len(found))
+        return found
+
+    def _judged(
+        self, trials: Sequence[Trial], ways: Sequence[Way], targets: tuple[str, ...]
+    ) -> Verdict:
+        """The first verdict that is no pass, else that of the first run."""
+        required = self._required(targets)
+        verdicts: list[Verdict] = []
+        for trial in trials:
+            wanted = [required[test] for test in trial.tests]
+            verdicts.append(judge(trial.report, trial.tests, wanted, 0.0, every_place=True))
+            if not verdicts[-1].passed:
+                if len(verdicts) > 1:
+                    detail = f"not every time: {verdicts[-1].detail}"
+                    return replace(verdicts[-1], detail=detail)
+                return verdicts[-1]
+        if len(trials) < len(ways):  # a first run that left the tree as it should not
+            return Verdict(State.SUSPICIOUS, detail="what it left behind could not be removed")
+        return verdicts[0]
+
+    def _required(self, targets: Collection[str]) -> dict[str, str]:
+        """The outcome that each test must have; before the unedited project has been run, that of
+        the baseline."""
+        base = self._base.get(FIRST[0], self._baseline)
+        found = {}
+        for test, outcome in self._baseline.items():
+            if test in targets:
+                found[test] = self._wanted.get(test, PASSED)
+            elif test in self._unstable:
+                found[test] = ANY
+            else:
+                found[test] = ALLOWED.get(base.get(test, outcome), ANY)
+        return found
+
+    # -- the unedited project ----------------------------------------------------------------------
+
+    def _measure(self, ways: tuple[Way, ...]) -> None:
+        """Run the unedited project; what ends its runs is left out from then on."""
+        found: list[Trial] = []
+        ended: list[str] = []
+        for _ in range(STOPPERS):
+            without = {*self._left_out, *ended}
+            tests = [test for test in self._baseline if test not in without]
+            began = time.monotonic()
+            found = self._trials.series(ways, tests, dict.fromkeys(tests, ANY))
+            self._time(began, len(found))
+            stopper = next((trial.stopped_at for trial in found if trial.stopped_at), "")
+            if not stopper:
+                break
+            ended.append(stopper)
+        if len(found) < len(ways) or not all(trial.report.get("ended") for trial in found):
+            reason = next((str(t.report["error"]) for t in found if "error" in t.report), "")
+            raise SandboxUnavailable(f"the unedited suite does not run to its end: {reason}")
+        self._left_out |= {*ended}
+        for trial in found:
+            self._note(trial.way, {**trial.outcomes, **dict.fromkeys(ended, FAILED)})
+
+    def _note(self, way: Way, outcomes: dict[str, str]) -> None:
+        """Keep a run of the unedited project; what came out otherwise before is unstable."""
+        for other, before in [*self._base.items()]:
+            if other.order == way.order:
+                self._unstable |= {
+                    test for test, outcome in outcomes.items()
+                    if _kind(before.get(test, outcome)) != _kind(outcome)
+                }  # fmt: skip
+        self._base.setdefault(way, outcomes)
+
+    def _differing(self, way: Way) -> list[str]:
+        """Tests that come out otherwise in this order than in the project's own."""
+        own, here = self._base[FIRST[0]], self._base[way]
+        return [
+            test for test, outcome in here.items()
+            if test not in self._unstable and _kind(own.get(test, outcome)) != _kind(outcome)
+        ]  # fmt: skip
+
+    def _recheck(
+        self, ways: tuple[Way, ...], trials: Sequence[Trial], targets: Collection[str]
+    ) -> bool:
+        """Whether what broke breaks in one more run of the unedited project, too."""
+        required = self._required(targets)
+        broken = {
+            test for trial in trials for test, outcome in trial.outcomes.items()
+            if test not in targets and outcome in RED and required[test] != ANY
+        } - self._rechecked  # fmt: skip
+        if not broken:
+            return False
+        self._rechecked |= broken
+        before = set(self._unstable)
+        self._measure(ways)
+        return bool(broken & self._unstable - before)
+
+    def _time(self, began: float, runs: int) -> None:
+        self.slowest = max(self.slowest, (time.monotonic() - began) / max(1, runs))
+
+    # -- what may be said --------------------------------------------------------------------------
+
+    def _claims(self, trials: Sequence[Trial], targets: Collection[str]) -> Claims:
+        base = self._base[FIRST[0]]
+        seen = [trial.outcomes for trial in trials]
+        lists: dict[str, list[str]] = {}
+        for test, outside in self._baseline.items():
+            inside = base.get(test, "")
+            after = {outcomes.get(test, "") for outcomes in seen}
+            if test in targets and inside in RED:
+                kind = "turned_green"
+            elif test in self._left_out:
+                kind = "not_run"
+            elif test in self._unstable:
+                kind = "flaky"
+            elif (inside in RED) != (outside in RED):
+                kind = "differs"
+            elif inside in RED:
+                kind = "turned_green" if after == {PASSED} else "still_failing"
+            elif inside == PASSED:
+                kind = "kept"
+            else:
+                kind = "skipped"
+            lists.setdefault(kind, []).append(test)
+        return Claims(
+            runs=tuple(str(trial.way) for trial in trials),
+            dropped=dict(self._dropped),
+            **{kind: tuple(tests) for kind, tests in lists.items()},
+        )
+
+
+def _kind(outcome: str) -> str:
+    return FAILED if outcome in RED else outcome
 
 
 def confirm(
@@ -38,117 +356,9 @@ def confirm(
     env: Mapping[str, str] | None = None,
     limits: Mapping[str, int] | None = None,
 ) -> Verdict:
-    """The verdict of two whole runs, each in a new interpreter, in a sandbox of its own.
-
-    Exactly the ids of `baseline` must be collected; `targets` must pass, every other test keep its
-    outcome. Tests that were red and are no targets are not run: they have nothing to lose. The
-    second run goes in the opposite order under another hash seed; a failure there counts unless
-    the unedited project has it too. `seconds` are the durations of the baseline. Infrastructure
-    failures are retried once, then State.INFRA. Raises ProjectError as `Screen` does.
-    """
-    began = time.monotonic()
-    protected = frozenset(map(file_of_test, baseline))
-    for path in candidate.files:
-        if reason := forbidden(path, protected):
-            return Verdict(State.SUSPICIOUS, detail=reason)
-    setup = Setup.of(python, args, root, env, limits)
-    wanted = dict.fromkeys(targets, "passed")
-    wanted |= {t: o for t, o in baseline.items() if t not in targets and o not in RED}
-    tests = [test for test in baseline if test in wanted]
-    tests += [test for test in targets if test not in baseline]
-    deadlines = Deadlines(seconds or {}, targets, floor=FLOOR)
-    problem = ""
-    for _ in range(2):
-        worker = Worker(factory, setup)
-        try:
-            worker.start()
-            verdict = _Confirmation(worker, candidate, wanted, tuple(baseline), deadlines).run(
-                tests
-            )
-            return replace(verdict, seconds=time.monotonic() - began)
-        except SandboxUnavailable as error:
-            problem = error.message
-        finally:
-            worker.close()
-    return Verdict(State.INFRA, seconds=time.monotonic() - began, detail=problem)
-
-
-class _Confirmation:
-    """The runs of one candidate in one worker."""
-
-    def __init__(
-        self,
-        worker: Worker,
-        candidate: Candidate,
-        wanted: Mapping[str, str],
-        collected: Sequence[str],
-        deadlines: Deadlines,
-    ) -> None:
-        self.worker = worker
-        self.wanted = wanted
-        self.collected = collected
-        self.deadlines = deadlines
-        self.originals = {path: _original(worker, path) for path in candidate.files}
-        self.candidate = candidate
-        self.places: list[Place] = []
-
-    def run(self, tests: Sequence[str]) -> Verdict:
-        try:
-            files = {
-                path: self.originals[path].encode(text).decode("latin-1")
-                for path, text in self.candidate.files.items()
-            }
-        except UnicodeEncodeError as error:
-            return Verdict(State.ERROR, detail=str(error))
-        self.places = [
-            place
-            for path, text in self.candidate.files.items()
-            if path.endswith(".py")
-            for place in self.originals[path].places(path, text)
-        ]
-        first = self.once(files, tests, stop=True)
-        if not first.passed:
-            return first
-        for path, text in self.candidate.files.items():
-            if reason := suspicion(self.originals[path].text, text):
-                return replace(first, state=State.SUSPICIOUS, detail=f"{path} {reason}")
-        backwards = list(reversed(tests))
-        second = self.once(files, backwards, stop=False)
-        if second.passed or self.blameless(second, backwards):
-            return first
-        return replace(second, detail=f"not in every order: {second.detail}")
-
-    def once(self, files: Mapping[str, str], tests: Sequence[str], *, stop: bool) -> Verdict:
-        request = make_request(
-            tests,
-            [self.wanted[test] for test in tests],
-            self.deadlines,
-            files=files,
-            swaps=None,
-            way="cold",
-            stop=stop,
-            start=START,
-            exact=self.collected,
-            env={"PYTHONHASHSEED": "0" if stop else "1"},
-            places=self.places if files else (),
-            words=sorted({w for original in self.originals.values() for w in original.words}),
-        )
-        report = self.worker.ask(request)
-        if not report.get("clean", False):
-            self.worker.restart()
-        return judge(report, tests, request["required"], 0.0, every_place=True)
-
-    def blameless(self, verdict: Verdict, tests: Sequence[str]) -> bool:
-        """Whether what broke in this order breaks without the candidate, too."""
-        if verdict.state is not State.FAIL or set(verdict.outcomes) != set(tests):
-            return False
-        broken = {test for test in tests if verdict.outcomes[test] != self.wanted[test]}
-        before = self.once({}, tests, stop=False).outcomes
-        return all(test in before and before[test] != self.wanted[test] for test in broken)
-
-
-def _original(worker: Worker, path: str) -> Original:
-    try:
-        return Original(worker.sandbox.read_file(path))
-    except FileNotFoundError:
-        return Original(b"")
+    """The verdict of a `Confirmer` on one candidate, with as many runs as there can be."""
+    with Confirmer(
+        factory, python=python, args=args, root=root, baseline=baseline, seconds=seconds, env=env,
+        limits=limits,
+    ) as confirmer:  # fmt: skip
+        return confirmer.confirm(candidate, targets).verdict

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 # A failing test may have been stopped by its own hang: what it took says little.
@@ -20,6 +20,10 @@ class Deadlines:
     factor: float = 10.0
     slack: float = 0.03
     floor: float = 0.05
+
+    def of(self, failing: Collection[str]) -> Deadlines:
+        """The same with other failing tests."""
+        return replace(self, failing=failing)
 
     def _limit(self, seconds: float) -> float:
         return max(self.floor, self.factor * seconds + self.slack)

@@ -21,6 +21,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from diffufix.testing.types import RED
+from diffufix.verify.inside.frames import accepts
 from diffufix.verify.static import forbidden, planted
 from diffufix.verify.types import State, Verdict
 
@@ -53,10 +54,11 @@ def judge(
     if len(seen) > len(tests):
         return verdict(State.SUSPICIOUS, "more tests were reported than asked for")
     for test, (outcome, message), wanted in zip(tests, seen, required, strict=False):
+        if accepts(wanted, outcome):
+            continue
         if outcome in RED and wanted not in RED:
             return verdict(State.FAIL, f"{test}: {message}")
-        if outcome != wanted:
-            return verdict(State.SUSPICIOUS, f"{test} was {outcome}, not {wanted}")
+        return verdict(State.SUSPICIOUS, f"{test} was {outcome}, not {wanted}")
     at = tests[min(len(seen), len(tests) - 1)] if tests else ""
     if report.get("flood"):
         outcomes[at] = "failed"

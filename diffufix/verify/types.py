@@ -48,6 +48,24 @@ class Candidate:
 
 
 @dataclass(frozen=True)
+class Claims:
+    """What may be said of the tests of a confirmed candidate; each id is in one list at most.
+
+    `runs` says how the suite was run with it. "Green" and "failing" are of all these runs.
+    """
+
+    turned_green: tuple[str, ...] = ()  # failing in the unedited project, green with the candidate
+    kept: tuple[str, ...] = ()  # passing in both
+    still_failing: tuple[str, ...] = ()  # failing in both
+    flaky: tuple[str, ...] = ()  # the unedited project comes out now so, now otherwise
+    skipped: tuple[str, ...] = ()  # skipped, or failing as expected, in the unedited project
+    differs: tuple[str, ...] = ()  # comes out otherwise in the sandbox than outside, unedited
+    not_run: tuple[str, ...] = ()  # ends the whole run
+    runs: tuple[str, ...] = ()
+    dropped: Mapping[str, str] = field(default_factory=dict)  # order -> what does not hold in it
+
+
+@dataclass(frozen=True)
 class Verdict:
     """The outcome of one candidate; `outcomes` maps test id -> outcome for the tests that ran."""
 

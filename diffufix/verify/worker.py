@@ -108,11 +108,17 @@ def make_request(
 
 
 class Worker:
-    """One sandbox with its fork server. Used by one thread."""
+    """One sandbox with its fork server. Used by one thread at a time.
 
-    def __init__(self, factory: Callable[[], Sandbox], setup: Setup) -> None:
+    A `cold` one collects nothing by itself and takes requests for cold runs only. `stale`: it has
+    to be restarted before it is asked again.
+    """
+
+    def __init__(self, factory: Callable[[], Sandbox], setup: Setup, cold: bool = False) -> None:
         self._factory = factory
         self._setup = setup
+        self._cold = cold
+        self.stale = False
         self._sandbox: Sandbox | None = None
         self._process: Process | None = None
         self.ready: dict[str, Any] = {}
@@ -150,6 +156,7 @@ class Worker:
             {
                 "tree": sandbox.tree,
                 "root": str(setup.root),
+                "cold": self._cold,
                 "temporary": sandbox.temporary,
                 "scratch": SCRATCH if able.boundary else (),
                 "code": able.child_uid,
@@ -189,6 +196,14 @@ class Worker:
         except TimeoutError as error:
             raise SandboxUnavailable("the fork server does not answer") from error
         return report
+
+    def freshen(self) -> None:
+        """Start it, or start it again where that is due. Raises what `start` raises."""
+        if self._process is None and not self.stale:
+            self.start()
+        elif self.stale:
+            self.restart()
+        self.stale = False
 
     def restart(self) -> None:
         """A new server on the tree as it was at first; a new sandbox where the old one is gone."""

@@ -17,7 +17,7 @@ import pytest
 from diffufix.sandbox import LocalSandbox, Sandbox
 from diffufix.testing import run_tests
 from diffufix.testing.types import RED
-from diffufix.verify import Candidate, Screen, Verdict, confirm
+from diffufix.verify import Candidate, Confirmer, Screen, Verdict, confirm
 
 #: Set PROJECT_PLAIN to test without bubblewrap, PROJECT_PYTHON to test with the projects'
 #: interpreter another one; any with pytest 7 or later.
@@ -76,6 +76,11 @@ class Project:
         options.setdefault("baseline", self.baseline)
         options.setdefault("targets", self.failing)
         return confirm(candidate, self.sandbox, python=PYTHON, args=[], root=self.root, **options)
+
+    def confirmer(self, **options: Any) -> Confirmer:
+        options.setdefault("baseline", self.baseline)
+        options.setdefault("seconds", self.seconds)
+        return Confirmer(self.sandbox, python=PYTHON, args=[], root=self.root, **options)
 
 
 def ask(screen: Screen, candidate: Candidate, tests: list[str], **options: Any) -> Verdict:

@@ -1,4 +1,4 @@
-"""Confirmation: the whole suite, cold, twice, in two orders."""
+"""Confirmation: the whole suite, cold, several times, in several orders."""
 
 from __future__ import annotations
 
@@ -65,6 +65,7 @@ def test_a_right_candidate_is_confirmed(project: Any) -> None:
     assert verdict.outcomes == {
         "test_calc.py::test_double": "passed",
         "test_calc.py::test_triple": "passed",
+        "test_calc.py::test_broken": "failed",
         "test_calc.py::test_skipped": "skipped",
     }
     assert project.text("calc.py").count("x + x + 1") == 1
@@ -91,12 +92,36 @@ def test_a_winner_of_one_order_is_rejected(project: Any) -> None:
     assert "order" in verdict.detail
 
 
-def test_added_and_lost_tests_are_errors(project: Any, make_project: Any) -> None:
+def test_added_and_lost_tests_are_errors(make_project: Any) -> None:
+    project = make_project(
+        {
+            "app.py": "KINDS = [1, 2]\n\n\ndef one():\n    return 2\n",
+            "test_app.py": """
+                import pytest
+                from app import KINDS, one
+
+                @pytest.mark.parametrize("kind", KINDS)
+                def test_kind(kind):
+                    assert kind
+
+                def test_one():
+                    assert one() == 1
+                """,
+        }
+    )
+    right = project.text("app.py").replace("return 2", "return 1")
+    for kinds in ("[1]", "[1, 2, 3]"):
+        verdict = project.confirm(Candidate({"app.py": right.replace("[1, 2]", kinds)}))
+        assert verdict.state is State.ERROR, verdict
+
+
+def test_a_baseline_that_the_sandbox_does_not_have_is_no_verdict(project: Any) -> None:
     candidate = edit(project, ("x + x + 1", "x + x"))
     some = {test: outcome for test, outcome in project.baseline.items() if "triple" not in test}
-    assert project.confirm(candidate, targets=TARGETS, baseline=some).state is State.ERROR
-    more = {**project.baseline, "test_calc.py::test_more": "passed"}
-    assert project.confirm(candidate, targets=TARGETS, baseline=more).state is State.ERROR
+    for baseline in (some, {**project.baseline, "test_calc.py::test_more": "passed"}):
+        verdict = project.confirm(candidate, targets=TARGETS, baseline=baseline)
+        assert verdict.state is State.INFRA
+        assert "unedited" in verdict.detail
 
 
 def test_suspicious_and_forbidden_candidates(project: Any) -> None:

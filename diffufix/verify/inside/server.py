@@ -147,6 +147,9 @@ class Server:
 
     def stay(self, role, config):
         """Fork the next stage and serve here; returns in the next stage and in children."""
+        if self.config["cold"]:
+            self.stay_cold(config)
+            return
         ours, theirs = socket.socketpair()
         pid = os.fork()
         if pid == 0:
@@ -175,6 +178,15 @@ class Server:
         frames.send(self.stream[1], ready)
         self.serve(config)
 
+    def stay_cold(self, config):
+        """Serve here without further stages: every request is for a new interpreter."""
+        supervise.adopt_orphans()
+        self.role, self.remaining = "early", 0.0
+        self.calls.stop()
+        self.tree.remember()
+        frames.send(self.stream[1], {"ids": []})
+        self.serve(config)
+
     def serve(self, config):
         """Answer requests until the stream ends; returns in a new child only."""
         while True:
@@ -186,7 +198,9 @@ class Server:
             reply = self.attempt(request)
             if reply is None:
                 return  # a child goes on: pytest does the rest
-            if self.role == "early":
+            if self.role == "early" and request.get("keep"):
+                reply["clean"] = self.whole  # the next request goes on in the same folder
+            elif self.role == "early":
                 restored, reply["touched"], reply["added"] = self.tree.restore()
                 reply["clean"] = restored and self.whole
             reply["whole"] = self.whole
@@ -314,6 +328,7 @@ class Server:
     def cold(self, request):
         start = request["start"] + 10 * self.remaining + COLD_START
         request = dict(request, start=start, narrow=False)
+        supervise.spend_ids(request.get("pids", 0))
         reader, writer = os.pipe()
         config = dict(self.config, request=request, fd=writer)
         with tempfile.TemporaryFile(dir=self.config["temporary"]) as message:

@@ -24,7 +24,7 @@ import select
 import signal
 import time
 
-from . import rights
+from . import frames, rights
 
 SLEEPING = "StT"  # states of /proc/PID/stat in which no processor is waited for
 MAX_RECORDS = 4 * 2**20  # bytes; more than any honest run writes
@@ -40,6 +40,15 @@ def adopt_orphans():
 
 def die_with_parent():
     rights.prctl(_DEATH_SIGNAL, signal.SIGKILL)
+
+
+def spend_ids(count):
+    """Use up process ids, so that the next process has another one than it would have had."""
+    for _ in range(count):
+        pid = os.fork()
+        if pid == 0:
+            os._exit(0)
+        reap(pid, 5.0)
 
 
 def children():
@@ -221,7 +230,8 @@ class Course:
             return
         last = len(report["outcomes"]) - 1
         wanted = self.request["required"]
-        if not self.request["stop"] or last < 0 or report["outcomes"][last][0] == wanted[last]:
+        cut = self.request["stop"] and last >= 0
+        if not cut or frames.accepts(wanted[last], report["outcomes"][last][0]):
             raise ValueError("an end before the end")
 
 

@@ -1,0 +1,202 @@
+"""Cold runs of the whole suite, with an edit or without: what confirmation is made of.
+
+Touches sandboxes made by the given factory, at most two at a time. Each run is a new interpreter
+in a process of its own; a series of runs shares one folder, as a user's runs do, and every series
+begins in a folder as it was copied.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import queue
+import random
+import secrets
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from diffufix.errors import SandboxUnavailable
+from diffufix.sandbox import Sandbox
+from diffufix.verify.deadlines import Deadlines
+from diffufix.verify.judge import Report
+from diffufix.verify.route import Original, Place
+from diffufix.verify.types import Candidate
+from diffufix.verify.worker import Setup, Worker, make_request
+
+WORKERS = 2  # the unedited project beside the candidate, or two runs of one of them
+SPENT = 24  # process ids that may be spent before a run, so that no two runs have alike ones
+START = 60.0  # seconds for interpreter, import and collection, at least
+OWN, REVERSED, SHUFFLED = "own", "reversed", "shuffled"
+
+
+@dataclass(frozen=True)
+class Way:
+    """How one run goes: the order of the tests, and the seed of hashes and of the shuffle."""
+
+    order: str = OWN
+    seed: int = 0
+
+    def __str__(self) -> str:
+        return f"{self.order} order, hash seed {self.seed}"
+
+    def arranged(self, tests: Sequence[str]) -> list[str]:
+        found = list(tests)
+        if self.order == REVERSED:
+            found.reverse()
+        elif self.order == SHUFFLED:
+            random.Random(self.seed).shuffle(found)
+        return found
+
+
+@dataclass(frozen=True)
+class Laid:
+    """A candidate as the fork server takes it; empty: the project as it is."""
+
+    files: Mapping[str, str]  # bytes as latin-1 text
+    places: Sequence[Place]
+    words: Sequence[str]
+    originals: Mapping[str, Original]
+
+
+UNEDITED = Laid({}, (), (), {})
+
+
+@dataclass(frozen=True)
+class Trial:
+    """One run: what was asked for and what the server said."""
+
+    way: Way
+    tests: Sequence[str]
+    report: Report
+
+    @property
+    def outcomes(self) -> dict[str, str]:
+        seen = (str(outcome) for outcome, _ in self.report.get("outcomes", ()))
+        return dict(zip(self.tests, seen, strict=False))
+
+    @property
+    def stopped_at(self) -> str:
+        """The test that ended the run, by a hang or a crash; empty where it ended by itself."""
+        done = len(self.report.get("outcomes", ()))
+        ended = self.report.get("ended") or not self.report.get("ready")
+        return "" if ended or done >= len(self.tests) else self.tests[done]
+
+
+class Trials:
+    """`collected` are the ids that every run must collect. For several threads."""
+
+    def __init__(
+        self,
+        factory: Callable[[], Sandbox],
+        setup: Setup,
+        collected: Sequence[str],
+        deadlines: Deadlines,
+        start: float = START,
+    ) -> None:
+        self._collected, self._deadlines, self._start = tuple(collected), deadlines, start
+        self._workers = [Worker(factory, setup, cold=True) for _ in range(WORKERS)]
+        self._alone = threading.Lock()  # without a boundary, runs would share ports and files
+        self._closing = False
+        self._free: queue.LifoQueue[Worker] = queue.LifoQueue()
+        for worker in self._workers:
+            self._free.put(worker)
+
+    def laid(self, candidate: Candidate) -> Laid:
+        """Raises UnicodeEncodeError where a file's encoding has no place for its new text."""
+        originals = self._retried(
+            lambda worker: {path: _original(worker, path) for path in candidate.files}
+        )
+        return Laid(
+            {p: originals[p].encode(text).decode("latin-1") for p, text in candidate.files.items()},
+            [
+                place
+                for path, text in candidate.files.items()
+                if path.endswith(".py")
+                for place in originals[path].places(path, text)
+            ],
+            sorted({word for original in originals.values() for word in original.words}),
+            originals,
+        )
+
+    def series(
+        self,
+        ways: Sequence[Way],
+        tests: Sequence[str],
+        required: Mapping[str, str],
+        edit: Laid = UNEDITED,
+        *,
+        targets: Sequence[str] = (),
+        stop: bool = False,
+    ) -> list[Trial]:
+        """Runs one after the other in one folder; ends early after one that did not end by itself,
+        with `stop` after one with an outcome that is not `required`.
+
+        Raises SandboxUnavailable after two tries.
+        """
+        return self._retried(
+            lambda worker: self._series(worker, ways, tests, required, edit, targets, stop)
+        )
+
+    def _series(
+        self,
+        worker: Worker,
+        ways: Sequence[Way],
+        tests: Sequence[str],
+        required: Mapping[str, str],
+        edit: Laid,
+        targets: Sequence[str],
+        stop: bool,
+    ) -> list[Trial]:
+        found: list[Trial] = []
+        for index, way in enumerate(ways):
+            order = way.arranged(tests)
+            goes_on = index + 1 < len(ways)
+            request = make_request(
+                order, [required[test] for test in order], self._deadlines.of(targets),
+                files=edit.files, swaps=None, way="cold", stop=stop, start=self._start,
+                exact=self._collected, env={"PYTHONHASHSEED": str(way.seed)},
+                places=edit.places, words=edit.words,
+            )  # fmt: skip
+            request |= {"keep": goes_on, "pids": secrets.randbelow(SPENT)}
+            if way.order == OWN:
+                request["sentinel"] = len(order)  # no test but the project's before one of its own
+            report = worker.ask(request)
+            found.append(Trial(way, order, report))
+            complete = report.get("ended") and len(report["outcomes"]) == len(order)
+            if not report.get("clean", False) or (goes_on and not complete):
+                worker.stale = True
+                break
+        return found
+
+    def _retried(self, work: Callable[[Worker], Any]) -> Any:
+        for last in (False, True):
+            worker = self._free.get()
+            try:
+                worker.freshen()
+                shared = not worker.sandbox.capabilities.boundary
+                with self._alone if shared else contextlib.nullcontext():
+                    return work(worker)
+            except SandboxUnavailable:
+                worker.stale = True
+                if last or self._closing:
+                    raise
+            finally:
+                self._free.put(worker)
+        raise AssertionError
+
+    def interrupt(self) -> None:
+        """From another thread: end the runs under way, for good."""
+        self._closing = True
+        for worker in self._workers:
+            worker.interrupt()
+
+    def close(self) -> None:
+        for worker in self._workers:
+            worker.close()
+
+
+def _original(worker: Worker, path: str) -> Original:
+    with contextlib.suppress(FileNotFoundError):
+        return Original(worker.sandbox.read_file(path))
+    return Original(b"")

@@ -1,0 +1,368 @@
+"""What confirmation says of every test, where tests share state, change from run to run, or are
+not run: no claim is false, and a candidate that is right only now and then is not confirmed."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import textwrap
+from typing import Any
+
+import pytest
+
+from diffufix.verify import Candidate, Claims, State
+
+APP = "def price(n):\n    return n + 1\n"
+RIGHT = {"app.py": "def price(n):\n    return n\n"}
+TARGET = "test_app.py::test_price"
+HEAD = """\
+import os, pytest, random
+from pathlib import Path
+from app import price
+
+def test_price():
+    assert price(2) == 2
+"""
+
+
+def claims_of(project: Any, files: dict[str, str] = RIGHT, **options: Any) -> Claims:
+    targets = options.pop("targets", [TARGET])
+    with project.confirmer(**options) as confirmer:
+        confirmed = confirmer.confirm(Candidate(files), targets)
+    assert confirmed.verdict.passed, confirmed.verdict
+    assert confirmed.claims is not None
+    return confirmed.claims
+
+
+def make(make_project: Any, tests: str, **files: str) -> Any:
+    named = {name.replace("__", "."): text for name, text in files.items()}
+    return make_project({"app.py": APP, "test_app.py": HEAD + textwrap.dedent(tests), **named})
+
+
+def names(ids: tuple[str, ...]) -> list[str]:
+    return [id_.rpartition("::")[2] for id_ in ids]
+
+
+def test_state_of_a_module_is_kept_in_the_projects_own_order(make_project: Any) -> None:
+    project = make(
+        make_project,
+        """
+        seen = [1]
+
+        def test_adds():
+            seen.append(price(1))
+            assert len(seen) == 2
+
+        def test_goes_on():
+            assert len(seen) == 2
+        """,
+    )
+    claims = claims_of(project)
+    assert names(claims.turned_green) == ["test_price"]
+    assert names(claims.kept) == ["test_adds", "test_goes_on"]
+    assert claims.dropped["reversed"] == "test_app.py::test_goes_on"
+    assert [run for run in claims.runs if run.startswith("own")] == [
+        f"own order, hash seed {seed}" for seed in (0, 1)
+    ] + ["own order, hash seed 4"] * (len(claims.dropped) == 2)
+
+
+def test_a_target_that_is_green_alone(make_project: Any) -> None:
+    """It fails only after the tests before it, and so it is the order that has to be kept."""
+    project = make_project(
+        {
+            "app.py": "def total(box):\n    kept = box[1:] if len(box) > 3 else box\n"
+            "    return sum(kept)\n",
+            "test_app.py": """
+                from app import total
+
+                box = []
+
+                def test_none():
+                    assert total(box) == 0
+
+                def test_one():
+                    box.append(4)
+                    assert total(box) == 4
+
+                def test_three():
+                    box.extend([6, 5])
+                    assert total(box) == 11
+
+                def test_four():
+                    box.append(9)
+                    assert total(box) == 20
+                """,
+        }
+    )
+    target = "test_app.py::test_three"
+    assert project.failing == [target]
+    right = {"app.py": project.text("app.py").replace("> 3", ">= 3")}
+    claims = claims_of(project, right, targets=[target])
+    assert claims.turned_green == (target,)
+    assert names(claims.kept) == ["test_none", "test_one", "test_four"]
+    wrong = {"app.py": project.text("app.py").replace("> 3", "== 3")}
+    with project.confirmer() as confirmer:
+        verdict = confirmer.confirm(Candidate(wrong), [target]).verdict
+    assert verdict.state is State.FAIL, verdict
+    assert "test_four" in verdict.detail
+
+
+def test_class_and_session_fixtures_with_state(make_project: Any) -> None:
+    project = make(
+        make_project,
+        """
+        @pytest.fixture(scope="session")
+        def shop():
+            return []
+
+        @pytest.fixture(scope="class")
+        def till():
+            return []
+
+        def test_open(shop):
+            shop.append(price(0))
+            assert shop == [1] or shop == [0]
+
+        class TestTill:
+            def test_first(self, till, shop):
+                till.append(1)
+                assert shop
+
+            def test_second(self, till):
+                assert till == [1]
+
+        def test_close(shop):
+            assert len(shop) == 1
+        """,
+    )
+    claims = claims_of(project)
+    assert names(claims.kept) == ["test_open", "test_first", "test_second", "test_close"]
+    assert set(claims.dropped) >= {"reversed"}
+
+
+STEPS = """
+import pytest
+
+def pytest_runtest_makereport(item, call):
+    if "steps" in item.keywords and call.excinfo is not None:
+        item.parent.failed_before = True
+
+def pytest_runtest_setup(item):
+    if "steps" in item.keywords and getattr(item.parent, "failed_before", False):
+        pytest.xfail("a step before has failed")
+
+def pytest_configure(config):
+    config.addinivalue_line("markers", "steps: one after the other")
+
+def pytest_collection_modifyitems(items):
+    items.sort(key=lambda item: item.name)
+"""
+
+
+def test_steps_and_an_order_of_the_projects_own(make_project: Any) -> None:
+    project = make(
+        make_project,
+        """
+        @pytest.mark.steps
+        class TestSteps:
+            done = []
+
+            def test_2_second(self):
+                assert self.done == [1]
+
+            def test_1_first(self):
+                self.done.append(1)
+
+            def test_3_third(self):
+                assert self.done == [1]
+        """,
+        conftest__py=STEPS,
+    )
+    assert project.baseline["test_app.py::TestSteps::test_3_third"] == "passed"
+    claims = claims_of(project)
+    assert names(claims.kept) == ["test_1_first", "test_2_second", "test_3_third"]
+
+
+def test_what_changes_from_run_to_run_is_claimed_of_nobody(make_project: Any) -> None:
+    project = make(
+        make_project,
+        """
+        def test_every_other_time():
+            mark = Path("mark")
+            there = mark.exists()
+            mark.unlink() if there else mark.touch()
+            assert not there
+
+        def test_steady():
+            assert price(1)
+        """,
+    )
+    (project.root / "mark").unlink(missing_ok=True)
+    baseline = {**project.baseline, "test_app.py::test_every_other_time": "passed"}
+    (project.root / "mark").unlink(missing_ok=True)
+    claims = claims_of(project, baseline=baseline)
+    assert names(claims.flaky) == ["test_every_other_time"]
+    assert names(claims.kept) == ["test_steady"]
+
+
+def test_skipped_and_expected_failures_are_not_counted_as_passing(make_project: Any) -> None:
+    project = make(
+        make_project,
+        """
+        @pytest.mark.skip
+        def test_later(): pass
+
+        def test_no_display():
+            pytest.skip("none")
+
+        @pytest.mark.xfail
+        def test_known():
+            assert price(2) == 7
+
+        @pytest.mark.xfail
+        def test_better_with_the_repair():
+            assert price(5) == 5
+
+        @pytest.mark.xfail
+        def test_better_than_known():
+            assert price(2)
+
+        def test_plain():
+            assert price(1)
+        """,
+    )
+    claims = claims_of(project)
+    assert names(claims.kept) == ["test_plain"]
+    assert len(claims.skipped) == 5
+    # A test that was skipped, or passed against expectation, must not get worse.
+    worse = {"app.py": "def price(n):\n    return n if n == 2 or n == 1 else 0\n"}
+    assert claims_of(project, worse).kept == claims.kept
+
+
+def test_a_strict_xfail_that_passes_is_repaired_by_failing(make_project: Any) -> None:
+    project = make_project(
+        {
+            "app.py": "def ok(n):\n    return n > 40\n",
+            "test_app.py": """
+                import pytest
+                from app import ok
+
+                @pytest.mark.xfail(strict=True)
+                def test_new_rules():
+                    assert ok(45)
+
+                def test_ok():
+                    assert ok(51) and not ok(40)
+                """,
+        }
+    )
+    target = "test_app.py::test_new_rules"
+    assert project.failing == [target]
+    right = {"app.py": project.text("app.py").replace("40", "49")}
+    claims = claims_of(project, right, targets=[target], wanted={target: "xfailed"})
+    assert claims.turned_green == (target,)
+
+
+def test_what_stays_red_is_run_again(make_project: Any) -> None:
+    project = make(
+        make_project,
+        """
+        def test_other():
+            assert 1 == 2
+
+        def test_mended_by_the_way():
+            assert price(3) == 3
+        """,
+    )
+    claims = claims_of(project)
+    assert names(claims.still_failing) == ["test_other"]
+    assert names(claims.turned_green) == ["test_price", "test_mended_by_the_way"]
+
+
+def test_what_ends_the_whole_run_is_said_not_to_be_run(make_project: Any) -> None:
+    project = make(
+        make_project,
+        """
+        def test_dies():
+            if os.environ.get("DIES"):
+                os._exit(3)
+
+        def test_after():
+            assert price(1)
+        """,
+    )
+    assert project.baseline["test_app.py::test_dies"] == "passed"
+    claims = claims_of(project, env={"DIES": "1"})
+    assert names(claims.not_run) == ["test_dies"]
+    assert names(claims.kept) == ["test_after"]
+
+
+def test_what_fails_only_in_the_sandbox_is_claimed_of_nobody(make_project: Any) -> None:
+    project = make(
+        make_project,
+        """
+        def test_outside():
+            assert "INSIDE" not in os.environ
+
+        def test_inside():
+            assert price(1)
+        """,
+    )
+    claims = claims_of(project, env={"INSIDE": "1"})
+    assert names(claims.differs) == ["test_outside"]
+    assert names(claims.kept) == ["test_inside"]
+    verdicts = {}
+    with project.confirmer(env={"INSIDE": "1"}) as confirmer:
+        for targets in ([TARGET], ["test_app.py::test_inside"]):
+            verdicts[targets[0]] = confirmer.confirm(Candidate(RIGHT), targets).verdict
+    assert verdicts["test_app.py::test_inside"].state is State.FAIL  # green without the edit, too
+
+
+def seed_with(bit: int) -> str:
+    """A word whose hash has its lowest bit set under hash seed 0 and not under another one."""
+    for word in map(str, range(50)):
+        code = f"print(hash({word!r}) & 1)"
+        bits = [
+            subprocess.run(
+                [sys.executable, "-c", code],
+                env={**os.environ, "PYTHONHASHSEED": str(seed)},
+                capture_output=True,
+                text=True,
+            ).stdout.strip()
+            for seed in (0, 1)
+        ]
+        if bits == [str(bit), str(1 - bit)]:
+            return word
+    raise AssertionError
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        "    return n + (hash('{word}') & 1 == 0)\n",
+        "    import pathlib\n    mark = pathlib.Path('mark.txt')\n    late = mark.exists()\n"
+        "    mark.write_text('')\n    return n + late\n",
+        "    global called\n    called += 1\n    return n + (called > 2)\n",
+    ],
+    ids=["by the hash seed", "the first time only", "in one order only"],
+)
+def test_right_only_now_and_then(make_project: Any, body: str) -> None:
+    project = make(make_project, "def test_a(): assert price(1)\ndef test_b(): assert price(2)\n")
+    text = "called = 0\n\n\ndef price(n):\n" + body.format(word=seed_with(1))
+    with project.confirmer() as confirmer:
+        verdict = confirmer.confirm(Candidate({"app.py": text}), [TARGET]).verdict
+        assert verdict.state is State.FAIL, verdict
+        assert "not " in verdict.detail
+        assert confirmer.confirm(Candidate(RIGHT), [TARGET]).verdict.passed
+
+
+def test_the_number_of_runs_follows_the_time(make_project: Any) -> None:
+    project = make(make_project, "")
+    with project.confirmer() as confirmer:
+        late = confirmer.confirm(Candidate(RIGHT), [TARGET], until=0.0)
+        early = confirmer.confirm(Candidate(RIGHT), [TARGET])
+    assert late.claims is not None
+    assert early.claims is not None
+    assert len(late.claims.runs) == 2
+    assert len(early.claims.runs) == 4
