@@ -41,18 +41,18 @@ import torch
 from heldout import Bug, Covering, bugs, fills, functions_of
 from localize import draws, faulty_tokens
 
-from diffufix.masking.types import Kind
+from diffufix.decode.aside import AsideContext, Place
+from diffufix.decode.best_first import Question
+from diffufix.decode.layout import SLACK
+from diffufix.decode.surprise import encode_with_surprise
 from diffufix.model.family import Family
 from diffufix.model.tokenizer import load_tokenizer
 from diffufix.model.transformer import Transformer
-from diffufix.sampler.aside import AsideContext, Place
-from diffufix.sampler.best_first import Question
-from diffufix.sampler.layout import SLACK
-from diffufix.sampler.surprise import encode_with_surprise
-from diffufix.train.examples import ExampleMaker, Row, make_batch
-from diffufix.train.fresh import make_model, mini_family
 from diffufix.train.optim import optimisers, update
+from diffufix.train.pretrain.examples import ExampleMaker, Row, make_batch
+from diffufix.train.pretrain.fresh import make_model, mini_family
 from diffufix.train.recipe import Recipe, Stage
+from diffufix.types import Kind
 
 ROOT = Path(__file__).resolve().parent.parent
 KINDS = (Kind.EXPRESSION, Kind.STATEMENT, Kind.BLOCK)

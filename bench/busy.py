@@ -32,11 +32,11 @@ WAYS: dict[str, tuple[dict[str, str], float]] = {
 SEARCH = """
 import ast, sys, time
 from pathlib import Path
-from diffufix.localize.types import Suspect
+from diffufix.types import Suspect
 from diffufix.model.checkpoint import load_model
-from diffufix.repair.candidates import Subject
-from diffufix.repair.proposals import Story, propose
-from diffufix.sampler import threads
+from diffufix.propose.candidates import Subject
+from diffufix.propose.proposals import Story, propose
+from diffufix.decode import threads
 
 threads.ENOUGH = float(sys.argv[3])
 model = load_model("mini", device="cpu", dtype="float32")

@@ -31,12 +31,13 @@ import diffufix  # noqa: F401  # isort: skip  # it decides how the threads of to
 import torch
 from torch import Tensor
 
+from diffufix.decode import infill
+from diffufix.decode.aside import AsideContext, AsideDenoiser, Place
+from diffufix.decode.best_first import BestFirst, Question
+from diffufix.decode.denoiser import Denoiser
+from diffufix.decode.layout import context_ids, segment
 from diffufix.model import LoadedModel, load_model
-from diffufix.sampler import Canvas, Fill, infill
-from diffufix.sampler.aside import AsideContext, AsideDenoiser, Place
-from diffufix.sampler.best_first import BestFirst, Question
-from diffufix.sampler.denoiser import Denoiser
-from diffufix.sampler.layout import context_ids, segment
+from diffufix.types import Canvas, Fill
 
 CONTEXT, HOLE = 160, 8  # tokens
 MODULES = (textwrap, random, argparse, json, inspect, ast)

@@ -3,7 +3,7 @@
     python bench/failures.py PAIRS.jsonl.gz... [--models told=FOLDER,untold=FOLDER] \
         [--candidates 50] [--count 200] [--out failures]
 
-The pairs are those of `python -m diffufix.train.failures` on projects that no model was trained
+The pairs are those of `python -m diffufix.train.rl.failures` on projects that no model was trained
 on: a function, one bug that a test notices, and what the test says. Every model searches the whole
 function as `repair --function` does but without tests, once shown the failure (where it reads any)
 and once not. The place of the right function among the candidates decides, so a busy machine gives
@@ -29,14 +29,14 @@ from typing import Any
 import torch
 from repair import RESULTS
 
-from diffufix.localize.types import Suspect
-from diffufix.masking import splice
 from diffufix.model.checkpoint import LoadedModel, load_model
-from diffufix.repair.candidates import Subject
-from diffufix.repair.proposals import Story, propose
-from diffufix.train.history import Pair, load_pairs
-from diffufix.train.parsing import function
-from diffufix.train.searching import chosen
+from diffufix.propose.candidates import Subject
+from diffufix.propose.holes import splice
+from diffufix.propose.proposals import Story, propose
+from diffufix.train.bugs.history import Pair, load_pairs
+from diffufix.train.bugs.parsing import function
+from diffufix.train.rl.searching import chosen
+from diffufix.types import Suspect
 
 TOPS = (1, 5, 20, 50)
 

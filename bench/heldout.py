@@ -15,18 +15,17 @@ import diffufix  # noqa: F401  # isort: skip  # it decides how the threads of to
 
 from torch import Tensor
 
-from diffufix.masking.holes import holes
-from diffufix.masking.spans import FunctionNode, Text
-from diffufix.masking.types import Kind
+from diffufix.decode.aside import Asked, logits
+from diffufix.decode.best_first import BestFirst, Question
 from diffufix.model.tokenizer import Tokenizer
-from diffufix.repair.window import Window, window
-from diffufix.sampler.aside import Asked, logits
-from diffufix.sampler.best_first import BestFirst, Question
-from diffufix.sampler.types import Fill
-from diffufix.train.corpus import load, rows
-from diffufix.train.corrupt import Corruptor
-from diffufix.train.examples import apply, load_corpus
-from diffufix.train.parsing import function, parse
+from diffufix.propose.holes import holes
+from diffufix.propose.window import Window, window
+from diffufix.source.spans import FunctionNode, Text
+from diffufix.train.bugs.corrupt import Corruptor
+from diffufix.train.bugs.parsing import function, parse
+from diffufix.train.corpus.build import load, rows
+from diffufix.train.pretrain.examples import apply, load_corpus
+from diffufix.types import Fill, Kind
 
 MAX_TOKENS = 40  # of a hole and of what belongs in it, as in training
 LEARNED = ("more-itertools",)  # held-out projects whose mutants `mini` was shown (its card)

@@ -35,10 +35,10 @@ import torch  # noqa: E402
 
 from diffufix.config import Settings, load_settings  # noqa: E402
 from diffufix.model import load_model  # noqa: E402
-from diffufix.repair.rollouts import Collector, evaluate  # noqa: E402
-from diffufix.train.gate import GateResult, compare  # noqa: E402
-from diffufix.train.learn import Plan, learn  # noqa: E402
-from diffufix.train.practice import Practice, Wanted  # noqa: E402
+from diffufix.train.rl.gate import GateResult, compare  # noqa: E402
+from diffufix.train.rl.learn import Plan, learn  # noqa: E402
+from diffufix.train.rl.practice import Practice, Wanted  # noqa: E402
+from diffufix.train.rl.rollouts import Collector, evaluate  # noqa: E402
 
 METHODS = ("coupled", "d1", "full", "decoupled", "count", "rft", "repo")
 

@@ -25,10 +25,10 @@ from pathlib import Path
 from heldout import Bug, bugs, functions_of
 from repair import RESULTS
 
-from diffufix.masking.spans import Text, docstring_of, functions
+from diffufix.decode.surprise import encode_with_surprise, highest
 from diffufix.model.checkpoint import LoadedModel, load_model
-from diffufix.repair.window import Window, window
-from diffufix.sampler.surprise import encode_with_surprise, highest
+from diffufix.propose.window import Window, window
+from diffufix.source.spans import Text, docstring_of, functions
 
 TOPS = (1, 3, 5)
 DRAWS = 20  # orders of what ties

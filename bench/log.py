@@ -21,9 +21,9 @@ from pathlib import Path
 from typing import Any
 
 from diffufix.store import Store
-from diffufix.store.groups import Completion, Group, Noise, Prompt, Task
 from diffufix.store.overview import prune, summary
 from diffufix.store.trajectories import read_groups
+from diffufix.types import Completion, Group, Noise, Prompt, Task
 
 SIZE, TASKS, FILES, VERSIONS = 8, 2000, 40, 50
 START = 1_700_000_000.0

@@ -34,11 +34,11 @@ import torch
 from heldout import Bug, Covering, bugs, fills, functions_of
 from repair import RESULTS, run_case
 
-from diffufix.masking.types import Kind
+from diffufix.decode.aside import AsideContext, Place
+from diffufix.decode.best_first import Question
+from diffufix.decode.layout import SLACK
 from diffufix.model.checkpoint import LoadedModel, load_model
-from diffufix.sampler.aside import AsideContext, Place
-from diffufix.sampler.best_first import Question
-from diffufix.sampler.layout import SLACK
+from diffufix.types import Kind
 
 KINDS = (Kind.EXPRESSION, Kind.STATEMENT, Kind.BLOCK)
 TOPS = (1, 5, 20)

@@ -29,16 +29,16 @@ import torch
 from heldout import Bug, bugs, functions_of
 from repair import RESULTS
 
-from diffufix.localize.types import Suspect
-from diffufix.masking import splice
 from diffufix.model.checkpoint import LoadedModel, load_model
 from diffufix.model.tokenizer import load_tokenizer
-from diffufix.repair.candidates import Subject
-from diffufix.repair.proposals import Story, propose
-from diffufix.train.examples import ExampleMaker, make_batch
-from diffufix.train.fresh import initialise, make_model, mini_family
+from diffufix.propose.candidates import Subject
+from diffufix.propose.holes import splice
+from diffufix.propose.proposals import Story, propose
 from diffufix.train.optim import optimisers, update
+from diffufix.train.pretrain.examples import ExampleMaker, make_batch
+from diffufix.train.pretrain.fresh import initialise, make_model, mini_family
 from diffufix.train.recipe import Recipe, Stage
+from diffufix.types import Suspect
 
 FULL = Recipe(
     hidden_size=192, intermediate_size=512, layers=6, heads=6, kv_heads=6, copy_size=48,

@@ -24,7 +24,8 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from diffufix.sandbox import Sandbox
-from diffufix.verify import Candidate, Screen, State
+from diffufix.types import Candidate, State
+from diffufix.verify import Screen
 from tests.attacks.arena import TESTS, Arena, arena, descendants, local, processes
 from tests.attacks.every import ATTACKS
 

@@ -22,9 +22,9 @@ import torch
 from repair import RESULTS
 
 from diffufix.model.checkpoint import load_model
-from diffufix.train.examples import Batch, ExampleMaker, make_batch
 from diffufix.train.objective import loss_of
 from diffufix.train.optim import optimisers, update
+from diffufix.train.pretrain.examples import Batch, ExampleMaker, make_batch
 from diffufix.train.recipe import Recipe, Stage
 
 RECIPE = Recipe(steps=1000, rows=24, length=512, stages=[Stage(1.0, {})])

@@ -20,9 +20,9 @@ from pathlib import Path
 
 from repair import make_project
 
-from diffufix.masking.spans import functions
-from diffufix.masking.syntax import parse
-from diffufix.train.corrupt import Corruptor
+from diffufix.source.spans import functions
+from diffufix.source.syntax import parse
+from diffufix.train.bugs.corrupt import Corruptor
 
 
 @dataclass(frozen=True)

@@ -35,8 +35,8 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 from bench.mutation import mutmut
 from diffufix.sandbox import LocalSandbox, Sandbox
 from diffufix.testing import run_tests
-from diffufix.testing.types import RED
-from diffufix.verify import Candidate, Screen, State
+from diffufix.types import RED, Candidate, State
+from diffufix.verify import Screen
 
 PROJECT = Path(__file__).resolve().parent / "projects" / "ledger"
 #: file, function, the right text, the bug: one bug at a time

@@ -1,37 +1,55 @@
-"""The two import rules of DESIGN.md, read from the sources: who may know whom, and who may know
-torch. Imports inside functions count for the first rule and not for the second."""
+"""The import rules, read from the sources: who may know whom, and who may know torch.
+
+Imports inside functions and under TYPE_CHECKING count for the first rule and not for the second.
+"""
 
 from __future__ import annotations
 
 import ast
 import sys
-from collections.abc import Iterator
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Set
 from pathlib import Path
 
 import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
 
-#: Rooms that deal in text and rooms that deal in ids; the two sets never import each other.
-TEXT = {"testing", "localize", "masking", "verify", "sandbox", "store"}
-IDS = {"sampler", "model"}
-#: Rooms by height; imports go down, or stay within the room or the text rooms' set.
-LEVELS = [
-    {"cli", "report", "__main__"},
-    {"train", "evaluation"},
-    {"repair", "generate"},
-    {"trust"},
-    TEXT | IDS,
-    {"config", "errors"},
+#: Rooms from the roof to the ground; an import goes down, or stays within its room.
+FLOORS = [
+    "__main__",
+    "cli",
+    "report",
+    "generate",
+    "repair",
+    "trust",
+    "train.rl",
+    "train.pretrain",
+    "train.bugs",
+    "train.corpus",
+    "train",
+    "propose",
+    "registry",
+    "decode",
+    "model",
+    "workspace",
+    "verify",
+    "localize",
+    "testing",
+    "sandbox",
+    "store",
+    "source",
+    "events",
+    "config",
+    "types",
+    "errors",
 ]
-#: Within one level these may look at each other, in this direction.
-ALLOWED_SIDEWAYS = (
-    {("cli", "report"), ("__main__", "cli"), ("generate", "repair"), ("sampler", "model")}
-    | {("evaluation", "train"), ("config", "errors")}
-    | {(a, b) for a in TEXT for b in TEXT}
-)
+#: These deal in ids and know nothing of text, tests or files of a project.
+IDS = {"decode", "model"}
+IDS_MAY_KNOW = IDS | {"types", "errors"}
+SIBLINGS = 18  # files and folders in one folder, at most
 HEAVY_EVERYWHERE = {"docker", "e2b", "e2b_code_interpreter", "transformers"}
-TORCH_ROOMS = IDS | {"train"}
+TORCH_ROOMS = IDS | {room for room in FLOORS if room.startswith("train")}
 #: What runs inside the project's interpreter may import besides the standard library.
 INSIDE_ALLOWED = {"pytest", "_pytest", "pluggy", "coverage"}
 #: The reporter's files lie beside the recorder's in a sandbox.
@@ -42,9 +60,17 @@ def sources() -> list[Path]:
     return sorted([*(ROOT / "diffufix").rglob("*.py"), *(ROOT / "train").rglob("*.py")])
 
 
-def room_of(path: Path) -> str:
+def room_of(module: str) -> str:
+    """The room of a dotted name in `diffufix`; those of `train` have rooms of their own."""
+    parts = module.split(".")[1:]
+    nested = ".".join(parts[:2])
+    return nested if nested in FLOORS else parts[0] if parts else ""
+
+
+def name_of(path: Path) -> str:
     parts = path.relative_to(ROOT).with_suffix("").parts
-    return "train" if parts[0] == "train" else parts[1]
+    parts = parts if parts[0] == "diffufix" else ("diffufix", *parts)
+    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
 
 
 def imports(path: Path) -> Iterator[tuple[str, int, bool]]:
@@ -72,35 +98,89 @@ def imports(path: Path) -> Iterator[tuple[str, int, bool]]:
     yield from visit(tree, True)
 
 
-def level(room: str) -> int:
-    return next(index for index, rooms in enumerate(LEVELS) if room in rooms)
-
-
 def may_import(room: str, other: str) -> bool:
-    if room == other or (room, other) in ALLOWED_SIDEWAYS:
-        return True
-    return level(room) < level(other)
+    if room in IDS and other not in IDS_MAY_KNOW:
+        return False
+    return FLOORS.index(room) <= FLOORS.index(other)
 
 
-def test_every_room_has_a_level() -> None:
-    rooms = {room_of(path) for path in sources()} - {"__init__"}
-    known = set().union(*LEVELS)
-    assert rooms <= known, f"give these a level: {rooms - known}"
+def graph() -> Mapping[str, Set[str]]:
+    """Module -> the modules of ours that it imports, wherever in the file."""
+    names = {name_of(path) for path in sources()}
+    found: dict[str, set[str]] = defaultdict(set)
+    for path in sources():
+        for full, _, _ in imports(path):
+            module = full if full in names else full.rpartition(".")[0]
+            if module in names and module != name_of(path):
+                found[name_of(path)].add(module)
+    return found
+
+
+def circles(edges: Mapping[str, Set[str]]) -> list[list[str]]:
+    """Groups of nodes that reach each other (Tarjan's algorithm), of two or more."""
+    number: dict[str, int] = {}
+    low: dict[str, int] = {}
+    stack: list[str] = []
+    found: list[list[str]] = []
+
+    def visit(node: str) -> None:
+        number[node] = low[node] = len(number)
+        stack.append(node)
+        for other in sorted(edges.get(node, ())):
+            if other not in number:
+                visit(other)
+            if other in stack:
+                low[node] = min(low[node], low[other])
+        if low[node] == number[node]:
+            group = stack[stack.index(node) :]
+            del stack[stack.index(node) :]
+            if len(group) > 1:
+                found.append(sorted(group))
+
+    for node in sorted(edges):
+        if node not in number:
+            visit(node)
+    return found
+
+
+def test_every_room_has_a_floor() -> None:
+    rooms = {room_of(name_of(path)) for path in sources()} - {""}
+    assert rooms <= set(FLOORS), f"give these a floor: {rooms - set(FLOORS)}"
 
 
 def test_imports_go_downward_only() -> None:
     wrong = []
     for path in sources():
-        room = room_of(path)
-        if room == "__init__":
-            continue
+        room = room_of(name_of(path))
         for module, line, _ in imports(path):
-            parts = module.split(".")
-            if parts[0] != "diffufix" or len(parts) < 2 or parts[1].startswith("__"):
-                continue
-            if not may_import(room, parts[1]):
+            other = room_of(module) if module.startswith("diffufix.") else ""
+            if room and other and not other.startswith("__") and not may_import(room, other):
                 wrong.append(f"{path.relative_to(ROOT)}:{line} {room} imports {module}")
     assert not wrong, "\n".join(wrong)
+
+
+def test_no_files_import_each_other() -> None:
+    assert not circles(graph())
+
+
+def test_no_folder_is_crowded() -> None:
+    folders = {path.parent for path in sources()}
+    crowded = {
+        str(folder.relative_to(ROOT)): count
+        for folder in folders
+        if (count := sum(1 for path in folder.glob("*.py") if path.name != "__init__.py"))
+        > SIBLINGS
+    }
+    assert not crowded
+
+
+def test_every_room_says_what_it_is() -> None:
+    silent = [
+        str(path.relative_to(ROOT))
+        for path in sources()
+        if path.name == "__init__.py" and not ast.get_docstring(ast.parse(path.read_text("utf-8")))
+    ]
+    assert not silent
 
 
 def test_only_model_sampler_and_train_import_torch_at_module_level() -> None:
@@ -108,7 +188,9 @@ def test_only_model_sampler_and_train_import_torch_at_module_level() -> None:
     for path in sources():
         for module, line, top in imports(path):
             name = module.split(".")[0]
-            torch_here = name in {"torch", "safetensors"} and room_of(path) not in TORCH_ROOMS
+            torch_here = (
+                name in {"torch", "safetensors"} and room_of(name_of(path)) not in TORCH_ROOMS
+            )
             if top and (torch_here or name in HEAVY_EVERYWHERE):
                 wrong.append(f"{path.relative_to(ROOT)}:{line} {module}")
     assert not wrong, "\n".join(wrong)
@@ -139,9 +221,14 @@ def test_code_inside_the_projects_interpreter_depends_on_nothing(folder: Path) -
 
 
 def test_the_rules_bite() -> None:
-    assert not may_import("sampler", "verify")
-    assert not may_import("masking", "model")
+    assert not may_import("decode", "verify")
+    assert not may_import("source", "model")
     assert not may_import("store", "repair")
-    assert not may_import("model", "sampler")
+    assert not may_import("model", "decode")
+    assert not may_import("decode", "source")
+    assert not may_import("train.bugs", "train.rl")
     assert may_import("cli", "repair")
     assert may_import("verify", "sandbox")
+    assert circles({"a": {"b"}, "b": {"c"}, "c": {"a"}, "d": {"a"}}) == [["a", "b", "c"]]
+    assert room_of("diffufix.train.rl.learn") == "train.rl"
+    assert room_of("diffufix.train.optim") == "train"

@@ -1,0 +1,1 @@
+"""Training: models from scratch, and models that learn from the tests of a project."""

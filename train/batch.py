@@ -10,6 +10,8 @@ from torch import Tensor
 from diffufix.model.packed import HIDDEN, Block
 from diffufix.model.transformer import Mask
 
+IGNORE = -100  # the label of a position that no loss is taken at
+
 
 @dataclass(frozen=True)
 class Batch:
@@ -29,7 +31,7 @@ class Batch:
 
     def attention(self) -> Mask:
         """Within a row, everything sees the context and its own segment, and a fill what was
-        there; nothing but itself sees a fill (sampler/layout.py says why). [B, 1, T, T] on a GPU,
+        there; nothing but itself sees a fill (decode/layout.py says why). [B, 1, T, T] on a GPU,
         blocks on a CPU."""
         return self.blocks() if self.ids.device.type == "cpu" else self.dense()
 

@@ -12,16 +12,23 @@ from torch import Tensor, nn
 
 from diffufix.model.copying import CopyHead
 from diffufix.model.transformer import Mask, Transformer
-from diffufix.train.examples import IGNORE
+from diffufix.train.batch import IGNORE
 
 
 class Labelled(Protocol):
-    """A batch. `labels` [B, T] stand where they are read: shifted models have them one left."""
+    """A batch of [B, T]. `labels` stand where they are read: shifted models have them one left;
+    `rows` is -1 at padding."""
 
-    ids: Tensor
-    positions: Tensor
-    labels: Tensor
-    weights: Tensor
+    @property
+    def ids(self) -> Tensor: ...
+    @property
+    def positions(self) -> Tensor: ...
+    @property
+    def rows(self) -> Tensor: ...
+    @property
+    def labels(self) -> Tensor: ...
+    @property
+    def weights(self) -> Tensor: ...
 
     def attention(self) -> Mask:
         """Where attention is allowed; a tensor broadcasts to [B, H, T, T]."""

@@ -70,7 +70,7 @@ def _images() -> str:
     from docker.errors import DockerException
 
     from diffufix.sandbox.engine import connect
-    from diffufix.sandbox.images.build import remove_images
+    from diffufix.workspace.images.build import remove_images
 
     try:
         with contextlib.closing(connect()) as client:

@@ -12,7 +12,7 @@ import typer
 
 from diffufix.config import Settings, load_settings
 from diffufix.report import jsondoc
-from diffufix.sandbox.images.types import Plan
+from diffufix.workspace.images.types import Plan
 
 app = typer.Typer(
     no_args_is_help=True, help="The project's environment in the sandbox: show it, build it."
@@ -44,7 +44,7 @@ def show(
     json: Json = False,
 ) -> None:
     """Where the environment comes from and the Dockerfile that makes it; builds nothing."""
-    from diffufix.sandbox.images import image_name, plan, render, template
+    from diffufix.workspace.images import image_name, plan, render, template
 
     settings = load_settings(
         Path.cwd(), (), {"image": image, "base_image": base_image, "dockerfile": dockerfile}
@@ -88,7 +88,7 @@ def build(
     json: Json = False,
 ) -> None:
     """Build the image, then see that the tests are collected in it and say the same thing twice."""
-    from diffufix.sandbox.images import plan
+    from diffufix.workspace.images import plan
 
     given = {"image": image, "base_image": base_image, "dockerfile": dockerfile}
     settings = load_settings(Path.cwd(), (), {**given, "sandbox": sandbox})
@@ -97,8 +97,8 @@ def build(
     name = _build(settings, wanted, force, lambda line: typer.echo(line, err=True))
     gate = None
     if check:
-        from diffufix.sandbox import choose
-        from diffufix.sandbox.images.gate import check as run_gate
+        from diffufix.workspace.choice import choose
+        from diffufix.workspace.images.gate import check as run_gate
 
         typer.echo(f"running the tests in {name}, twice", err=True)
         gate = run_gate(settings.root, choose(replace(settings, image=name, dockerfile="")))
@@ -114,16 +114,16 @@ def build(
 
 def _build(settings: Settings, wanted: Plan, force: bool, tell: Callable[[str], None]) -> str:
     if settings.sandbox == "e2b":
-        from diffufix.sandbox.images.template import build_template
+        from diffufix.workspace.images.template import build_template
 
         return build_template(wanted, listener=tell)
-    from diffufix.sandbox.images import build
+    from diffufix.workspace.images import build
 
     return build(wanted, listener=tell, force=force)
 
 
 def _foundation(wanted: Plan) -> str:
-    from diffufix.sandbox.images.build import foundation_tag
+    from diffufix.workspace.images.build import foundation_tag
 
     return foundation_tag(wanted.root, wanted.foundation) if wanted.foundation else ""
 

@@ -13,9 +13,9 @@ import typer
 
 from diffufix.config import Settings, find_root, load_settings
 from diffufix.errors import CheckpointError, UsageError
+from diffufix.registry.cards import CARD, Card, read_card
+from diffufix.registry.models import Registry
 from diffufix.report import jsondoc
-from diffufix.store.cards import CARD, Card, read_card
-from diffufix.store.models import Registry
 
 app = typer.Typer(
     no_args_is_help=True, help="Models trained on this project: list, use, go back, share."
@@ -141,7 +141,7 @@ def push(
     public: Annotated[bool, typer.Option("--public", help="Everyone may see it.")] = False,
 ) -> None:
     """Put a model with its card on the Hugging Face hub, privately unless --public."""
-    from diffufix.model import share
+    from diffufix.registry import share
 
     registry = _registry()
     card, folder = registry.card(name), registry.path(name)
@@ -164,7 +164,7 @@ def pull(
     model: ModelOption = None,
 ) -> None:
     """Fetch an adapter or a checkpoint from the hub; `adopt` puts it to use."""
-    from diffufix.model import share
+    from diffufix.registry import share
 
     registry = _registry()
     name = name or repository.rpartition("/")[2]
@@ -195,7 +195,7 @@ def _settings(model: str | None) -> Settings:
 
 def _base(settings: Settings) -> tuple[str, str]:
     """Name and fingerprint of the model that everything trained stands on."""
-    from diffufix.repair.policy import base_of
+    from diffufix.registry.policy import base_of
 
     base = base_of(settings)
     return base.name, base.fingerprint
@@ -235,7 +235,7 @@ def _copy_for_others(folder: Path, target: Path, card: Card) -> None:
     import json
     import shutil
 
-    from diffufix.store.cards import readme
+    from diffufix.registry.cards import readme
 
     shutil.copytree(folder, target)
     public = replace(card, base_name=_public(card.base_name))

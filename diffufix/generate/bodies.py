@@ -13,8 +13,8 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
 from diffufix.generate.body import Body, Draft
-from diffufix.repair.proposals import Proposal
-from diffufix.verify import State, Verdict
+from diffufix.propose.proposals import Proposal
+from diffufix.types import State, Verdict
 
 OPEN = 4  # drafts searched at the same time
 QUOTA = 240  # proposals of a draft before the next one has its turn

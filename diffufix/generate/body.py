@@ -8,10 +8,10 @@ import re
 from collections.abc import Collection
 
 from diffufix.generate.stubs import Emptied, functions_of
-from diffufix.localize.types import Suspect
-from diffufix.masking import Hole, Kind, holes
-from diffufix.masking.spans import FunctionNode, Text
-from diffufix.repair.candidates import Change, Subject
+from diffufix.propose.candidates import Change, Subject
+from diffufix.propose.holes import holes
+from diffufix.source.spans import FunctionNode, Text
+from diffufix.types import Hole, Kind, Suspect
 
 _GENERATORS = frozenset({"Iterator", "Generator", "AsyncIterator", "AsyncGenerator", "Iterable"})
 _NOTHING = frozenset({"None", "NoReturn", "Never"})

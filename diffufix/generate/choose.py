@@ -13,7 +13,7 @@ from pathlib import Path
 
 from diffufix.errors import ProjectError, UsageError
 from diffufix.generate.stubs import Function, functions_of, in_call_order
-from diffufix.repair.patch import Source, read_source
+from diffufix.source.patch import Source, read_source
 from diffufix.testing.testcode import test_code
 from diffufix.verify.static import forbidden
 

@@ -15,7 +15,7 @@ from collections.abc import Collection
 from dataclasses import dataclass
 
 from diffufix.generate.stubs import Function
-from diffufix.masking.syntax import parse
+from diffufix.source.syntax import parse
 
 _RELATION = re.compile(
     r"->|=>|→|⇒|==|\breturns\b|\bgives\b|\byields\b|\bis\b|\braises\b(?:\s+an?\b)?"

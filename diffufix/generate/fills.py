@@ -1,9 +1,9 @@
-"""Whole bodies for one hole. Text on one side, ids on the other, as in repair/proposals.py.
+"""Whole bodies for one hole. Text on one side, ids on the other, as in propose/proposals.py.
 
 - aside (`mini`): the function is shown with a gap, and holes of several first lengths, empty or
   begun with `return`, compete in one best-first search.
 - inline with `<expand>` and `<delete>`: `infill`, batch after batch, hotter every time.
-- other inline families: the same, block by block (sampler/blockwise.py).
+- other inline families: the same, block by block (decode/blockwise.py).
 """
 
 from __future__ import annotations
@@ -15,22 +15,22 @@ import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 
+from diffufix.decode import infill
+from diffufix.decode.aside import AsideContext, Place
+from diffufix.decode.best_first import BestFirst, Question
+from diffufix.decode.blockwise import blockwise
+from diffufix.decode.canvas import fill_text, inline_canvas
+from diffufix.decode.leaning import Leaning
+from diffufix.decode.threads import Threads
 from diffufix.generate.body import Body
 from diffufix.generate.scope import Scope, Sketch
-from diffufix.masking import Hole, Kind
 from diffufix.model.checkpoint import LoadedModel
-from diffufix.repair.candidates import Subject
-from diffufix.repair.prompting import render
-from diffufix.repair.proposals import Proposal, Story, Watcher, fit, show
-from diffufix.repair.pruning import Pruner
-from diffufix.repair.window import window
-from diffufix.sampler import infill
-from diffufix.sampler.aside import AsideContext, Place
-from diffufix.sampler.best_first import BestFirst, Question
-from diffufix.sampler.blockwise import blockwise
-from diffufix.sampler.canvas import fill_text, inline_canvas
-from diffufix.sampler.leaning import Leaning
-from diffufix.sampler.threads import Threads
+from diffufix.propose.candidates import Subject
+from diffufix.propose.prompting import render
+from diffufix.propose.proposals import Proposal, Story, Watcher, fit, show
+from diffufix.propose.pruning import Pruner
+from diffufix.propose.window import window
+from diffufix.types import Hole, Kind
 
 #: First lengths in masks, and the nats that a long one starts behind with.
 EMPTY = ((6, 0.0), (12, 1.0), (20, 2.0), (32, 4.0))

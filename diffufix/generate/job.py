@@ -23,20 +23,19 @@ from diffufix.generate.suite import ExampleTests, uses_mypy
 from diffufix.generate.types import DONE, Filled, State
 from diffufix.generate.typing_check import Mypy
 from diffufix.localize import suspects
-from diffufix.localize.types import Suspect
-from diffufix.masking.spans import Text
-from diffufix.repair.candidates import Change
-from diffufix.repair.diagnosis import Diagnosis
+from diffufix.propose.candidates import Change
 from diffufix.repair.job import Plan, Probe, Supply
 from diffufix.repair.search import Goal, Success
 from diffufix.repair.types import RepairResult, Status
+from diffufix.source.spans import Text
 from diffufix.testing import find_interpreter
-from diffufix.verify import Candidate, Verdict
-from diffufix.verify import State as Said
+from diffufix.types import Candidate, Suspect, Verdict
+from diffufix.types import State as Said
+from diffufix.workspace.diagnosis import Diagnosis
 
 if TYPE_CHECKING:
     from diffufix.model.checkpoint import LoadedModel
-    from diffufix.repair.proposals import Story, Watcher
+    from diffufix.propose.proposals import Story, Watcher
 
 STATIC = ("parses in place", "imports", "no undefined names", "returns what its hint says")
 HEAD_START = 1_000  # proposals of whole bodies before a small model mends what passes nothing
@@ -183,7 +182,7 @@ class Generating:
     ) -> Supply:
         from diffufix.generate.bodies import Bodies
         from diffufix.generate.fills import whole_bodies
-        from diffufix.repair.proposals import propose
+        from diffufix.propose.proposals import propose
 
         seed = self.settings.seed
         body = goal.subjects[0]

@@ -13,8 +13,8 @@ import re
 from collections.abc import Callable, Iterator, Sequence
 
 from diffufix.generate.body import Body, required
-from diffufix.masking.spans import FunctionNode
-from diffufix.masking.syntax import parse
+from diffufix.source.spans import FunctionNode
+from diffufix.source.syntax import parse
 
 #: A sketch is what follows `return`: text, and numbers of masks.
 Sketch = tuple[str | int, ...]

@@ -12,8 +12,8 @@ import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from diffufix.masking.spans import FunctionNode, Text, docstring_of
-from diffufix.masking.syntax import parse
+from diffufix.source.spans import FunctionNode, Text, docstring_of
+from diffufix.source.syntax import parse
 
 _LEFT_ALONE = frozenset(
     {"overload", "abstractmethod", "abstractproperty", "abstractclassmethod"}

@@ -2,6 +2,5 @@
 
 from diffufix.localize.groups import groups
 from diffufix.localize.suspects import suspects
-from diffufix.localize.types import Suspect
 
-__all__ = ["Suspect", "groups", "suspects"]
+__all__ = ["groups", "suspects"]

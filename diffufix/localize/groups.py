@@ -11,7 +11,7 @@ from pathlib import Path
 
 from diffufix.localize.suspects import suspects
 from diffufix.testing.testcode import TestCode, test_code
-from diffufix.testing.types import TestRun
+from diffufix.types import TestRun
 
 _SUSPECTS = 30  # looked at for each test
 _COMPETITIVE = 0.5  # a test joins a function that scores this share of its best one

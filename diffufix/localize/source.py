@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
 
-from diffufix.masking.syntax import parse
+from diffufix.source.syntax import parse
 
 MODULE = "<module>"
 Span = tuple[int, int]  # first and last line, 1-based, inclusive

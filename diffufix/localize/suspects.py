@@ -23,9 +23,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from diffufix.localize.source import Function, Source, Span, read_source
-from diffufix.localize.types import Suspect
 from diffufix.testing.testcode import TestCode, test_code
-from diffufix.testing.types import PASSED, RED, Frame, TestCase, TestRun
+from diffufix.types import PASSED, RED, Frame, Suspect, TestCase, TestRun
 
 Lines = Mapping[str, frozenset[int]]
 _Place = tuple[Function, Span]  # a statement and the function that holds it

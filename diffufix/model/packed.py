@@ -1,6 +1,6 @@
 """Attention among rows packed into sequences: computed only where it is allowed.
 
-A packed sequence holds several rows, and a row a context and holes beside it (sampler/layout.py).
+A packed sequence holds several rows, and a row a context and holes beside it (decode/layout.py).
 Under a dense mask two thirds of the products of a typical batch are thrown away; here a row's
 context meets itself and its holes meet the row, block by block, forwards and backwards, and each
 block stays in a processor's cache. For CPUs: on a GPU one fused kernel with a mask is quicker.

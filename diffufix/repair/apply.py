@@ -18,10 +18,9 @@ from pathlib import Path, PurePosixPath
 
 from diffufix.errors import ApplyError
 from diffufix.repair.git import uncommitted
-from diffufix.repair.patch import decode_source
-from diffufix.repair.types import Patch
+from diffufix.source.patch import decode_source
 from diffufix.store.folder import private_folder
-from diffufix.verify.types import Edit
+from diffufix.types import Edit, Patch
 
 
 @dataclass(frozen=True)

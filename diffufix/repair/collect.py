@@ -10,15 +10,14 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
-from diffufix.masking import Kind
-from diffufix.repair.candidates import Subject
-from diffufix.repair.rollouts import Collector
+from diffufix.decode.rollout import Sampling
+from diffufix.propose.candidates import Subject
+from diffufix.propose.tasks import aligned, make_task, prompt_of
 from diffufix.repair.search import Search, Success
-from diffufix.repair.tasks import aligned, make_task, prompt_of
-from diffufix.sampler.rollout import Sampling
-from diffufix.store.groups import Group, Task
+from diffufix.train.rl.rewards import Weighted
+from diffufix.train.rl.rollouts import Collector
+from diffufix.types import Group, Kind, Task
 from diffufix.verify import Screen
-from diffufix.verify.rewards import Weighted
 
 if TYPE_CHECKING:
     from diffufix.model.checkpoint import LoadedModel

@@ -9,11 +9,11 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
-from diffufix.repair import events
-from diffufix.repair.candidates import Assembly, Change
-from diffufix.repair.events import Listener
+from diffufix import events
+from diffufix.events import Listener
+from diffufix.propose.candidates import Assembly, Change
 from diffufix.repair.search import Log, Success
-from diffufix.verify import Candidate, Verdict
+from diffufix.types import Candidate, Verdict
 
 
 @dataclass(frozen=True)

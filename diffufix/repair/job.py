@@ -15,19 +15,17 @@ from typing import TYPE_CHECKING, Protocol
 from diffufix.config import Settings
 from diffufix.errors import ProjectError
 from diffufix.localize import groups, suspects
-from diffufix.localize.types import Suspect
-from diffufix.repair.candidates import Change, Subject
-from diffufix.repair.diagnosis import Diagnosis
-from diffufix.repair.patch import Source, read_source
+from diffufix.propose.candidates import Change, Subject
 from diffufix.repair.search import Goal, Success
 from diffufix.repair.turns import SLICE
 from diffufix.repair.types import RepairResult, Status
-from diffufix.testing.types import TestRun
-from diffufix.verify import Candidate, Verdict
+from diffufix.source.patch import Source, read_source
+from diffufix.types import Candidate, Suspect, TestRun, Verdict
+from diffufix.workspace.diagnosis import Diagnosis
 
 if TYPE_CHECKING:
     from diffufix.model.checkpoint import LoadedModel
-    from diffufix.repair.proposals import Proposal, Story, Watcher
+    from diffufix.propose.proposals import Proposal, Story, Watcher
 
 #: Runs tests on a copy with some files changed: (relative path -> bytes, test ids, coverage?).
 Probe = Callable[[Mapping[str, bytes], Sequence[str], bool], TestRun]
@@ -162,7 +160,7 @@ class Mending:
         watch: Watcher,
         busy: Callable[[], bool],
     ) -> Supply:
-        from diffufix.repair.proposals import propose
+        from diffufix.propose.proposals import propose
 
         seed = self.settings.seed
         return Supply(propose(model, goal.subjects, story, seed=seed, watch=watch, busy=busy))

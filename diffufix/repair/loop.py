@@ -20,26 +20,28 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from diffufix import events
 from diffufix.config import Settings
 from diffufix.errors import DiffufixError, ProjectError
-from diffufix.repair import collect, events
-from diffufix.repair.candidates import Assembly, Change, Subject
+from diffufix.events import Listener
+from diffufix.propose.candidates import Assembly, Change, Subject
+from diffufix.registry.policy import choose_policy
+from diffufix.repair import collect
 from diffufix.repair.confirmation import Confirmation
-from diffufix.repair.diagnosis import Suite, diagnose
-from diffufix.repair.events import Listener
 from diffufix.repair.job import Job, Mending, Plan
-from diffufix.repair.patch import make_patch, read_source
-from diffufix.repair.policy import choose_policy
 from diffufix.repair.record import Record
 from diffufix.repair.search import Counters, Goal, Search, Success
 from diffufix.repair.turns import Turns
 from diffufix.repair.types import RepairResult, Status
-from diffufix.sandbox import Sandbox, choose
+from diffufix.sandbox import Sandbox
 from diffufix.sandbox.reap import reap_folders, scratch_prefix
+from diffufix.source.patch import make_patch, read_source
 from diffufix.testing import copy_project
-from diffufix.testing.types import TestRun
-from diffufix.verify import Candidate, Screen, Verdict, confirm
-from diffufix.verify.rewards import reward_functions
+from diffufix.train.rl.rewards import reward_functions
+from diffufix.types import Candidate, TestRun, Verdict
+from diffufix.verify import Screen, confirm
+from diffufix.workspace.choice import choose
+from diffufix.workspace.diagnosis import Suite, diagnose
 
 if TYPE_CHECKING:
     from diffufix.model.checkpoint import LoadedModel
@@ -147,7 +149,7 @@ class _Loop:
     # -- 2. search ---------------------------------------------------------------------------------
 
     def _search(self) -> RepairResult:
-        from diffufix.sampler.threads import threads_kept
+        from diffufix.decode.threads import threads_kept
 
         diagnosis = self.diagnosis
         self.baseline = dict(diagnosis.baseline)
@@ -216,7 +218,7 @@ class _Loop:
         self.searches = [search for search in self.searches if search.goal.targets]
 
     def _start(self, goal: Goal, assembly: Assembly, screen: Screen, workers: int) -> Search:
-        from diffufix.repair.proposals import Story
+        from diffufix.propose.proposals import Story
 
         cases = {c.id: c for c in self.diagnosis.run.cases}
         case = cases.get(next(iter(goal.targets), ""))

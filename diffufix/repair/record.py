@@ -7,12 +7,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from diffufix.config import Settings
-from diffufix.localize.types import Suspect
-from diffufix.repair.proposals import Proposal
+from diffufix.propose.proposals import Proposal
 from diffufix.store import Store
-from diffufix.store.groups import Group
 from diffufix.store.overview import bound
-from diffufix.verify import Candidate, Verdict
+from diffufix.types import Candidate, Group, Suspect, Verdict
 
 if TYPE_CHECKING:
     from diffufix.model.checkpoint import LoadedModel

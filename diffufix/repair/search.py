@@ -12,13 +12,12 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Protocol
 
-from diffufix.localize.types import Suspect
-from diffufix.repair.candidates import Assembly, Change, Subject
-from diffufix.repair.failure import failure_text
-from diffufix.repair.proposals import Proposal
+from diffufix.propose.candidates import Assembly, Change, Subject
+from diffufix.propose.failure import failure_text
+from diffufix.propose.proposals import Proposal
 from diffufix.repair.ranking import badness
-from diffufix.testing.types import RED, TestRun
-from diffufix.verify import Candidate, Screen, State, Verdict
+from diffufix.types import RED, Candidate, State, Suspect, TestRun, Verdict
+from diffufix.verify import Screen
 
 COVERING = 1.0  # seconds of passing tests that screening runs beside the failing ones
 POLISH = 2.0  # seconds of further search after a first success, for better alternatives

@@ -9,11 +9,12 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 
-from diffufix.repair import events
-from diffufix.repair.candidates import Assembly
-from diffufix.repair.events import Listener
+from diffufix import events
+from diffufix.events import Listener
+from diffufix.propose.candidates import Assembly
 from diffufix.repair.search import Search, Success
-from diffufix.verify import Candidate, Screen
+from diffufix.types import Candidate
+from diffufix.verify import Screen
 
 SLICE = 6.0  # seconds that a goal is searched before the next has its turn
 PATIENCE = 6.0  # seconds a goal is searched on after a change that mends a part of it

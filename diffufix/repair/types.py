@@ -7,22 +7,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any, Protocol
 
-from diffufix.localize.types import Suspect
-from diffufix.verify.types import Edit
-
-
-@dataclass(frozen=True)
-class Patch:
-    """A change of the project. `diff` is unified, git style; `diffufix.repair.patch` makes it."""
-
-    edits: tuple[Edit, ...]
-    diff: str
-    edit_size: int  # tokens removed plus tokens added
-
-    @property
-    def files(self) -> dict[str, str]:
-        """Relative path -> whole new text."""
-        return {edit.path: edit.new for edit in self.edits}
+from diffufix.types import Patch, Suspect
 
 
 class Function(Protocol):

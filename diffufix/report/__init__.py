@@ -1,0 +1,1 @@
+"""What people and programs read: the terminal, the live display, JSON and HTML."""

@@ -1,6 +1,6 @@
 """The search as it runs, on stderr: a live picture on a terminal, plain lines elsewhere.
 
-`display(...)` picks one; both are listeners of `diffufix.repair.events` and context managers.
+`display(...)` picks one; both are listeners of `diffufix.events` and context managers.
 """
 
 from __future__ import annotations
@@ -10,8 +10,8 @@ import time
 from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Any, Protocol, TextIO
 
-from diffufix.repair import events
-from diffufix.repair.events import Event
+from diffufix import events
+from diffufix.events import Event
 from diffufix.report.terminal import counted
 
 if TYPE_CHECKING:

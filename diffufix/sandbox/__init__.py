@@ -1,6 +1,5 @@
 """Places where code under test may run: one protocol, several backends."""
 
-from diffufix.sandbox.choice import Place, choose
 from diffufix.sandbox.local import LocalSandbox
 from diffufix.sandbox.protocol import Capabilities, ExecResult, Limits, Process, Sandbox
 
@@ -9,8 +8,6 @@ __all__ = [
     "ExecResult",
     "Limits",
     "LocalSandbox",
-    "Place",
     "Process",
     "Sandbox",
-    "choose",
 ]

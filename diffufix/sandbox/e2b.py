@@ -22,9 +22,8 @@ from importlib import resources
 from pathlib import Path
 from typing import Any
 
-from diffufix.errors import PrerequisiteError, SandboxUnavailable
+from diffufix.errors import DiffufixError, PrerequisiteError, SandboxUnavailable
 from diffufix.sandbox import reap
-from diffufix.sandbox.images.template import refused, template_for
 from diffufix.sandbox.link import Link
 from diffufix.sandbox.linked import (
     CODE,
@@ -39,8 +38,6 @@ from diffufix.sandbox.linked import (
     upload,
 )
 from diffufix.sandbox.protocol import TAIL, Capabilities, Limits
-
-__all__ = ["E2BSandbox", "template_for"]
 
 ATTEMPTS = 3  # machines that are tried before the service counts as down
 LIFETIME = 120  # seconds that a machine lives on without a word from us
@@ -308,3 +305,26 @@ def _at_exit() -> Callable[[], None]:
             sandbox.close()
 
     return atexit.register(close)
+
+
+def refused(error: Exception, template: str | None) -> DiffufixError | None:
+    """What E2B will not do however often it is asked; None for trouble that may pass."""
+    from e2b import AuthenticationException, InvalidArgumentException, SandboxException
+
+    if isinstance(error, AuthenticationException):
+        if "required" in str(error):
+            return PrerequisiteError(
+                "The E2B sandbox needs a key: E2B_API_KEY is not set.",
+                "https://e2b.dev/dashboard?tab=keys has it. Or use --sandbox docker.",
+            )
+        return PrerequisiteError(
+            "E2B refuses the key in E2B_API_KEY.",
+            "https://e2b.dev/dashboard?tab=keys has the keys that are valid.",
+        )
+    status = error.status_code if isinstance(error, SandboxException) else None
+    if status in (400, 403, 404) or isinstance(error, InvalidArgumentException):
+        return PrerequisiteError(
+            f"E2B does not make a sandbox of the template {template or 'base'}: {error}",
+            "--image names another; `diffufix env show --e2b` shows how the project's is built.",
+        )
+    return None

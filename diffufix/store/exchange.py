@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from diffufix.errors import PrerequisiteError, StoreError, UsageError
-from diffufix.store.groups import Completion, Group, Noise, Prompt, Task
+from diffufix.types import Completion, Group, Noise, Prompt, Task
 
 SCHEMA_VERSION = 1
 _BATCH = 1000  # groups written to Parquet at once

@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
-from diffufix.store.groups import Completion, Noise
+from diffufix.types import Completion, Noise
 
 LEVEL = 3  # of compression: within 3 % of the best one, at half of its time
 _VERSION = 1

@@ -21,13 +21,12 @@ from typing import TYPE_CHECKING, Any
 
 import diffufix
 from diffufix.errors import StoreError
-from diffufix.localize.types import Suspect
 from diffufix.store.folder import private_folder, private_path
 from diffufix.store.schema import migrate
-from diffufix.verify.types import Verdict
+from diffufix.types import Suspect, Verdict
 
 if TYPE_CHECKING:
-    from diffufix.store.groups import Group
+    from diffufix.types import Group
 
 FILE_NAME = "log.sqlite"
 COMMIT_EVERY = 0.25  # seconds
@@ -181,7 +180,7 @@ class Store:
     def add_group(self, run_id: int | None, group: Group) -> None:
         """A complete group; `run_id` is None for one that comes from elsewhere. The same group
         twice is kept once."""
-        from diffufix.store.trajectories import rows_of  # most commands write no group
+        from diffufix.store.rows import rows_of  # most commands write no group
 
         with self._lock:
             self._put_all(rows_of(group, run_id))

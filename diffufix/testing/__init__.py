@@ -5,12 +5,8 @@ from diffufix.testing.environment import child_environment
 from diffufix.testing.flaky import flaky
 from diffufix.testing.interpreter import find_interpreter
 from diffufix.testing.run import run_tests
-from diffufix.testing.types import Frame, TestCase, TestRun
 
 __all__ = [
-    "Frame",
-    "TestCase",
-    "TestRun",
     "child_environment",
     "copy_project",
     "find_interpreter",

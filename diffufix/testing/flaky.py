@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from diffufix.testing.types import TestRun
+from diffufix.types import TestRun
 
 
 def flaky(first: TestRun, second: TestRun) -> tuple[str, ...]:

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any
 
-from diffufix.testing.types import ERROR, FAILED, PASSED, RED, Frame, TestCase
+from diffufix.types import ERROR, FAILED, PASSED, RED, Frame, TestCase
 
 Event = dict[str, Any]
 

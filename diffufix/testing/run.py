@@ -25,7 +25,7 @@ from diffufix.sandbox.reap import remove, scratch_prefix
 from diffufix.testing.environment import child_environment, enclosed_environment, moved_args
 from diffufix.testing.process import REPORTS, Ended, run_listening, run_listening_inside
 from diffufix.testing.records import Records
-from diffufix.testing.types import TestRun
+from diffufix.types import TestRun
 
 INSIDE = Path(__file__).resolve().parent / "inside"
 _INTERRUPTED, _INTERNAL, _USAGE = 2, 3, 4  # pytest.ExitCode

@@ -25,7 +25,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path, PurePosixPath
 
-from diffufix.testing.types import file_of_test
+from diffufix.types import file_of_test
 
 PATTERNS = ("test_*.py", "*_test.py")  # pytest's own default
 _FOLDERS = re.compile(r"tests?|specs?|unittests?|\w+[-_](tests|specs)", re.I)

@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from diffufix.masking.difference import edit_size
+from diffufix.source.difference import edit_size
 from diffufix.trust.behaviour import Behaviour, compare
 from diffufix.trust.calls import Observer
 from diffufix.trust.evidence import Evidence

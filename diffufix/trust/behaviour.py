@@ -12,8 +12,8 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from diffufix.testing.types import PASSED
 from diffufix.trust.types import Call, Recording
+from diffufix.types import PASSED
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,7 @@ import ast
 import itertools
 from collections.abc import Iterator, Sequence
 
-from diffufix.masking.syntax import parse
+from diffufix.source.syntax import parse
 from diffufix.trust.style import Fault
 from diffufix.trust.types import Recording
 

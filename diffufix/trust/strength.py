@@ -10,9 +10,9 @@ import ast
 from collections import Counter
 from dataclasses import dataclass, field
 
-from diffufix.masking.spans import Text
-from diffufix.masking.syntax import parse
-from diffufix.verify.types import State
+from diffufix.source.spans import Text
+from diffufix.source.syntax import parse
+from diffufix.types import State
 
 Spot = tuple[str, int, int]
 _REJECTED = {State.FAIL, State.TIMEOUT}

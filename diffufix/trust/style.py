@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from diffufix.masking.syntax import parse
+from diffufix.source.syntax import parse
 from diffufix.trust.layout import odd_layout
 
 Found = Iterator[tuple[str, str]]  # (rule, reason)

@@ -1,18 +1,8 @@
-"""Screening and confirming candidates: `Candidate`, `Verdict`, `Screen`, `confirm`."""
+"""Screening and confirming candidates."""
 
 from __future__ import annotations
 
 from diffufix.verify.confirm import Confirmed, Confirmer, confirm
 from diffufix.verify.screen import Screen
-from diffufix.verify.types import Candidate, Claims, State, Verdict
 
-__all__ = [
-    "Candidate",
-    "Claims",
-    "Confirmed",
-    "Confirmer",
-    "Screen",
-    "State",
-    "Verdict",
-    "confirm",
-]
+__all__ = ["Confirmed", "Confirmer", "Screen", "confirm"]

@@ -20,13 +20,23 @@ from pathlib import Path
 
 from diffufix.errors import SandboxUnavailable
 from diffufix.sandbox import Sandbox
-from diffufix.testing.types import FAILED, PASSED, RED, XFAILED, XPASSED, file_of_test
+from diffufix.types import (
+    FAILED,
+    PASSED,
+    RED,
+    XFAILED,
+    XPASSED,
+    Candidate,
+    Claims,
+    State,
+    Verdict,
+    file_of_test,
+)
 from diffufix.verify.deadlines import Deadlines
 from diffufix.verify.inside.frames import ANY
 from diffufix.verify.judge import judge
 from diffufix.verify.static import forbidden, suspicion
 from diffufix.verify.trials import OWN, REVERSED, SHUFFLED, START, Laid, Trial, Trials, Way
-from diffufix.verify.types import Candidate, Claims, State, Verdict
 from diffufix.verify.worker import Setup
 
 #: Confirmation is rare: a test gets this many seconds of processor time at least.

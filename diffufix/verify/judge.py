@@ -20,10 +20,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from diffufix.testing.types import RED
+from diffufix.types import RED, State, Verdict
 from diffufix.verify.inside.frames import accepts
 from diffufix.verify.static import forbidden, planted
-from diffufix.verify.types import State, Verdict
 
 Report = Mapping[str, Any]
 

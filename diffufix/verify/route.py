@@ -14,7 +14,7 @@ import tokenize
 from dataclasses import dataclass
 from functools import cached_property
 
-from diffufix.masking.syntax import parse
+from diffufix.source.syntax import parse
 
 Function = ast.FunctionDef | ast.AsyncFunctionDef
 #: (name, first line, first line in the candidate) of a function to exchange.

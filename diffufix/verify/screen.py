@@ -17,12 +17,11 @@ from typing import Any
 
 from diffufix.errors import DiffufixError, ProjectError, SandboxUnavailable
 from diffufix.sandbox import Sandbox
-from diffufix.testing.types import file_of_test
+from diffufix.types import Candidate, State, Verdict, file_of_test
 from diffufix.verify.deadlines import Deadlines
 from diffufix.verify.judge import judge
 from diffufix.verify.route import Original, Place, Swap
 from diffufix.verify.static import forbidden, suspicion
-from diffufix.verify.types import Candidate, State, Verdict
 from diffufix.verify.worker import Setup, Worker, make_request
 
 DEPTH = 4  # candidates queued per worker

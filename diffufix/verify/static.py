@@ -13,7 +13,7 @@ from collections import Counter
 from collections.abc import Container
 from pathlib import PurePosixPath
 
-from diffufix.masking.syntax import parse
+from diffufix.source.syntax import parse
 from diffufix.testing.testcode import named_like_tests
 
 #: Never edited: they decide what is tested, or run before it.

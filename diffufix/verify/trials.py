@@ -18,10 +18,10 @@ from typing import Any
 
 from diffufix.errors import SandboxUnavailable
 from diffufix.sandbox import Sandbox
+from diffufix.types import Candidate
 from diffufix.verify.deadlines import Deadlines
 from diffufix.verify.judge import Report
 from diffufix.verify.route import Original, Place
-from diffufix.verify.types import Candidate
 from diffufix.verify.worker import Setup, Worker, make_request
 
 WORKERS = 2  # the unedited project beside the candidate, or two runs of one of them

@@ -16,7 +16,8 @@ from pathlib import Path
 from typing import Any
 
 from diffufix.sandbox import LocalSandbox, Sandbox
-from diffufix.verify import Candidate, Screen, Verdict, confirm
+from diffufix.types import Candidate, Verdict
+from diffufix.verify import Screen, confirm
 from tests.attacks.hostile import RIGHT, Attack
 
 SECRET_VARIABLE = "DIFFUFIX_TEST_TOKEN"

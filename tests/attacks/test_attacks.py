@@ -9,7 +9,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from diffufix.verify import Screen, State
+from diffufix.types import State
+from diffufix.verify import Screen
 from tests.attacks.arena import FAILING, TESTS, Arena, processes
 from tests.attacks.every import ATTACKS
 from tests.attacks.hostile import Attack

@@ -13,14 +13,14 @@ from types import ModuleType
 import pytest
 
 import diffufix
+from diffufix import events
 from diffufix.cli import main
 from diffufix.config import Settings
 from diffufix.errors import ProjectError
-from diffufix.repair import events
-from diffufix.repair.patch import make_patch
 from diffufix.repair.types import RepairResult, Status
+from diffufix.source.patch import make_patch
 from diffufix.store import Store
-from diffufix.verify.types import State, Verdict
+from diffufix.types import State, Verdict
 
 BROKEN, MENDED = "def one():\n    return 2\n", "def one():\n    return 1\n"
 

@@ -12,8 +12,8 @@ from safetensors.torch import load_file
 from diffufix.cli import main
 from diffufix.model import load_model
 from diffufix.model.checkpoint import fingerprint_of
-from diffufix.store.cards import Card
-from diffufix.store.models import Registry
+from diffufix.registry.cards import Card
+from diffufix.registry.models import Registry
 from tests.support.checkpoints import make_dream_checkpoint
 from tests.support.hub_standin import Hub
 from tests.support.lora import write_lora

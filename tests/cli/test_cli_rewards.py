@@ -10,7 +10,7 @@ import pytest
 
 from diffufix.cli import main
 from diffufix.store import Store
-from diffufix.store.groups import Completion, Group, Prompt, Task
+from diffufix.types import Completion, Group, Prompt, Task
 
 
 @pytest.fixture

@@ -85,8 +85,9 @@ def test_from_sources_to_a_model_that_fills_a_hole(
     made = tmp_path / "made"
     assert "MB in 1 file" in run(capsys, "train", "export", "--run", tmp_path / "c", "--out", made)
 
+    from diffufix.decode import infill
     from diffufix.model import load_model
-    from diffufix.sampler import Canvas, infill
+    from diffufix.types import Canvas
 
     model = load_model(made, device="cpu")
     text = "def add(a, b):\n    return a "

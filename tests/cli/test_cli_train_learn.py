@@ -9,11 +9,11 @@ from pathlib import Path
 import pytest
 
 from diffufix.cli import main
+from diffufix.registry.models import Registry
 from diffufix.store import Store
-from diffufix.store.models import Registry
 from diffufix.store.overview import summary
 from diffufix.store.trajectories import read_groups
-from diffufix.train import session
+from diffufix.train.rl import session
 from tests.support.practised import write_project
 
 SMALL = ("--model", "mini", "--held-out", "2", "--tasks", "2", "--group", "4", "--steps", "2")
@@ -30,7 +30,7 @@ def here(project: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.chdir(project)
     wanted = session.Wanted(tasks=12)
     monkeypatch.setattr(
-        "diffufix.train.practice.Wanted", lambda **values: replace(wanted, **values)
+        "diffufix.train.rl.practice.Wanted", lambda **values: replace(wanted, **values)
     )
     return project
 

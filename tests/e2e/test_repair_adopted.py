@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 
 from diffufix.model.checkpoint import fingerprint_of
+from diffufix.registry.cards import Card
+from diffufix.registry.models import Registry
 from diffufix.store import Store
-from diffufix.store.cards import Card
-from diffufix.store.models import Registry
 from diffufix.store.trajectories import read_groups
 from tests.support.lora import write_lora
 

@@ -11,14 +11,13 @@ from typing import Any
 import pytest
 
 from diffufix.model import load_model
+from diffufix.propose.tasks import edit_of, prompt_of, text_of
 from diffufix.repair.collect import ESTIMATOR, GROUP, INNER
-from diffufix.repair.tasks import edit_of, prompt_of, text_of
-from diffufix.sampler.estimators import behaviours
 from diffufix.store import Store
-from diffufix.store.groups import Group
 from diffufix.store.trajectories import read_groups
-from diffufix.verify.rewards import DEFAULT, reward
-from diffufix.verify.types import State, Verdict
+from diffufix.train.rl.objectives.estimators import behaviours
+from diffufix.train.rl.rewards import DEFAULT, reward
+from diffufix.types import Group, State, Verdict
 
 SHAPES = '''"""Areas."""
 

@@ -9,20 +9,18 @@ import pytest
 import torch
 
 from diffufix.config import Settings
+from diffufix.decode.blockwise import blockwise
+from diffufix.decode.canvas import inline_canvas
 from diffufix.errors import UsageError
 from diffufix.generate.bodies import Bodies
 from diffufix.generate.body import Body, Draft
 from diffufix.generate.choose import choose
 from diffufix.generate.fills import end_of_body, lexicon
 from diffufix.generate.job import Generating
-from diffufix.masking import Hole
 from diffufix.model import load_model
-from diffufix.repair.candidates import Assembly
-from diffufix.repair.proposals import Proposal
-from diffufix.sampler import Fill
-from diffufix.sampler.blockwise import blockwise
-from diffufix.sampler.canvas import inline_canvas
-from diffufix.verify import State, Verdict
+from diffufix.propose.candidates import Assembly
+from diffufix.propose.proposals import Proposal
+from diffufix.types import Fill, Hole, State, Verdict
 from tests.support.checkpoints import make_dream_checkpoint
 
 SOURCE = '''LIMIT = 3
@@ -190,7 +188,7 @@ def test_blocks_grow_until_the_end(tiny) -> None:
 
 def test_blocks_are_for_inline_families() -> None:
     model = load_model("mini", device="cpu")
-    from diffufix.sampler.types import Canvas
+    from diffufix.types import Canvas
 
     with pytest.raises(UsageError, match="beside its context"):
         blockwise(model, Canvas((1,), ()), 1, lambda ids: None)

@@ -10,12 +10,12 @@ import pytest
 import torch
 
 from diffufix.config import Settings
+from diffufix.decode.leaning import leaned
 from diffufix.generate.body import Body, required, returns_its_type
 from diffufix.generate.choose import choose
 from diffufix.generate.job import Generating
 from diffufix.generate.scope import COMPLETED, Scope, attributes
-from diffufix.masking.spans import FunctionNode
-from diffufix.sampler.leaning import leaned
+from diffufix.source.spans import FunctionNode
 
 SOURCE = '''class Shelf:
     room: int

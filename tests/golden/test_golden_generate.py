@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 import torch
 
+from diffufix.decode import diffusion_generate
 from diffufix.model import load_model
-from diffufix.sampler import diffusion_generate
 
 DATA = Path(__file__).parent / "data"
 CASES = json.loads((DATA / "cases.json").read_text())

@@ -19,9 +19,9 @@ import torch
 
 from diffufix.config import Settings
 from diffufix.model import load_model
-from diffufix.train.learn import Plan, Row, learn
-from diffufix.train.methods import METHODS
-from diffufix.train.practice import Practice, Wanted
+from diffufix.train.rl.learn import Plan, Row, learn
+from diffufix.train.rl.methods import METHODS
+from diffufix.train.rl.practice import Practice, Wanted
 
 FILE = Path(__file__).parent / "learning.json"
 UPDATE = bool(os.environ.get("DIFFUFIX_UPDATE_TRAJECTORIES"))

@@ -14,7 +14,8 @@ from hypothesis import strategies as st
 from diffufix.localize import groups, suspects
 from diffufix.localize.source import read_source
 from diffufix.localize.suspects import ochiai
-from diffufix.testing import Frame, TestCase, TestRun, run_tests
+from diffufix.testing import run_tests
+from diffufix.types import Frame, TestCase, TestRun
 
 FILES = {
     "depot/__init__.py": "from depot.stock import Depot\n",

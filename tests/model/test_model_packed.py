@@ -9,7 +9,8 @@ import torch
 import torch.nn.functional as F
 
 from diffufix.model.packed import attend
-from diffufix.train.examples import IGNORE, Batch, Row, collate
+from diffufix.train.batch import IGNORE
+from diffufix.train.pretrain.examples import Batch, Row, collate
 
 
 def row(context: int, holes: list[tuple[int, int]]) -> Row:

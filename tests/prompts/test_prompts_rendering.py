@@ -8,14 +8,14 @@ from pathlib import Path
 import pytest
 
 import diffufix
+from diffufix.decode import infill
+from diffufix.decode.canvas import fill_text, inline_canvas
+from diffufix.decode.layout import context_ids, segment
 from diffufix.errors import UsageError
 from diffufix.model import load_model
-from diffufix.repair import prompting
-from diffufix.repair.failure import encode
-from diffufix.repair.prompting import render
-from diffufix.sampler import infill
-from diffufix.sampler.canvas import fill_text, inline_canvas
-from diffufix.sampler.layout import context_ids, segment
+from diffufix.propose import prompting
+from diffufix.propose.failure import encode
+from diffufix.propose.prompting import render
 from tests.support.checkpoints import make_dream_checkpoint
 
 SNAPSHOTS = Path(__file__).parent / "snapshots"

@@ -11,8 +11,8 @@ import pytest
 from diffufix.errors import ApplyError
 from diffufix.repair import apply as module
 from diffufix.repair.apply import apply, undo
-from diffufix.repair.patch import make_patch, read_source
-from diffufix.repair.types import Patch
+from diffufix.source.patch import make_patch, read_source
+from diffufix.types import Patch
 
 
 def patch_of(root: Path, changes: dict[str, tuple[str, str]]) -> Patch:

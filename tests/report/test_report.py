@@ -9,14 +9,13 @@ from pathlib import Path
 
 import pytest
 
-from diffufix.localize.types import Suspect
-from diffufix.repair import events
-from diffufix.repair.patch import make_patch
+from diffufix import events
 from diffufix.repair.types import RepairResult, Status
 from diffufix.report import jsondoc
 from diffufix.report.live import LiveDisplay, PlainDisplay, display
 from diffufix.report.terminal import write_diff, write_result
-from diffufix.testing.types import FAILED, PASSED, TestCase, TestRun
+from diffufix.source.patch import make_patch
+from diffufix.types import FAILED, PASSED, Suspect, TestCase, TestRun
 
 SNAPSHOTS = Path(__file__).parent / "snapshots"
 OLD = "def fits(a, b):\n    return a >= b\n"

@@ -16,10 +16,11 @@ import pytest
 
 from diffufix.config import Settings
 from diffufix.errors import PrerequisiteError, SandboxUnavailable
-from diffufix.sandbox import Sandbox, choose, e2b
+from diffufix.sandbox import Sandbox, e2b
 from diffufix.sandbox.e2b import E2BSandbox
-from diffufix.sandbox.images import plan
-from diffufix.sandbox.images.template import template_for, template_name, write_context
+from diffufix.workspace.choice import choose
+from diffufix.workspace.images import plan
+from diffufix.workspace.images.template import template_for, template_name, write_context
 from tests.support.e2b_standin import Factory, missing, standin
 
 here = pytest.mark.skipif(bool(missing()), reason=f"no stand-in for E2B: {missing()}")

@@ -14,11 +14,10 @@ import pytest
 
 from diffufix.config import Settings
 from diffufix.errors import StoreError, UsageError
-from diffufix.localize.types import Suspect
 from diffufix.store import Store
 from diffufix.store.query import candidates_of, get_run, list_runs, suspects_of
 from diffufix.store.store import log_path
-from diffufix.verify.types import State, Verdict
+from diffufix.types import State, Suspect, Verdict
 
 
 def fill_one(store: Store, root: Path) -> int:
@@ -108,7 +107,7 @@ WRITER = """
 import sys, itertools
 from pathlib import Path
 from diffufix.store import Store
-from diffufix.verify.types import State, Verdict
+from diffufix.types import State, Verdict
 store = Store.open(Path(sys.argv[1]))
 run = store.begin_run()
 hole = store.add_hole(run, "a.py", "f", 0, 1, "expression")

@@ -15,11 +15,11 @@ from hypothesis import strategies as st
 
 from diffufix.errors import StoreError
 from diffufix.store import Store
-from diffufix.store.groups import Completion, Group, Noise, Prompt, Task
 from diffufix.store.packing import pack, unpack
 from diffufix.store.schema import MIGRATIONS, migrate
 from diffufix.store.store import log_path
 from diffufix.store.trajectories import read_groups
+from diffufix.types import Completion, Group, Noise, Prompt, Task
 
 NOISE = Noise(
     ((True, False, True), (False, True, False)),

@@ -13,9 +13,9 @@ import pytest
 from diffufix.errors import StoreError, UsageError
 from diffufix.store import Store
 from diffufix.store.exchange import read, write
-from diffufix.store.groups import Completion, Group, Noise, Prompt, Task
 from diffufix.store.overview import bound, prune, summary
 from diffufix.store.trajectories import read_groups
+from diffufix.types import Completion, Group, Noise, Prompt, Task
 
 NOISE = Noise(((True, False),), ((1 / 0.3, 0.0),), 2**63)
 

@@ -6,11 +6,10 @@ from dataclasses import replace
 
 import torch
 
+from diffufix.decode.aside import AsideContext, Place
+from diffufix.decode.denoiser import InlineDenoiser
 from diffufix.model.family import Family
-from diffufix.sampler.aside import AsideContext, Place
-from diffufix.sampler.denoiser import InlineDenoiser
-from diffufix.sampler.types import Canvas
-from diffufix.store.groups import Prompt
+from diffufix.types import Canvas, Prompt
 from tests.support.tiny import tiny
 
 VOCABULARY = 14

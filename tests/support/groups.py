@@ -6,12 +6,12 @@ from collections.abc import Callable, Sequence
 
 import torch
 
+from diffufix.decode.likelihood import scored
+from diffufix.decode.rollout import Sampling, rollout
 from diffufix.model.family import Family
 from diffufix.model.transformer import Transformer
-from diffufix.sampler.estimators import behaviours, draw_group
-from diffufix.sampler.likelihood import scored
-from diffufix.sampler.rollout import Sampling, rollout
-from diffufix.store.groups import Completion, Group, Noise, Prompt, Task
+from diffufix.train.rl.objectives.estimators import behaviours, draw_group
+from diffufix.types import Completion, Group, Noise, Prompt, Task
 
 Reward = Callable[[Prompt, tuple[int, ...]], float | None]
 

@@ -11,10 +11,10 @@ from pathlib import Path
 
 import torch
 
-from diffufix.masking.spans import Text, functions
 from diffufix.model.transformer import ModelConfig, Transformer
-from diffufix.train.fresh import initialise
-from diffufix.train.tokenizer import train
+from diffufix.source.spans import Text, functions
+from diffufix.train.corpus.tokenizer import train
+from diffufix.train.pretrain.fresh import initialise
 
 _MODULES = ("argparse", "textwrap", "heapq", "bisect", "fractions", "statistics", "calendar")
 
@@ -36,7 +36,7 @@ def library_functions() -> tuple[str, ...]:
 
 
 def write_tokenizer(folder: Path, size: int = 700) -> Path:
-    """tokenizer.json in the folder, as train/tokenizer.py makes it."""
+    """tokenizer.json in the folder, as train/corpus/tokenizer.py makes it."""
     folder.mkdir(parents=True, exist_ok=True)
     train(iter(library_functions()), size).save(str(folder / "tokenizer.json"))
     return folder

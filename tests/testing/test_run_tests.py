@@ -13,7 +13,8 @@ from pathlib import Path
 import pytest
 
 from diffufix.errors import PrerequisiteError, ProjectError, UsageError
-from diffufix.testing import TestRun, copy_project, flaky, run_tests
+from diffufix.testing import copy_project, flaky, run_tests
+from diffufix.types import TestRun
 
 PYTHON = Path(sys.executable)
 Make = Callable[..., Path]

@@ -9,8 +9,8 @@ import pytest
 import torch
 
 from diffufix.model.tokenizer import Tokenizer, load_tokenizer
-from diffufix.train.examples import ExampleMaker
-from diffufix.train.fresh import mini_family
+from diffufix.train.pretrain.examples import ExampleMaker
+from diffufix.train.pretrain.fresh import mini_family
 from tests.support.mini import write_corpus, write_tokenizer
 
 

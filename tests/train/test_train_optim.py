@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 import torch
 
-from diffufix.train.fresh import make_model
 from diffufix.train.muon import Muon, orthogonalise
 from diffufix.train.optim import Average, optimisers, set_rate
+from diffufix.train.pretrain.fresh import make_model
 from diffufix.train.recipe import Recipe
 
 TOY = Recipe(32, 64, 2, 4, 2, steps=20)

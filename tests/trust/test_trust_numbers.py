@@ -9,7 +9,7 @@ from diffufix.trust.probability import coefficients, probability
 from diffufix.trust.settled import settled
 from diffufix.trust.strength import Tally
 from diffufix.trust.types import Call, Recording
-from diffufix.verify import State
+from diffufix.types import State
 
 SOURCE = "def f(a, b):\n    if a < b:\n        return a + 1\n    return b\n"
 

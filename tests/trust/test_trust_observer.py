@@ -13,7 +13,7 @@ from diffufix.trust.calls import Observer, Watched
 from diffufix.trust.groups import difference, group
 from diffufix.trust.strength import Tally
 from diffufix.trust.types import Recording
-from diffufix.verify import State
+from diffufix.types import State
 
 TESTS = [f"test_{name}" for name in
          ("inside", "below", "at_the_low_end", "above", "add", "walk", "nonsense")]  # fmt: skip

@@ -16,8 +16,8 @@ import pytest
 
 from diffufix.sandbox import LocalSandbox, Sandbox
 from diffufix.testing import run_tests
-from diffufix.testing.types import RED
-from diffufix.verify import Candidate, Confirmer, Screen, Verdict, confirm
+from diffufix.types import RED, Candidate, Verdict
+from diffufix.verify import Confirmer, Screen, confirm
 
 #: Set PROJECT_PLAIN to test without bubblewrap, PROJECT_PYTHON to test with the projects'
 #: interpreter another one; any with pytest 7 or later.

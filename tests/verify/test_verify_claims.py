@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from diffufix.verify import Candidate, Claims, State
+from diffufix.types import Candidate, Claims, State
 
 APP = "def price(n):\n    return n + 1\n"
 RIGHT = {"app.py": "def price(n):\n    return n\n"}

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from diffufix.verify import Candidate, State
+from diffufix.types import Candidate, State
 
 PROJECT = {
     "calc.py": """

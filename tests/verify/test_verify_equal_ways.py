@@ -16,10 +16,9 @@ from typing import Any
 
 import pytest
 
-from diffufix.masking.spans import FunctionNode
-from diffufix.testing.types import RED
-from diffufix.train.corrupt import Corruptor
-from diffufix.verify import Candidate, State
+from diffufix.source.spans import FunctionNode
+from diffufix.train.bugs.corrupt import Corruptor
+from diffufix.types import RED, Candidate, State
 
 EDITS = int(os.environ.get("EQUAL_WAYS_EDITS", "70"))
 ROOT = Path(__file__).resolve().parents[2]

@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from diffufix.verify import State
+from diffufix.types import State
 from diffufix.verify.deadlines import Deadlines
 from diffufix.verify.inside.supervise import Course, Watch
 from diffufix.verify.judge import judge

@@ -14,7 +14,8 @@ from typing import Any
 import pytest
 
 from diffufix.errors import ProjectError
-from diffufix.verify import Candidate, Screen, State
+from diffufix.types import Candidate, State
+from diffufix.verify import Screen
 
 PROJECT = {
     "shop/__init__.py": "",

@@ -11,7 +11,8 @@ from typing import Any
 
 import pytest
 
-from diffufix.verify import Candidate, Screen
+from diffufix.types import Candidate
+from diffufix.verify import Screen
 
 PROJECT = {
     "src/zoo/__init__.py": "from zoo.core import *  # noqa",

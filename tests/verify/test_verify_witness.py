@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from diffufix.verify import Candidate, State
+from diffufix.types import Candidate, State
 from diffufix.verify.inside.witness import Witness, equals_everything, executable
 from diffufix.verify.route import Original
 from diffufix.verify.static import planted, suspicion

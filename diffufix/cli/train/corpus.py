@@ -52,8 +52,8 @@ def corpus(
     json: Annotated[bool, typer.Option("--json", help="The report on stdout.")] = False,
 ) -> None:
     """Build a corpus of functions: permissive licences, no copies, no public benchmarks."""
-    from diffufix.train.corpus import add_tokens, build, check_target
-    from diffufix.train.projects import canonical
+    from diffufix.train.corpus.build import add_tokens, build, check_target
+    from diffufix.train.corpus.projects import canonical
 
     if tokens_only:
         if tokenizer is None or package or origin:
@@ -79,7 +79,7 @@ def _projects(
     packages: list[str], sites: list[Path], places: list[str], clones: Path
 ) -> tuple[list[Any], list[str]]:
     """The projects that were asked for, and which recommended ones are not installed."""
-    from diffufix.train.projects import STANDARD_LIBRARY, from_place, installed, recommended
+    from diffufix.train.corpus.projects import STANDARD_LIBRARY, from_place, installed, recommended
 
     chosen = packages or ([] if places else recommended())
     projects, missing = installed(chosen, sites)

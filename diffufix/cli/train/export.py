@@ -16,7 +16,7 @@ def export(
     ] = "bfloat16",
 ) -> None:
     """Write a run's model as a checkpoint to use, in files of at most 16 MB."""
-    from diffufix.train.export import describe
-    from diffufix.train.export import export as write
+    from diffufix.train.pretrain.export import describe
+    from diffufix.train.pretrain.export import export as write
 
     typer.echo(describe(write(run, out, dtype)))

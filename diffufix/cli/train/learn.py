@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 if TYPE_CHECKING:
     from diffufix.report.training import Facts
-    from diffufix.train.session import Outcome, Wish
+    from diffufix.train.rl.session import Outcome, Wish
 
 SelfPlay = Annotated[
     bool,
@@ -73,7 +73,7 @@ def learn(
     settings = load_settings(Path.cwd(), (), {key: values[key] for key in shared})
     with display(sys.stderr) as shown:
         shown.tell("getting ready")
-        from diffufix.train.session import improve, try_out  # imports torch
+        from diffufix.train.rl.session import improve, try_out  # imports torch
 
         wish = _wish(values, settings.seed, None if settings.device == "auto" else settings.device)
         if values["dry_run"]:
@@ -120,21 +120,20 @@ def summary(outcome: Outcome, written: list[Path]) -> list[str]:
     return lines + [f"report: {path}" for path in written]
 
 
-def _wish(values: dict[str, object], seed: int, device: str | None) -> Wish:
-    from diffufix.train.learn import Plan
-    from diffufix.train.practice import Wanted
-    from diffufix.train.session import Wish
+def _wish(values: dict[str, Any], seed: int, device: str | None) -> Wish:
+    from diffufix.train.rl.learn import Plan
+    from diffufix.train.rl.practice import Wanted
+    from diffufix.train.rl.session import Wish
 
     same = ("method", "minutes", "steps", "tasks", "group", "lr", "beta", "temperature", "lora")
     values = {**values, "method": values["method"] or ("coupled" if values["self_play"] else "rft")}
     plan = Plan(
         **{key: values[key] for key in same},
-        seed=seed, device=device, tensorboard=bool(values["tensorboard"]),
+        seed=seed, device=device, tensorboard=values["tensorboard"],
     )  # fmt: skip
     return Wish(
-        plan, Wanted(held_out=int(str(values["held_out"])), seed=seed), name=str(values["name"]),
-        searched=int(str(values["searched"])), self_play=bool(values["self_play"]),
-        fresh=bool(values["fresh"]),
+        plan, Wanted(held_out=values["held_out"], seed=seed), name=values["name"],
+        searched=values["searched"], self_play=values["self_play"], fresh=values["fresh"],
         adopt=not values["no_adopt"],
     )  # fmt: skip
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -126,13 +126,13 @@ def sft(
     _run("sft", locals())
 
 
-def _run(stage: str, values: dict[str, object]) -> None:
+def _run(stage: str, values: dict[str, Any]) -> None:
     import json
 
     from diffufix.errors import UsageError
+    from diffufix.train.pretrain.stages import dry_run, run, to_job
+    from diffufix.train.pretrain.trainer import Stopped
     from diffufix.train.recipe import STAGES
-    from diffufix.train.stages import dry_run, run, to_job
-    from diffufix.train.trainer import Stopped
 
     dry, flops = values.pop("dry_run"), values.pop("flops")
     if values["through"] not in (None, *STAGES):

@@ -16,6 +16,6 @@ def tokenizer(
     size: Annotated[int, typer.Option(help="Ids, special ones included.")] = 6144,
 ) -> None:
     """Learn a byte-level BPE that never merges across Python's lexical tokens."""
-    from diffufix.train.tokenizer import make
+    from diffufix.train.corpus.tokenizer import make
 
     typer.echo(f"{make(corpus, out, size):,} ids: {out / 'tokenizer.json'}")

@@ -1,0 +1,1 @@
+"""What runs in the project's interpreter: the examples of docstrings as tests."""

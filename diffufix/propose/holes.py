@@ -1,0 +1,180 @@
+"""Holes of a suspect, from fine to coarse, and the splice that fills one.
+
+Order and kinds follow where real one-statement fixes of Python fall (TSSB-3M): names, operators,
+literals, arguments and whole expressions first; then statements, insertions, blocks, the body.
+"""
+
+from __future__ import annotations
+
+import ast
+import keyword
+from bisect import bisect_left
+from collections.abc import Iterator, Mapping
+from itertools import groupby
+
+from diffufix.source.spans import (
+    OPERATORS,
+    FunctionNode,
+    Text,
+    Token,
+    docstring_of,
+    functions,
+    lexical_tokens,
+)
+from diffufix.types import Hole, Kind
+
+MAX_BLOCK = 3  # statements in a block hole
+
+_CONSTANTS = frozenset({"None", "True", "False"})
+_CHANGEABLE_KEYWORDS = _CONSTANTS | frozenset(
+    {"and", "or", "not", "is", "while", "break", "continue", "pass"}
+)
+
+
+def splice(source: str, hole: Hole, fill: str) -> str:
+    """The source with the hole's span replaced by the fill."""
+    return source[: hole.start] + fill + source[hole.end :]
+
+
+def find_function(tree: ast.Module, qualname: str, first_line: int) -> FunctionNode | None:
+    """The function of that qualified name; of several the one nearest to the line."""
+    named = [node for name, node in functions(tree) if name == qualname]
+    return min(named, key=lambda node: abs(node.lineno - first_line), default=None)
+
+
+def holes(
+    source: str, node: FunctionNode | ast.Module, lines: Mapping[int, float] | None = None
+) -> list[Hole]:
+    """Every hole of a function (or a module's own statements), without duplicates.
+
+    A hole's suspicion is the highest of the lines it touches; without `lines` all are 1.
+    Docstrings are never masked. Raises SyntaxError if the source does not tokenise.
+    """
+    text = Text(source)
+    found: dict[tuple[int, int], Hole] = {}
+    for start, end, kind in _spans(text, node):
+        if (start, end) not in found:
+            found[start, end] = Hole(start, end, kind, _suspicion(text, start, end, lines))
+    return sorted(found.values())
+
+
+def _suspicion(text: Text, start: int, end: int, lines: Mapping[int, float] | None) -> float:
+    if lines is None:
+        return 1.0
+    touched = range(text.line_of(start), text.line_of(max(start, end - 1)) + 1)
+    return max((lines.get(line, 0.0) for line in touched), default=0.0)
+
+
+def _spans(text: Text, node: FunctionNode | ast.Module) -> Iterator[tuple[int, int, Kind]]:
+    if isinstance(node, ast.Module):
+        tokens = lexical_tokens(text)
+        for run in _own_statements(node):
+            yield from _inside(text, run, tokens)
+        return
+    docstring = docstring_of(node)
+    statements = node.body[1:] if docstring else node.body
+    if not statements:
+        return
+    signature = text.span(node)[0]
+    first, last = text.span(statements[0])[0], text.span(statements[-1])[1]
+    documented = text.span(docstring) if docstring else (first, first)
+    tokens = lexical_tokens(text, text.line_of(signature), text.line_of(last))
+    yield from _defaults(_between(tokens, signature, documented[0]))
+    yield from _inside(text, statements, tokens)
+    head = documented[1] if docstring else _header_end(tokens, _start(text, statements[0]))
+    yield head, head, Kind.INSERTION
+    yield first, last, Kind.BODY
+
+
+def _defaults(signature: list[Token]) -> Iterator[tuple[int, int, Kind]]:
+    """The names of a signature are its interface; only its default values may be wrong."""
+    for token in signature:
+        if token.type in ("number", "string") or token.string in _CONSTANTS:
+            yield token.start, token.end, Kind.EXPRESSION
+
+
+def _inside(
+    text: Text, statements: list[ast.stmt], tokens: list[Token]
+) -> Iterator[tuple[int, int, Kind]]:
+    """All that statements which follow each other offer."""
+    start, end = text.span(statements[0])[0], text.span(statements[-1])[1]
+    for token in _between(tokens, start, end):
+        if _is_hole(token.type, token.string):
+            yield token.start, token.end, Kind.EXPRESSION
+    for statement in statements:
+        yield from _expressions(text, statement)
+    yield from _statements(text, statements, tokens)
+
+
+def _between(tokens: list[Token], start: int, end: int) -> list[Token]:
+    return [token for token in tokens if start <= token.start and token.end <= end]
+
+
+def _is_hole(kind: str, string: str) -> bool:
+    if kind == "op":
+        return string in OPERATORS
+    if kind == "name" and keyword.iskeyword(string):
+        return string in _CHANGEABLE_KEYWORDS
+    return True
+
+
+def _own_statements(module: ast.Module) -> list[list[ast.stmt]]:
+    """Runs of statements between the imports, functions and classes of a module."""
+    others = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef, ast.Import, ast.ImportFrom)
+    body = module.body[1:] if docstring_of(module) else module.body
+    groups = groupby(body, key=lambda statement: isinstance(statement, others))
+    return [list(run) for other, run in groups if not other]
+
+
+def _expressions(text: Text, statement: ast.stmt) -> Iterator[tuple[int, int, Kind]]:
+    pending: list[ast.AST] = [statement]
+    while pending:
+        node = pending.pop()
+        if isinstance(node, ast.expr | ast.keyword | ast.arg):
+            yield *text.span(node), Kind.EXPRESSION
+        # positions inside f-strings are not reliable before Python 3.12
+        if not isinstance(node, ast.JoinedStr):
+            pending.extend(ast.iter_child_nodes(node))
+        if isinstance(node, ast.Call) and len(node.args) + len(node.keywords) > 1:
+            arguments = [text.span(child) for child in (*node.args, *node.keywords)]
+            yield min(arguments)[0], max(end for _, end in arguments), Kind.EXPRESSION
+
+
+def _statements(
+    text: Text, body: list[ast.stmt], tokens: list[Token]
+) -> Iterator[tuple[int, int, Kind]]:
+    for index, statement in enumerate(body):
+        start, end = text.span(statement)
+        inner = [block for block in _blocks(statement) if block]
+        if inner:
+            head = _header_end(tokens, _start(text, inner[0][0]))
+            yield start, head, Kind.STATEMENT
+            yield head, head, Kind.INSERTION
+            yield start, end, Kind.BLOCK
+        else:
+            yield start, end, Kind.STATEMENT
+        yield end, end, Kind.INSERTION
+        for size in range(2, MAX_BLOCK + 1):
+            if index + size <= len(body):
+                yield start, text.span(body[index + size - 1])[1], Kind.BLOCK
+        for block in inner:
+            yield from _statements(text, block, tokens)
+
+
+def _blocks(statement: ast.stmt) -> list[list[ast.stmt]]:
+    found = [getattr(statement, field, []) for field in ("body", "orelse", "finalbody")]
+    found += [handler.body for handler in getattr(statement, "handlers", [])]
+    found += [case.body for case in getattr(statement, "cases", [])]
+    return found
+
+
+def _header_end(tokens: list[Token], body_start: int) -> int:
+    """The end of `if …:` and its like: behind the colon, the last token before the body."""
+    return tokens[bisect_left(tokens, body_start, key=lambda token: token.start) - 1].end
+
+
+def _start(text: Text, statement: ast.stmt) -> int:
+    """Where a statement begins, decorators included."""
+    decorators = getattr(statement, "decorator_list", [])
+    first = min((text.span(node)[0] for node in decorators), default=text.span(statement)[0])
+    return text.source.rindex("@", 0, first) if decorators else first

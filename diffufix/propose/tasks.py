@@ -1,0 +1,202 @@
+"""From a task to what a model is asked, and from its answer back to a candidate. Touches nothing.
+
+A task holds text, a prompt ids: this file is the one way between the two for groups of
+completions, as window.py and proposals.py are for the search, and it makes the same views.
+"""
+
+from __future__ import annotations
+
+import ast
+import hashlib
+from collections.abc import Sequence
+from dataclasses import replace
+from functools import lru_cache
+from typing import TYPE_CHECKING
+
+from diffufix.decode.canvas import inline_canvas
+from diffufix.decode.layout import SLACK
+from diffufix.propose.failure import encode
+from diffufix.propose.prompting import render
+from diffufix.propose.proposals import MAX_ORIGINAL, fit
+from diffufix.propose.window import Window, window
+from diffufix.source.spans import FunctionNode, Text, functions
+from diffufix.source.syntax import parse
+from diffufix.types import Candidate, Edit, Prompt, Task
+
+if TYPE_CHECKING:
+    from diffufix.model.checkpoint import LoadedModel
+
+MODULE = "<module>"
+MAX_WIDTH = 64  # tokens of an inline hole
+INSERTED = 10  # masks of a hole that nothing stood in, where no answer says how long it gets
+
+
+def make_task(
+    path: str,
+    qualname: str,
+    source: str,
+    span: tuple[int, int],
+    kind: str,
+    origin: str,
+    tests: Sequence[str],
+    *,
+    shown: bool = True,
+    answer: str | None = None,
+    failing: Sequence[str] = (),
+    said: str = "",
+) -> Task:
+    """A task with its key; the arguments are the fields of `Task`, `span` its start and end."""
+    task = Task(
+        "", path, qualname, source, *span, kind, origin, tuple(tests), shown, answer,
+        tuple(failing), said,
+    )  # fmt: skip
+    return replace(task, key=_key(task))
+
+
+def _key(task: Task) -> str:
+    digest = hashlib.blake2b(digest_size=16)
+    hole = f"{task.start}:{task.end}:{task.shown}"
+    for text in (task.path, task.source, hole, *sorted(task.tests)):
+        digest.update(text.encode("utf-8", "surrogatepass") + b"\0")
+    return digest.hexdigest()
+
+
+def aligned(model: LoadedModel, task: Task) -> Task | None:
+    """The task with its hole (and answer) widened to whole tokens, as `model` reads the file.
+
+    A task that is aligned comes back as it is. None where the model cannot see the hole: outside
+    of its function, too long, or across what its view leaves out. Raises SyntaxError.
+    """
+    if model.family.layout != "aside":
+        return task
+    found = _look(model, task)
+    if found is None:
+        return None
+    view, (first, last) = found
+    start, end = task.start, task.end
+    if first < last:
+        start, end = view.spans[first][0], view.spans[last - 1][1]
+    if (start, end) == (task.start, task.end):
+        return task
+    answer, source = task.answer, task.source
+    if answer is not None:
+        answer = source[start : task.start] + answer + source[task.end : end]
+    wide = replace(task, start=start, end=end, answer=answer)
+    return replace(wide, key=_key(wide))
+
+
+def prompt_of(model: LoadedModel, task: Task) -> Prompt | None:
+    """What the model sees of an aligned task; None where it cannot be asked (see `aligned`).
+
+    The width is the length of what is in the hole, or of the answer where that is longer, with
+    SLACK masks more for families that can leave some unused. Raises SyntaxError.
+    """
+    if model.family.layout == "aside":
+        return _aside(model, task)
+    return _inline(model, task)
+
+
+def text_of(model: LoadedModel, prompt: Prompt, ids: Sequence[int]) -> str:
+    """The text that a completion puts into the hole; bytes that are no UTF-8 become U+FFFD."""
+    silent = {model.family.delete, *model.family.specials}
+    kept = [token for token in ids if token not in silent]
+    return model.tokenizer.decode(kept).removeprefix(prompt.lead)
+
+
+def splice(task: Task, text: str) -> Candidate:
+    """The candidate with `text` in the hole, written with the line ends of the file."""
+    return Candidate({task.path: edit_of(task, text).new})
+
+
+def edit_of(task: Task, text: str) -> Edit:
+    """The same as an edit, for the reward functions."""
+    source = task.source
+    new = source[: task.start] + fit(source, text) + source[task.end :]
+    return Edit(task.path, source, new, task.tests, task.failing)
+
+
+# -- layouts ---------------------------------------------------------------------------------------
+
+
+def _aside(model: LoadedModel, task: Task) -> Prompt | None:
+    found = _look(model, task)
+    if found is None:
+        return None
+    view, (first, last) = found
+    if first < last and (view.spans[first][0], view.spans[last - 1][1]) != (task.start, task.end):
+        return None
+    original = view.ids[first:last]
+    width = _width(model, task, len(original))
+    if len(original) > MAX_ORIGINAL or width > MAX_ORIGINAL + SLACK:
+        return None
+    gap = not task.shown and bool(original)
+    said = task.said if model.family.failure else ""
+    return Prompt(
+        view.ids[:first], view.ids[last:], () if gap else original, width, gap=gap,
+        failure=encode(model.tokenizer, said),
+    )  # fmt: skip
+
+
+def _look(model: LoadedModel, task: Task) -> tuple[Window, tuple[int, int]] | None:
+    """The model's view of the task's function, and the tokens of the hole in it."""
+    node = _node(task)
+    if node is None:
+        return None
+    view = window(task.source, node, model.tokenizer, (task.start, task.end))
+    found = view.locate(task.start, task.end)
+    return None if found is None else (view, found)
+
+
+def _inline(model: LoadedModel, task: Task) -> Prompt | None:
+    node = _node(task)
+    if node is None:
+        return None
+    source, text = task.source, Text(task.source)
+    if isinstance(node, FunctionNode):
+        begin, end = text.span(node)
+        begin = source.rfind("\n", 0, begin) + 1
+    else:
+        begin, end = text.starts[max(0, text.line_of(task.start) - 30)], len(source)
+    original = source[task.start : task.end]
+    context = {"path": task.path, "function": task.qualname}
+    context |= {"left": source[begin : task.start], "right": source[task.end : end]}
+    if task.shown:
+        context |= {"original": original, "test": task.tests[0] if task.tests else ""}
+        context |= dict.fromkeys(("test_source", "traceback", "message"), "")
+        left, right = render(model.family.prompts, "repair", **context)
+    else:
+        left, right = render(model.family.prompts, "generate", tests="", **context)
+    canvas = inline_canvas(model, left, right, original, max_tokens=MAX_WIDTH)
+    width = _width(model, task, len(canvas.original))
+    if width > MAX_WIDTH:
+        return None
+    shown = canvas.original if task.shown else ()
+    return Prompt(canvas.left, canvas.right, shown, width, canvas.lead)
+
+
+def _width(model: LoadedModel, task: Task, original: int) -> int:
+    answer = len(model.tokenizer.encode(task.answer)) if task.answer else 0
+    if model.family.delete is None:  # every place has to be filled
+        return max(1, answer or original)
+    if not original and task.answer is None:
+        return INSERTED
+    return max(original, answer) + SLACK
+
+
+@lru_cache(maxsize=32)
+def _parsed(source: str) -> ast.Module:
+    return parse(source)
+
+
+def _node(task: Task) -> FunctionNode | ast.Module | None:
+    """The function of that name around the hole, or the module."""
+    tree = _parsed(task.source)
+    if task.qualname == MODULE:
+        return tree
+    text = Text(task.source)
+    for name, node in functions(tree):
+        if name == task.qualname:
+            start, end = text.span(node)
+            if start <= task.start and task.end <= end:
+                return node
+    return None

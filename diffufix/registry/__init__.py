@@ -1,0 +1,1 @@
+"""Trained models: their cards, the folder that keeps them, the hub, and which one a run uses."""

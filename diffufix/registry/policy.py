@@ -1,0 +1,135 @@
+"""Which weights a run uses: the model, and what was trained on top of it in this project.
+
+Reads `.diffufix/models/` and checkpoints; may download a checkpoint, as `load_model` does.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from diffufix.config import Settings
+from diffufix.errors import CheckpointError, UsageError
+from diffufix.registry.cards import CARD, Card, read_card
+from diffufix.registry.models import Registry
+
+if TYPE_CHECKING:
+    from diffufix.model.checkpoint import LoadedModel
+
+NONE = "none"
+
+
+@dataclass(frozen=True)
+class Policy:
+    """Weights by name: `checkpoint`, and the LoRA adapter in the folder `adapter` on top."""
+
+    name: str  # as results and logs call it
+    checkpoint: Path
+    adapter: Path | None = None
+    card: Card | None = None  # of what was trained, where it has one
+    note: str = ""  # one line for the user; empty: nothing but what was asked for
+
+    def load(self, device: str = "auto") -> LoadedModel:
+        """Raises CheckpointError, PrerequisiteError."""
+        from diffufix.model import load_model
+
+        model = load_model(
+            self.checkpoint, device=None if device == "auto" else device, adapter=self.adapter
+        )
+        model.name = self.name
+        return model
+
+
+@dataclass(frozen=True)
+class Base:
+    """The checkpoint that everything trained stands on."""
+
+    name: str
+    folder: Path
+
+    @cached_property
+    def fingerprint(self) -> str:
+        from diffufix.model.checkpoint import fingerprint_of
+
+        return fingerprint_of(self.folder)
+
+
+def base_of(settings: Settings) -> Base:
+    """What `--model` names, found on disk. Raises CheckpointError, PrerequisiteError."""
+    from diffufix.model import default_model, hub
+
+    name = settings.model or default_model()
+    folder = hub.locate(name)
+    is_folder = name != hub.MINI and Path(name).expanduser().is_dir()
+    return Base(str(folder.resolve()) if is_folder else name, folder)
+
+
+def choose_policy(settings: Settings) -> Policy:
+    """The weights that `--model` and `--adapter` ask for.
+
+    Raises UsageError (no such adapter), CheckpointError (one for another model, a damaged one),
+    StoreError (the pointer to the adopted one cannot be read).
+    """
+    base = base_of(settings)
+    plain = Policy(base.name, base.folder)
+    if settings.adapter == NONE:
+        return plain
+    registry = Registry(settings.root)
+    if settings.adapter:
+        if settings.adapter in registry:
+            return _registered(registry, settings.adapter, base)
+        return _folder(Path(settings.adapter).expanduser(), base, registry)
+    if not registry.in_use() or (name := registry.adopted(base.fingerprint)) is None:
+        return plain
+    try:
+        chosen = _registered(registry, name, base)
+    except (CheckpointError, UsageError) as error:
+        hint = "`diffufix models rollback` goes back to what was in use before."
+        raise CheckpointError(f"The adopted model cannot be used: {error.message}", hint) from error
+    card = chosen.card
+    assert card is not None
+    note = (
+        f"using {name}, pulled from {card.source}"
+        if card.source
+        else (f"using {name}, which was trained here" + (f" ({card.verdict})" if card.gate else ""))
+    )
+    return replace(chosen, note=f"{note}; --adapter none leaves it out")
+
+
+def _registered(registry: Registry, name: str, base: Base) -> Policy:
+    folder, card = registry.path(name), registry.card(name)
+    if card.base != base.fingerprint:
+        raise CheckpointError(
+            f"{name} was trained for {card.base_name}, of other weights than {base.name}.",
+            f"Use it with --model {card.base_name}, or leave it out with --adapter none.",
+        )
+    return _policy(folder, base, card.shown_name, card)
+
+
+def _folder(folder: Path, base: Base, registry: Registry) -> Policy:
+    if not folder.is_dir():
+        known = ", ".join(registry.names())
+        raise UsageError(
+            f"There is no adapter {str(folder)!r}.",
+            f"Trained here: {known}." if known else "Nothing was trained in this project yet.",
+        )
+    card = read_card(folder) if (folder / CARD).is_file() else None
+    if card is not None and card.base != base.fingerprint:
+        raise CheckpointError(
+            f"{folder} was made for {card.base_name}, of other weights than {base.name}.",
+            "Name its model with --model.",
+        )
+    return _policy(folder, base, f"{base.name}+{folder.resolve().name}", card)
+
+
+def _policy(folder: Path, base: Base, name: str, card: Card | None) -> Policy:
+    if (folder / "adapter_config.json").is_file():
+        return Policy(name, base.folder, adapter=folder, card=card)
+    if (folder / "config.json").is_file():
+        return Policy(name, folder, card=card)
+    raise CheckpointError(
+        f"{folder} holds neither an adapter nor a checkpoint.",
+        "An adapter has adapter_config.json, a checkpoint config.json.",
+    )

@@ -1,0 +1,1 @@
+"""Python files as text: functions and their spans, names, syntax, differences, patches."""

@@ -1,0 +1,106 @@
+"""Patches as values: reading sources as Python does, unified diffs, edit sizes. Writes nothing."""
+
+from __future__ import annotations
+
+import difflib
+import io
+import tokenize
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from diffufix.errors import ProjectError
+from diffufix.source.difference import common_ends, edit_size, split_lines
+from diffufix.types import Edit, Patch
+
+CONTEXT_LINES = 3
+_NO_NEWLINE = "\n\\ No newline at end of file\n"
+
+
+@dataclass(frozen=True)
+class Source:
+    """A source file as text, with what is needed to write it back the same."""
+
+    text: str  # newlines as in the file, without a byte order mark
+    encoding: str  # "utf-8-sig" stands for UTF-8 with a byte order mark
+
+    @property
+    def mark(self) -> str:
+        """The byte order mark of the file, if it has one."""
+        return "\ufeff" if self.encoding == "utf-8-sig" else ""
+
+    def encode(self, text: str) -> bytes:
+        """The bytes of `text` in this file's encoding. Raises UnicodeEncodeError."""
+        return text.encode(self.encoding)
+
+
+def decode_source(data: bytes, name: str = "<source>") -> Source:
+    """Decode as Python would: byte order mark, PEP 263 cookie, else UTF-8.
+
+    Raises ProjectError for bytes that do not fit the encoding the file declares.
+    """
+    try:
+        encoding, _ = tokenize.detect_encoding(io.BytesIO(data).readline)
+        return Source(data.decode(encoding), encoding)
+    except (SyntaxError, UnicodeDecodeError, LookupError) as error:
+        raise ProjectError(
+            f"{name} cannot be decoded: {error}",
+            "Save it as UTF-8, or name its encoding in a `# -*- coding: ... -*-` line.",
+        ) from error
+
+
+def read_source(path: Path) -> Source:
+    """Read a Python source file. Raises ProjectError if it cannot be read or decoded."""
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        raise ProjectError(f"{path} cannot be read: {error.strerror}.") from error
+    return decode_source(data, str(path))
+
+
+def make_patch(originals: Mapping[str, str | Source], files: Mapping[str, str]) -> Patch:
+    """The patch that turns `originals` into `files`, both by relative path.
+
+    With a Source, the diff shows a byte order mark too and so fits the file exactly.
+    """
+    edits, diff = [], ""
+    for path in sorted(files):
+        source = originals[path]
+        old, mark = (source, "") if isinstance(source, str) else (source.text, source.mark)
+        if old != files[path]:
+            edits.append(Edit(path, old, files[path]))
+            diff += unified_diff(path, mark + old, mark + files[path])
+    return Patch(tuple(edits), diff, sum(edit_size(edit.original, edit.new) for edit in edits))
+
+
+def unified_diff(path: str, old: str, new: str) -> str:
+    """A unified diff that `git apply` and `patch -p1` take; empty for equal texts."""
+    before, after = split_lines(old), split_lines(new)
+    head, tail = common_ends(before, after)
+    if head == len(before) == len(after):
+        return ""
+    start = max(0, head - CONTEXT_LINES)
+    keep = max(0, tail - CONTEXT_LINES)
+    before, after = before[start : len(before) - keep], after[start : len(after) - keep]
+    matcher = difflib.SequenceMatcher(None, before, after, autojunk=False)
+    suffix = "\t" if " " in path else ""
+    out = [f"--- a/{path}{suffix}\n", f"+++ b/{path}{suffix}\n"]
+    for group in matcher.get_grouped_opcodes(CONTEXT_LINES):
+        (_, i1, _, j1, _), (_, _, i2, _, j2) = group[0], group[-1]
+        out.append(f"@@ -{_range(start + i1, i2 - i1)} +{_range(start + j1, j2 - j1)} @@\n")
+        for tag, a1, a2, b1, b2 in group:
+            if tag == "equal":
+                out += [_marked(" ", line) for line in before[a1:a2]]
+                continue
+            out += [_marked("-", line) for line in before[a1:a2]]
+            out += [_marked("+", line) for line in after[b1:b2]]
+    return "".join(out)
+
+
+def _range(start: int, length: int) -> str:
+    first = start + 1 if length else start  # an empty range names the line before it
+    return str(first) if length == 1 else f"{first},{length}"
+
+
+def _marked(mark: str, line: str) -> str:
+    return mark + (line if line.endswith("\n") else line + _NO_NEWLINE)

@@ -1,0 +1,121 @@
+"""Where code under test will run: `choose` decides once per run and says why.
+
+Looks for a container engine and may have it build the project's image; runs the project's
+interpreter once, to ask for pytest, only where it runs locally anyway.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from diffufix.config import Settings
+from diffufix.errors import DiffufixError, PrerequisiteError
+from diffufix.sandbox.local import LocalSandbox, bubblewrap_works
+from diffufix.sandbox.protocol import Sandbox
+
+Tell = Callable[[str], None]
+PYTHON = "python3"  # the first on an image's PATH: its environment's, else its own
+
+
+@dataclass(frozen=True)
+class Place:
+    """`make` takes a scratch copy of the project, which the sandbox then owns.
+
+    `python` is what runs the project there. `enclosed`: nothing of the project may run anywhere
+    else, not even to find out which tests fail. `note` is to be told to the user once.
+    """
+
+    kind: str
+    python: str
+    make: Callable[[Path], Sandbox]
+    enclosed: bool = False
+    note: str = ""
+
+
+def choose(settings: Settings, tell: Tell | None = None) -> Place:
+    """The place that `settings.sandbox` names; for `auto` the best there is.
+
+    `tell` hears of an image being built, line by line. Raises: PrerequisiteError, UsageError,
+    ProjectError (the project's image cannot be planned).
+    """
+    tell = tell or (lambda line: None)
+    if settings.sandbox == "docker":
+        return _docker(settings, tell)
+    if settings.sandbox == "e2b":
+        return _e2b(settings, tell)
+    if settings.sandbox == "local":
+        return _local(settings)
+    return _automatic(settings, tell)
+
+
+def _automatic(settings: Settings, tell: Tell) -> Place:
+    """Docker if it can be, else bubblewrap; never without a boundary unless told so."""
+    from diffufix.sandbox.engine import find_engine
+
+    note = ""
+    if not settings.python and find_engine() is not None:
+        try:
+            return _docker(settings, tell)
+        except DiffufixError as error:
+            note = f"not in a container: {_first_line(error.message)}"
+    if not bubblewrap_works():
+        raise PrerequisiteError(
+            "There is no sandbox here: "
+            + (note or "no container engine answers")
+            + ", and bubblewrap does not work.",
+            "Start Docker or Podman, or install bubblewrap; --sandbox local runs the tests "
+            "without any isolation.",
+        )
+    return _local(settings, note)
+
+
+def _local(settings: Settings, note: str = "") -> Place:
+    from diffufix.testing.interpreter import find_interpreter
+
+    python = str(find_interpreter(settings.root, settings.python or None))
+    if not note and not bubblewrap_works():
+        note = (
+            "no security boundary: model-written code runs with your rights; "
+            "install bubblewrap, or use --sandbox docker"
+        )
+    return Place("local", python, lambda tree: LocalSandbox(tree, python=python), note=note)
+
+
+def _docker(settings: Settings, tell: Tell) -> Place:
+    from docker.errors import DockerException
+
+    from diffufix.sandbox.docker import DockerSandbox
+    from diffufix.sandbox.engine import connect
+    from diffufix.sandbox.reap import reap_containers
+    from diffufix.workspace.images import image_for
+
+    image = image_for(settings.root, settings=settings, listener=tell)
+    runtime = settings.runtime or None
+    with contextlib.closing(connect()) as client, contextlib.suppress(DockerException):
+        reap_containers(client)  # of runs that were killed
+    return Place(
+        "docker",
+        settings.python or PYTHON,
+        lambda tree: DockerSandbox(tree, image=image, runtime=runtime),
+        enclosed=True,
+    )
+
+
+def _e2b(settings: Settings, tell: Tell) -> Place:
+    from diffufix.sandbox.e2b import E2BSandbox
+    from diffufix.workspace.images.template import template_for
+
+    template = template_for(settings.root, settings=settings, listener=tell)
+    return Place(
+        "e2b",
+        settings.python or PYTHON,
+        lambda tree: E2BSandbox(tree, template=template),
+        enclosed=True,
+    )
+
+
+def _first_line(text: str) -> str:
+    return text.strip().splitlines()[0].rstrip(".") if text.strip() else "it failed"

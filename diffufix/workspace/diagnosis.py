@@ -1,0 +1,175 @@
+"""What is wrong before anything is changed: two runs of the suite on a scratch copy.
+
+The first gives outcomes and durations, the second, made only when something is red, says which
+code each test executes, and by comparison which tests are flaky.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from diffufix import events
+from diffufix.config import Settings
+from diffufix.errors import ProjectError, SandboxUnavailable
+from diffufix.events import Listener
+from diffufix.sandbox import Sandbox
+from diffufix.testing import copy_project, flaky, run_tests
+from diffufix.testing.testcode import TestCode, test_code
+from diffufix.types import FAILED, TestRun
+from diffufix.workspace.choice import Place
+
+RETRIES = 2  # of a sandbox that fails
+HANG = 5.0  # seconds a phase of a test may take, at least; and a share of the budget
+TIMED_OUT = "Timeout: still running"  # how the reporter says that a test hung
+HUNG = 0.02  # seconds assumed for such a test
+
+
+@dataclass(frozen=True)
+class Diagnosis:
+    """Outcomes and seconds of the first run, coverage of the second."""
+
+    run: TestRun
+    red: tuple[str, ...] = ()  # failed both times
+    flaky: tuple[str, ...] = ()
+    tests: TestCode = field(default_factory=TestCode)
+
+    @property
+    def seconds(self) -> dict[str, float]:
+        """Durations; of a test that hung little is known, and candidates that hang are many."""
+        return {
+            case.id: HUNG if TIMED_OUT in case.message else case.seconds for case in self.run.cases
+        }
+
+    @property
+    def suite_seconds(self) -> float:
+        """What a run of the whole suite takes once nothing hangs."""
+        return self.run.start_seconds + sum(self.seconds.values())
+
+    @property
+    def baseline(self) -> dict[str, str]:
+        """Outcomes to be kept; a flaky test counts as red, which nobody has to keep."""
+        return {c.id: FAILED if c.id in self.flaky else c.outcome for c in self.run.cases}
+
+
+def diagnose(
+    settings: Settings,
+    place: Place,
+    scratch: Path,
+    listener: Listener,
+    warn: Callable[[str], None],
+    on_red: Callable[[], None],
+    lay: Callable[[Path], None] = lambda tree: None,
+) -> Diagnosis:
+    """Run the tests on copies in `scratch`, in a sandbox where the place wants that.
+
+    `on_red` is called as soon as something is known to fail, `lay` with each copy before anything
+    runs in it.
+
+    Raises ProjectError when there are no tests, or when nothing but collection fails;
+    SandboxUnavailable.
+    """
+    with Suite(settings, place, scratch, lay) as suite:
+        return _diagnose(settings, suite, listener, warn, on_red)
+
+
+def _diagnose(
+    settings: Settings,
+    suite: Suite,
+    listener: Listener,
+    warn: Callable[[str], None],
+    on_red: Callable[[], None],
+) -> Diagnosis:
+    listener(events.Stage("running the tests"))
+    hang = max(HANG, settings.budget / 6)
+    first = suite.run(test_timeout=hang, timeout=max(300.0, 10 * settings.budget))
+    if not first.cases or (first.collection_errors and not first.red):
+        raise _uncollected(first)
+    listener(events.TestsRan(first))
+    if not first.red:
+        return Diagnosis(first)
+    on_red()
+    for error in first.collection_errors:
+        warn(f"{error.id} cannot be collected and is left out: {error.message}")
+    listener(events.Stage("finding out which code the tests execute"))
+    again = suite.run(
+        coverage=True,
+        test_timeout=_second_limit(first, hang),
+        timeout=max(600.0, 20 * settings.budget),
+    )
+    unsteady = flaky(first, again)
+    if unsteady:
+        warn(f"flaky, left out: {', '.join(unsteady[:5])}")
+    red = tuple(case.id for case in first.red if case.id not in unsteady)
+    tests = test_code(settings.root, first.ids)
+    return Diagnosis(replace(first, coverage=again.coverage), red, unsteady, tests)
+
+
+class Suite:
+    """The project's tests on one scratch copy, run in one sandbox or as they always are."""
+
+    def __init__(
+        self, settings: Settings, place: Place, scratch: Path, lay: Callable[[Path], None]
+    ) -> None:
+        self.settings, self.place, self.scratch, self.lay = settings, place, scratch, lay
+        self.tree: Path | None = None
+        self.sandbox: Sandbox | None = None
+
+    def run(self, **options: Any) -> TestRun:
+        for left in range(RETRIES, -1, -1):
+            try:
+                self.prepare()
+                return run_tests(
+                    self.settings.root, self.settings.pytest_args, python=self.place.python,
+                    tree=self.tree, sandbox=self.sandbox, **options,
+                )  # fmt: skip
+            except SandboxUnavailable:
+                self.close()
+                if not left:
+                    raise
+        raise AssertionError
+
+    def prepare(self) -> None:
+        if self.tree is None:
+            folder = Path(tempfile.mkdtemp(dir=self.scratch)) / "project"
+            self.tree = copy_project(self.settings.root, folder)
+            self.lay(self.tree)
+            if self.place.enclosed:
+                self.sandbox = self.place.make(self.tree)
+                self.sandbox.start()
+
+    def close(self) -> None:
+        if self.sandbox is not None:
+            self.sandbox.close()
+        self.sandbox = self.tree = None
+
+    def __enter__(self) -> Suite:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+
+def _second_limit(first: TestRun, hang: float) -> float:
+    """Seconds for a phase of a test in the second run: what hung once is not waited for again."""
+    slowest = max((case.seconds for case in first.cases if case.seconds < hang), default=0.0)
+    return min(2 * hang, max(2.0, 6 * slowest))
+
+
+def _uncollected(run: TestRun) -> ProjectError:
+    """No test is red, or there is none at all: why."""
+    if run.collection_errors:
+        first = run.collection_errors[0]
+        where = first.frames[-1] if first.frames else None
+        place = f" ({where.path}, line {where.line})" if where else ""
+        return ProjectError(
+            f"The tests cannot be collected: {first.id}: {first.message}{place}",
+            "Make the project import first: python -m pytest --collect-only",
+        )
+    return ProjectError(
+        "pytest finds no tests here.",
+        "Run diffufix in the project's folder, or name tests: diffufix repair tests/",
+    )

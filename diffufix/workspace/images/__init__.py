@@ -1,0 +1,10 @@
+"""The project's environment as a container image: what it needs and how it is built."""
+
+from __future__ import annotations
+
+from diffufix.workspace.images.build import build, image_for, image_name
+from diffufix.workspace.images.dockerfile import render
+from diffufix.workspace.images.plan import plan
+from diffufix.workspace.images.types import Foundation, Plan, Step
+
+__all__ = ["Foundation", "Plan", "Step", "build", "image_for", "image_name", "plan", "render"]

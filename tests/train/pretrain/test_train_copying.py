@@ -1,0 +1,111 @@
+"""The copying head: the same in training, in the search and in rollouts; and what it computes."""
+
+from __future__ import annotations
+
+import random
+from pathlib import Path
+
+import pytest
+import torch
+
+from diffufix.decode.aside import AsideContext, Asked, Place, logits
+from diffufix.decode.scene import make_scene
+from diffufix.model import load_model
+from diffufix.model.copying import CopyHead
+from diffufix.model.tokenizer import Tokenizer
+from diffufix.model.transformer import Transformer
+from diffufix.train.batch import IGNORE
+from diffufix.train.checkpoints import write_model
+from diffufix.train.objective import loss_of
+from diffufix.train.pretrain.examples import ExampleMaker, collate
+from diffufix.train.pretrain.fresh import mini_family, with_copying
+from diffufix.types import Prompt
+from tests.support.mini import library_functions, tiny_model
+
+FAMILY = mini_family()
+
+
+@pytest.fixture(scope="module")
+def model(tokenizer: Tokenizer) -> Transformer:
+    made = with_copying(tiny_model(len(tokenizer)), 16, seed=3)
+    assert made.copy is not None
+    torch.nn.init.constant_(made.copy.gate.bias, -1.0)  # copies much
+    return made.eval().requires_grad_(False)
+
+
+def test_the_mixture_against_its_definition() -> None:
+    torch.manual_seed(0)
+    head = CopyHead(8, 4)
+    hidden, logits, context = torch.randn(3, 8), torch.randn(3, 10), torch.randn(5, 8)
+    ids = torch.tensor([2, 7, 2, 9, 0])
+    seen = torch.tensor([True, True, True, True, False])
+    with torch.no_grad():
+        found = head(logits.clone(), hidden, head.k_proj(context), ids, seen).softmax(-1)
+        for n in range(3):
+            gate = float(torch.sigmoid(head.gate(hidden[n])))
+            products = head.q_proj(hidden[n]) @ head.k_proj(context).T / 2
+            pointed = products[:4].softmax(-1)
+            for v in range(10):
+                copied = sum(float(pointed[t]) for t in range(4) if ids[t] == v)
+                own = float(logits[n].softmax(-1)[v])
+                assert found[n, v] == pytest.approx(gate * own + (1 - gate) * copied, rel=1e-4)
+        every = head.k_proj(context).expand(3, -1, -1)
+        again = head(logits, hidden, every, ids.expand(3, -1), seen.expand(3, -1)).softmax(-1)
+    torch.testing.assert_close(found, again)
+
+
+def test_training_search_and_rollout_agree(model: Transformer, tokenizer: Tokenizer) -> None:
+    maker = ExampleMaker(tokenizer, FAMILY)
+    rng = random.Random(5)
+    made = [
+        row
+        for source in library_functions()[:40]
+        for row in (maker.repair(source, rng), maker.gap(source, rng))
+        if row is not None and len(row.ids) <= maker.length
+    ][:12]
+    batch = collate(made, 0, maker.length)
+    with torch.no_grad():
+        _, trained = loss_of(model, batch)
+    at = batch.labels != IGNORE
+    where = {tuple(place): n for n, place in enumerate(at.nonzero().tolist())}
+    asked, expected, prompts, holes = [], [], [], []
+    for b in range(len(batch.ids)):
+        for number in range(int(batch.rows[b].max()) + 1):
+            mine = (batch.rows[b] == number).nonzero()[:, 0].tolist()
+            segments = [int(batch.segments[b, i]) for i in mine]
+            ids = [int(batch.ids[b, i]) for i in mine]
+            context = [i for i, s in zip(ids, segments, strict=True) if s == 0][1:-1]
+            view = AsideContext(model, context, FAMILY)
+            for segment in range(2, max(segments) + 1, 2):
+                fill = [i for i, s in zip(mine, segments, strict=True) if s == segment][:-1]
+                was = [i for i, s in zip(ids, segments, strict=True) if s == segment - 1][1:-1]
+                start = int(batch.positions[b, fill[0]])
+                hole = [int(batch.ids[b, i]) for i in fill]
+                masks = [i for i in fill if int(batch.ids[b, i]) == FAMILY.mask]
+                gap = context[start - 1 : start] == [FAMILY.gap]
+                end = start + (1 if gap else len(was))
+                asked.append(Asked(view, Place(start, end, tuple(was)), hole))
+                expected += [where[b, i] for i in masks]
+                left, right = tuple(context[: start - 1]), tuple(context[end - 1 :])
+                prompts.append(Prompt(left, right, () if gap else tuple(was), len(hole), gap=gap))
+                holes.append(tuple(hole))
+    assert len({id(a.context) for a in asked}) > 5
+    with torch.no_grad():
+        found = logits(asked)
+        torch.testing.assert_close(found, trained[expected], rtol=1e-3, atol=1e-3)
+        alone = asked[0].context.logits([asked[0].place], [asked[0].hole])
+        torch.testing.assert_close(alone, found[: len(alone)], rtol=1e-3, atol=1e-3)
+        scene = make_scene(model, prompts, family=FAMILY)
+        rolled = scene.logits([(n, hole) for n, hole in enumerate(holes)])
+    allowed = rolled > -1e20
+    torch.testing.assert_close(rolled[allowed], found[allowed], rtol=1e-3, atol=1e-3)
+
+
+def test_a_checkpoint_keeps_the_head(
+    model: Transformer, tokenizer_folder: Path, tmp_path: Path
+) -> None:
+    write_model(tmp_path, model, FAMILY, tokenizer_folder)
+    loaded = load_model(tmp_path, device="cpu")
+    assert loaded.copy is not None
+    assert model.copy is not None
+    assert torch.equal(loaded.copy.k_proj.weight, model.copy.k_proj.weight)

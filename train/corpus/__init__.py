@@ -1,0 +1,1 @@
+"""The corpus: sources, licences, filters, near-duplicates, shards and the tokenizer."""

@@ -1,0 +1,88 @@
+"""The tokenizer of `mini`: byte-level BPE that never merges across Python's lexical tokens.
+
+    python -m diffufix.train.corpus.tokenizer --corpus FOLDER --out FOLDER [--size 6144]
+
+Holes are cut at lexical tokens; as no merge crosses them, the ids on both sides of a cut are the
+same whether the text is whole or cut. A word takes its leading blank along, a line break its
+indentation. Writes tokenizer.json in FOLDER.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+from tokenizers import AddedToken, Regex, Tokenizer, decoders, pre_tokenizers, trainers
+from tokenizers.models import BPE
+
+from diffufix.errors import DiffufixError, UsageError
+from diffufix.train.corpus.shards import rows
+
+SPECIAL = ["pad", "mask", "bos", "eos", "expand", "delete", "was", "now", "gap"]
+SIZE = 6144
+SPLIT = (
+    r"\r?\n[ \t]*| ?[^\W\d]\w*| ?\d+"
+    r"| ?(?:\*\*=|//=|>>=|<<=|==|!=|<=|>=|->|:=|\+=|-=|\*=|/=|%=|&=|\|=|\^=|@=|\*\*|//|<<|>>"
+    r"|\.\.\.|[^\s\w])"
+    r"|\s+"
+)
+
+
+def train(texts: Iterator[str], size: int) -> Tokenizer:
+    """A tokenizer of `size` ids, special tokens first (their id is their place in SPECIAL)."""
+    tokenizer = Tokenizer(BPE())
+    tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
+        [
+            pre_tokenizers.Split(Regex(SPLIT), "isolated"),
+            pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False),
+        ]
+    )
+    tokenizer.decoder = decoders.ByteLevel()
+    trainer = trainers.BpeTrainer(
+        vocab_size=size,
+        special_tokens=[AddedToken(f"<|{name}|>", special=True) for name in SPECIAL],
+        initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
+        show_progress=False,
+    )
+    tokenizer.train_from_iterator(texts, trainer)
+    return tokenizer
+
+
+def make(corpus: Path, out: Path, size: int = SIZE) -> int:
+    """Train on a corpus and write tokenizer.json; returns the number of ids. Raises UsageError."""
+    least = len(SPECIAL) + 256
+    if size < least:
+        raise UsageError(f"{size} ids are too few.", f"Bytes and special ids alone are {least}.")
+    try:
+        sources = [row["source"] for row in rows(corpus, "train")]
+    except (OSError, EOFError, ValueError, KeyError, TypeError) as error:
+        raise UsageError(
+            f"The corpus {corpus} cannot be read: {type(error).__name__}: {error}",
+            "`diffufix train corpus` makes one.",
+        ) from error
+    if not sources:
+        raise UsageError(f"The corpus {corpus} is empty.", "`diffufix train corpus` makes one.")
+    tokenizer = train(iter(sources), size)
+    out.mkdir(parents=True, exist_ok=True)
+    tokenizer.save(str(out / "tokenizer.json"))
+    return tokenizer.get_vocab_size()
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
+    parser.add_argument("--corpus", type=Path, required=True)
+    parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--size", type=int, default=SIZE)
+    args = parser.parse_args()
+    try:
+        print(f"{make(args.corpus, args.out, args.size):,} ids")
+    except DiffufixError as error:
+        print(f"error: {error.message}\n{error.hint}", file=sys.stderr)
+        return error.exit_code
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,1 @@
+"""Models from scratch or from an autoregressive checkpoint: stages, examples, the trainer."""

@@ -1,0 +1,91 @@
+"""Bugs that a project's own tests notice, and what the tests say: pairs for stage 3.
+
+    python -m diffufix.train.rl.failures PROJECT --out pairs.jsonl.gz [--count 2000] [PYTEST ARGS]
+
+The tests of PROJECT must pass. Its functions are broken one bug at a time (train/bugs/corrupt.py),
+and those that a test notices are kept, with the message of the first test that fails and the lines
+of it that call the function (propose/failure.py). `diffufix train sft --pairs` learns from them,
+shown the failure, as `repair` then shows it. The file is train/bugs/history.py's. Ctrl-C and
+SIGTERM end the search, not what it has found. Runs the project's tests in sandboxes; writes --out
+and nothing else.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import random
+import sys
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+
+from diffufix.config import Settings
+from diffufix.errors import DiffufixError
+from diffufix.model.checkpoint import load_model
+from diffufix.propose.holes import find_function
+from diffufix.source.spans import Text
+from diffufix.source.syntax import parse
+from diffufix.train.bugs.history import Pair, write_pairs
+from diffufix.train.corpus.decontaminate import names
+from diffufix.train.pretrain.trainer import signals
+from diffufix.train.rl.practice import Practice, Wanted
+from diffufix.train.rl.tasks import Function
+from diffufix.train.tracking import say
+from diffufix.types import Task
+
+EVERY = 100  # pairs between two lines of progress
+
+
+def failures(practice: Practice, count: int, seed: int = 0) -> Iterator[Pair]:
+    """Up to `count` pairs as they are found, the functions in turn; those named like a public
+    benchmark's are left out."""
+    own = {(f.path, f.qualname): f for f in practice.functions if f.node.name not in names()}
+    rng = random.Random(f"failures/{seed}")
+    for task in practice.drawn(list(own.values()), "mutant", count, rng):
+        yield _pair(task, own[task.path, task.qualname])
+
+
+def until(asked: Sequence[int], found: Iterable[Pair]) -> Iterator[Pair]:
+    """The pairs until somebody asks to stop."""
+    for number, pair in enumerate(found, 1):
+        yield pair
+        if number % EVERY == 0:
+            say(f"{number:,} pairs")
+        if asked:
+            return
+
+
+def _pair(task: Task, function: Function) -> Pair:
+    node = find_function(parse(task.source), task.qualname, function.first_line)
+    assert node is not None
+    start, end = Text(task.source).span(node)
+    before = task.source[task.source.rfind("\n", 0, start) + 1 : end]
+    return Pair(before, function.text, task.path, task.qualname, "", "", task.said)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
+    parser.add_argument("project", type=Path)
+    parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--count", type=int, default=2000)
+    parser.add_argument("--sandbox", default="auto")
+    args, rest = parser.parse_known_args(argv)
+    wanted = Wanted(tasks=0, held_out=0, share=0.0, history=False)
+    try:
+        settings = Settings(
+            root=args.project.resolve(), sandbox=args.sandbox, pytest_args=tuple(rest)
+        )
+        with (
+            Practice(settings, load_model("mini", device="cpu"), wanted, say) as practice,
+            signals("Stopping after this pair; what was found is kept.") as asked,
+        ):
+            found = write_pairs(until(asked, failures(practice, args.count)), args.out)
+    except DiffufixError as error:
+        say(f"error: {error.message}\n{error.hint}")
+        return error.exit_code
+    print(json.dumps({"pairs": found}))
+    return 130 if asked else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

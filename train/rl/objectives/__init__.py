@@ -1,0 +1,1 @@
+"""Losses on groups of completions: coupled-GRPO, imitation, preference, and their estimators."""
