@@ -40,6 +40,13 @@ def no_engine(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("DOCKER_HOST", NOWHERE)
 
 
+@pytest.fixture
+def tree(tmp_path: Path) -> Path:
+    tree = tmp_path / "tree"
+    tree.mkdir()
+    return tree
+
+
 @pytest.mark.usefixtures("no_engine")
 def test_looking_for_an_engine_costs_nothing() -> None:
     began = time.process_time()
