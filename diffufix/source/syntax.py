@@ -11,6 +11,8 @@ import ast
 import threading
 import warnings
 
+#: What `parse` raises for a text that cannot be read, however odd.
+UNREADABLE = (SyntaxError, ValueError, RecursionError, MemoryError, SystemError, OverflowError)
 _ONE_AT_A_TIME = threading.Lock()
 
 

@@ -16,6 +16,7 @@ import time
 from collections.abc import Callable, Collection, Container, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 
 from diffufix.errors import SandboxUnavailable
@@ -35,7 +36,7 @@ from diffufix.types import (
 from diffufix.verify.deadlines import Deadlines
 from diffufix.verify.inside.frames import ANY
 from diffufix.verify.judge import judge
-from diffufix.verify.static import forbidden, suspicion
+from diffufix.verify.static import forbidden, identifiers, suspicion
 from diffufix.verify.trials import OWN, REVERSED, SHUFFLED, START, Laid, Trial, Trials, Way
 from diffufix.verify.worker import Setup
 
@@ -94,6 +95,7 @@ class Confirmer:
         start = max(START, 10 * start_seconds)
         self._trials = Trials(factory, setup, tuple(baseline), deadlines, start)
         self._baseline, self._wanted, self._protected = dict(baseline), wanted or {}, protected
+        self._root = setup.root
         self._unstable = set(flaky)
         self._left_out = set(hung)
         self._base: dict[Way, dict[str, str]] = {}
@@ -106,6 +108,10 @@ class Confirmer:
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+    @cached_property
+    def _known(self) -> frozenset[str]:
+        return identifiers(self._root)
 
     def close(self) -> None:
         self._trials.close()
@@ -155,7 +161,8 @@ class Confirmer:
         if all(self._base[FIRST[0]].get(test) not in RED for test in targets):
             return Confirmed(replace(first, state=State.FAIL, detail="green without the edit, too"))
         for path, text in candidate.files.items():
-            if reason := suspicion(edit.originals[path].text, text):
+            before = edit.originals[path].text
+            if reason := suspicion(before, text, path=path, known=self._known):
                 detail = f"{path} {reason}"
                 return Confirmed(replace(first, state=State.SUSPICIOUS, detail=detail))
         for way in (*FURTHER, INSTEAD):

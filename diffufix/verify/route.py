@@ -14,7 +14,7 @@ import tokenize
 from dataclasses import dataclass
 from functools import cached_property
 
-from diffufix.source.syntax import parse
+from diffufix.source.syntax import UNREADABLE, parse
 
 Function = ast.FunctionDef | ast.AsyncFunctionDef
 #: (name, first line, first line in the candidate) of a function to exchange.
@@ -137,7 +137,7 @@ def functions_of(text: str) -> list[tuple[int, int, Function]]:
     """(first line with decorators, last line, node) of every function not inside another."""
     try:
         tree = parse(text)
-    except (SyntaxError, ValueError, RecursionError):
+    except UNREADABLE:
         return []
     found: list[tuple[int, int, Function]] = []
 
@@ -187,7 +187,7 @@ def _same_but_body(before: str, after: str, name: str) -> bool:
 def _only_function(segment: str) -> Function | None:
     try:
         body = parse("if 1:\n" + segment if segment[:1] in " \t" else segment).body
-    except (SyntaxError, ValueError, RecursionError):
+    except UNREADABLE:
         return None
     if len(body) == 1 and isinstance(body[0], ast.If):
         body = body[0].body

@@ -12,6 +12,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Container, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +22,7 @@ from diffufix.types import Candidate, State, Verdict, file_of_test
 from diffufix.verify.deadlines import Deadlines
 from diffufix.verify.judge import judge
 from diffufix.verify.route import Original, Place, Swap
-from diffufix.verify.static import forbidden, suspicion
+from diffufix.verify.static import forbidden, identifiers, suspicion
 from diffufix.verify.worker import Setup, Worker, make_request
 
 DEPTH = 4  # candidates queued per worker
@@ -74,6 +75,7 @@ class Screen:
     ) -> None:
         setup = Setup.of(python, args, root, env, limits)
         self._workers = [Worker(factory, setup) for _ in range(max(1, workers))]
+        self._root = setup.root
         self._failing = frozenset(failing)
         self._expected = dict(expected)
         self._protected = protected
@@ -195,6 +197,10 @@ class Screen:
         for worker in self._workers:
             worker.close()
 
+    @cached_property
+    def _known(self) -> frozenset[str]:
+        return identifiers(self._root)
+
     # -- a worker's thread -----------------------------------------------------------------
 
     def _work(self, worker: Worker, started: queue.SimpleQueue[BaseException | None]) -> None:
@@ -253,7 +259,9 @@ class Screen:
         if verdict.state is State.PASS:
             for path, text in candidate.files.items():
                 original = self._originals.get(path)
-                reason = suspicion(original.text if original else "", text)
+                reason = suspicion(
+                    original.text if original else "", text, path=path, known=self._known
+                )
                 if reason:
                     return replace(verdict, state=State.SUSPICIOUS, detail=f"{path} {reason}")
         return verdict

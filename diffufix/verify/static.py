@@ -1,20 +1,25 @@
 """What a candidate may not touch and what it should not name; looks at texts, touches nothing.
 
-A green candidate that names these is `suspicious`, not passed: tests can be fooled by code that
-ends the process, reaches into the test runner or compares equal to everything.
+A green candidate that names what its file does not is `suspicious`, not passed: tests can be
+fooled by code that ends the process, reaches into the test runner or compares equal to everything.
+`naming.py` has the rule, `vocabulary.py` what is harmless.
 """
 
 from __future__ import annotations
 
-import ast
 import contextlib
 import fnmatch
-from collections import Counter
+import io
+import os
+import re
+import tokenize
 from collections.abc import Container
-from pathlib import PurePosixPath
+from pathlib import Path, PurePosixPath
 
-from diffufix.source.syntax import parse
 from diffufix.testing.testcode import named_like_tests
+from diffufix.verify.naming import LONGEST, Unreadable, news
+
+_IDENTIFIER = re.compile(r"[^\W\d]\w*")
 
 #: Never edited: they decide what is tested, or run before it.
 FORBIDDEN = (
@@ -23,41 +28,6 @@ FORBIDDEN = (
     *("tox.ini", "setup.cfg", "setup.py", "noxfile.py", "*.so", "*.pyc", "*.pyd"),
 )
 FORBIDDEN_FOLDERS = frozenset({".git", ".venv", "__pycache__"})
-
-MODULES = frozenset(
-    {"gc", "inspect", "ctypes", "atexit", "pytest", "_pytest", "unittest", "doctest", "pluggy"}
-    | {"subprocess", "socket", "signal", "multiprocessing", "pickle", "marshal", "importlib"}
-    | {"mock", "imp", "zipimport", "opcode", "dis", "bdb", "code", "codeop", "site"}
-    | {"builtins", "faulthandler", "resource", "shutil", "pty", "runpy", "pdb"}
-)
-ATTRIBUTES = frozenset(
-    {"_exit", "_getframe", "_current_frames", "settrace", "setprofile", "modules", "abort"}
-    | {"kill", "killpg", "fork", "forkpty", "closerange", "dup2", "system", "popen", "environ"}
-    | {"f_back", "f_locals", "f_globals", "gi_frame", "cr_frame", "tb_frame", "tb_next"}
-    | {"__subclasses__", "__globals__", "__builtins__", "__code__", "__dict__", "__class__"}
-    | {"get_objects", "get_referrers", "runtest", "makereport", "stash"}
-    | {"breakpointhook", "excepthook", "__closure__", "__traceback__", "__self__", "__mro__"}
-    | {"__bases__", "execv", "execve", "execvp", "posix_spawn", "meta_path", "path_hooks"}
-)
-NAMES = frozenset(
-    {"exit", "quit", "eval", "exec", "compile", "__import__", "globals", "breakpoint"}
-    | {"__builtins__", "SystemExit", "KeyboardInterrupt", "BaseException", "GeneratorExit"}
-    | {"PYTEST_CURRENT_TEST", "TestReport", "_exit", "_getframe"}
-)
-METHODS = frozenset(
-    {"__eq__", "__ne__", "__hash__", "__lt__", "__le__", "__gt__", "__ge__", "__bool__"}
-    | {"__instancecheck__", "__subclasscheck__", "__getattribute__", "__del__", "__reduce__"}
-    | {"__init_subclass__", "__set_name__", "__contains__", "__len__"}
-)
-
-#: Calls that reach an attribute whose name is not written down.
-COMPUTED = frozenset({"getattr", "setattr", "delattr", "hasattr", "vars"})
-#: Strings that are names.
-SPELLED = (
-    METHODS
-    | (ATTRIBUTES - {"abort", "kill", "modules", "system", "stash", "fork"})
-    | NAMES - {"exit", "quit", "compile", "globals", "eval", "exec", "breakpoint"}
-)
 
 
 def forbidden(path: str, protected: Container[str] | None = None) -> str:
@@ -90,67 +60,45 @@ def planted(path: str) -> str:
     return ""
 
 
-def suspicion(original: str, candidate: str) -> str:
-    """What the candidate names more often than the original and should not; empty if nothing."""
+def suspicion(
+    original: str, candidate: str, *, path: str = "", known: frozenset[str] | None = None
+) -> str:
+    """Why an edit is not taken for honest by its text; empty if it is.
+
+    `path` is relative to the project, `known` the project's `identifiers` where they are known.
+    What cannot be read cannot be judged, and is suspicious.
+    """
+    if candidate == original:
+        return ""
+    if path and not path.endswith((".py", ".pyi", ".pyx")):
+        return "is no Python source"
+    if declared(candidate) != declared(original):
+        return "declares another encoding"
     try:
-        after = _named(candidate)
-    except (SyntaxError, ValueError, RecursionError):
-        return ""  # cannot be imported, so cannot pass
-    with contextlib.suppress(SyntaxError, ValueError, RecursionError):
-        after -= _named(original)
-    return "adds " + ", ".join(sorted(after)) if after else ""
+        found = news(original, candidate, path=path, known=known)
+    except Unreadable as problem:
+        return str(problem)
+    return "adds " + ", ".join(found) if found else ""
 
 
-def _named(text: str) -> Counter[str]:
-    found: Counter[str] = Counter()
-    for node in ast.walk(parse(text)):
-        found.update(_names_of(node))
-    return found
+def declared(text: str) -> str:
+    """The encoding that Python reads a source of this text in."""
+    head = "".join(text.splitlines(keepends=True)[:2]).encode("utf-8", "surrogateescape")
+    try:
+        return tokenize.detect_encoding(io.BytesIO(head).readline)[0]
+    except (SyntaxError, UnicodeDecodeError):
+        return "none"
 
 
-def _names_of(node: ast.AST) -> list[str]:
-    """What one node names that is listed."""
-    match node:
-        case ast.Import(names=names):
-            return [f"import {a.name}" for a in names if _listed(a.name)]
-        case ast.ImportFrom(module=module, names=names):
-            found = [f"import {module}"] if _listed(module or "") else []
-            return found + [a.name for a in names if a.name in ATTRIBUTES | NAMES | METHODS]
-        case ast.Attribute(value=value, attr=attr):
-            base = value.id if isinstance(value, ast.Name) else ""
-            ended = (base, attr) in (("sys", "exit"), ("type", "__new__"))
-            stored = attr in METHODS and isinstance(node.ctx, ast.Store)
-            listed = attr in ATTRIBUTES or base in MODULES or ended or stored
-            return [f"{base}.{attr}"] if listed else []
-        case ast.Name(id=name):
-            return [name] if name in NAMES | METHODS else []
-        case ast.FunctionDef(name=name) | ast.AsyncFunctionDef(name=name):
-            return [f"def {name}"] if name in METHODS else []
-        case ast.ClassDef(keywords=keywords):
-            return ["metaclass" for keyword in keywords if keyword.arg == "metaclass"]
-        case ast.Call(func=ast.Name(id="type"), args=[_, _, _, *_]):
-            return ["type()"]
-        case ast.Call(func=ast.Name(id=name), args=[_, wanted, *_]) if name in COMPUTED:
-            return [] if isinstance(wanted, ast.Constant) else [f"{name}() of a computed name"]
-        case ast.Constant() | ast.BinOp() | ast.JoinedStr():
-            text = _folded(node)
-            return [repr(text)] if text in SPELLED else []
-    return []
-
-
-def _folded(node: ast.AST) -> str:
-    """The text that a constant, or constants added up, spell."""
-    match node:
-        case ast.Constant(value=str(text)):
-            return text
-        case ast.BinOp(left=left, op=ast.Add(), right=right):
-            return _folded(left) + _folded(right)
-        case ast.JoinedStr(values=values):
-            return "".join(_folded(value) for value in values)
-        case ast.FormattedValue(value=value):
-            return _folded(value)
-    return ""
-
-
-def _listed(module: str) -> bool:
-    return module.split(".")[0] in MODULES
+def identifiers(root: Path) -> frozenset[str]:
+    """Every identifier of the Python files below `root` that are no tests by their names."""
+    found: set[str] = set()
+    for folder, names, files in os.walk(root):
+        names[:] = [n for n in names if n not in FORBIDDEN_FOLDERS and n[:1] != "."]
+        for name in files:
+            path = Path(folder, name)
+            if name.endswith(".py") and not named_like_tests(path.relative_to(root).as_posix()):
+                with contextlib.suppress(OSError):
+                    text = path.read_bytes()[:LONGEST].decode("utf-8", "replace")
+                    found.update(_IDENTIFIER.findall(text))
+    return frozenset(found)

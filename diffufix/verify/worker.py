@@ -124,6 +124,11 @@ class Worker:
         self.ready: dict[str, Any] = {}
 
     @property
+    def root(self) -> Path:
+        """Where the tree was copied from."""
+        return self._setup.root
+
+    @property
     def sandbox(self) -> Sandbox:
         if self._sandbox is None:
             raise SandboxUnavailable("the worker is not started")
