@@ -208,6 +208,7 @@ class Verdict:
     outcomes: Mapping[str, str] = field(default_factory=dict)
     seconds: float = 0.0
     detail: str = ""  # one line: the first failing test's message, the reason of a suspicion, ...
+    hurried: bool = False  # it timed out when there was little time to be given
 
     @property
     def passed(self) -> bool:

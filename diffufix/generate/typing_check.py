@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import re
 import subprocess
-import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from diffufix.testing import copy_project
+from diffufix.testing import fresh_copy
 from diffufix.testing.environment import child_environment
 
 SECONDS = 120.0
@@ -21,7 +20,7 @@ class Mypy:
     def __init__(self, root: Path, python: str, scratch: Path) -> None:
         self.root, self.python = root, python
         self.missing = ""  # why it cannot be asked
-        self._tree = copy_project(root, Path(tempfile.mkdtemp(dir=scratch)) / "project")
+        self._tree = fresh_copy(root, scratch)
 
     def errors(self, files: Mapping[str, str], lines: Mapping[str, Sequence[range]]) -> list[str]:
         """What mypy says of these lines of the edited files (relative path -> new text)."""

@@ -36,7 +36,7 @@ from diffufix.repair.types import RepairResult, Status
 from diffufix.sandbox import Sandbox
 from diffufix.sandbox.reap import reap_folders, scratch_prefix
 from diffufix.source.patch import make_patch, read_source
-from diffufix.testing import copy_project
+from diffufix.testing import fresh_copy
 from diffufix.train.rl.rewards import reward_functions
 from diffufix.types import Candidate, TestRun, Verdict
 from diffufix.verify import Screen, confirm
@@ -304,8 +304,7 @@ class _Loop:
 
     def _sandbox(self, texts: Mapping[str, str] | None = None) -> Sandbox:
         """One with the project, as the job wants it, and some files with these texts."""
-        tree = Path(tempfile.mkdtemp(dir=self.scratch)) / "project"
-        copy_project(self.settings.root, tree)
+        tree = fresh_copy(self.settings.root, self.scratch)
         self.job.lay(tree)
         for path, text in (texts or {}).items():
             (tree / path).write_bytes(self.plan.sources[path].encode(text))

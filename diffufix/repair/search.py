@@ -112,6 +112,7 @@ class Search:
         self._covering = {id(s): covering(run, s.suspect) for s in goal.subjects}
         self._messages = {case.id: case.message for case in run.red}
         self._waiting: dict[int, _Pending] = {}
+        self._hurried: list[_Pending] = []  # timed out when there was little time to give
 
     @property
     def tests(self) -> tuple[str, ...]:
@@ -201,6 +202,9 @@ class Search:
     def _fill(self, until: float) -> None:
         """Submit the next proposal that makes a candidate; many make none."""
         while self.screen.capacity > 0 and time.monotonic() < until:
+            if self._hurried and self.screen.patient:
+                self._again(self._hurried.pop(0))
+                return
             proposal = next(self.proposals, None)
             if proposal is None:
                 self.exhausted = True
@@ -213,6 +217,13 @@ class Search:
                 candidate_id = self.log.proposal(proposal, candidate)
                 self._submit(change, proposal, candidate, candidate_id, self.goal.targets)
                 return
+
+    def _again(self, pending: _Pending) -> None:
+        """With more time; not counted as another candidate."""
+        token = self.screen.submit(pending.candidate, pending.tests, patient=True)
+        self._waiting[token] = pending
+        self.counters.tried -= 1
+        self.counters.states[str(State.TIMEOUT)] -= 1
 
     def _submit(
         self,
@@ -237,6 +248,8 @@ class Search:
             self.counters.tried += 1
             self.counters.states[str(verdict.state)] += 1
             self.log.verdict(pending.candidate_id, verdict, "screen")
+            if verdict.hurried:
+                self._hurried.append(pending)
             if self.hear:
                 self.hear(pending.proposal, verdict)
             if verdict.passed:

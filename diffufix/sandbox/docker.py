@@ -120,8 +120,7 @@ class DockerSandbox(LinkedSandbox):
         limits: Limits | None = None,
         runtime: str | None = None,
     ) -> None:
-        super().__init__()
-        self._source = Path(tree).resolve()
+        super().__init__(tree)
         self._image = image
         self._client, self._own_client = client, client is None
         self._limits = limits or Limits()

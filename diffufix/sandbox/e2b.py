@@ -165,8 +165,7 @@ class E2BSandbox(LinkedSandbox):
         limits: Limits | None = None,
         **options: Any,
     ) -> None:
-        super().__init__()
-        self._source = Path(tree).resolve()
+        super().__init__(tree)
         self._template = template
         self._limits = limits or Limits()
         self._options = options

@@ -17,11 +17,18 @@ from typing import Any
 from diffufix.errors import SandboxUnavailable
 from diffufix.sandbox.link import Channel, Link, LinkedProcess, run_to_end
 from diffufix.sandbox.protocol import FIXED, LARGEST_FILE, ExecResult, Limits, User
+from diffufix.sandbox.repository import BORROWED, portable_objects
 
 TREE, PRIVATE, HOME, TEMPORARY, SHARED = (
     *("/work/tree", "/work/private", "/work/home"),
     *("/tmp", "/dev/shm"),
 )
+#: git answers in a tree that belongs to another user, which it else takes for an attack.
+_GIT = {
+    "GIT_CONFIG_COUNT": "1",
+    "GIT_CONFIG_KEY_0": "safe.directory",
+    "GIT_CONFIG_VALUE_0": "*",
+}
 CODE = 65534  # nobody, in every distribution: tests that ask who they are find a name
 START = 60.0  # seconds for the agent to answer, or to put everything back
 SILENCE = 45.0  # seconds without a word from us after which the agent ends
@@ -53,7 +60,7 @@ def agent_settings(limits: Limits, **more: int | None) -> dict[str, Any]:
         "largest": LARGEST_FILE,
         "silence": SILENCE,
         "limits": {name: value for name, value in bounds.items() if value is not None},
-        "env": {**FIXED, "HOME": HOME, "TMPDIR": TEMPORARY, "LANG": "C.UTF-8"},
+        "env": {**FIXED, **_GIT, "HOME": HOME, "TMPDIR": TEMPORARY, "LANG": "C.UTF-8"},
     }
 
 
@@ -64,13 +71,15 @@ class LinkedSandbox:
     signals, "code" is nobody.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, source: Path) -> None:
+        self._source = Path(source).resolve()
         self._link: Link | None = None
         self._closed = False
+        self._name = package_name(self._source)
 
     @property
     def tree(self) -> str:
-        return TREE
+        return f"{TREE}/{self._name}" if self._name else TREE
 
     @property
     def private(self) -> str:
@@ -97,7 +106,7 @@ class LinkedSandbox:
         user: User,
         **more: object,
     ) -> Channel:
-        where = os.path.join(TREE, cwd or "")
+        where = os.path.join(self.tree, cwd or "")
         return self._linked().ask(
             op=op, argv=list(argv), cwd=where, env=dict(env or {}), user=user, **more
         )
@@ -132,10 +141,9 @@ class LinkedSandbox:
 
     def write_files(self, files: Mapping[str, bytes]) -> None:
         link = self._linked()
-        for path in files:
-            _check(path)
+        inside = {self._inside(path): data for path, data in files.items()}
         asked = []
-        for path, data in files.items():
+        for path, data in inside.items():
             channel = link.ask(op="write", path=path)
             channel.send(data)
             channel.end()
@@ -144,20 +152,25 @@ class LinkedSandbox:
             channel.result()
 
     def read_file(self, path: str) -> bytes:
-        _check(path)
-        channel = self._linked().ask(op="read", path=path)
+        channel = self._linked().ask(op="read", path=self._inside(path))
         channel.result()
         return bytes(channel.stdout)
 
     def reset(self) -> None:
         self._linked().ask(op="reset").result(START)
 
+    def _inside(self, path: str) -> str:
+        """The absolute path. Raises: ValueError where it is outside by its letters; the agent
+        sees the links."""
+        target = os.path.normpath(os.path.join(self.tree, path))
+        if not target.startswith(tuple(f"{root}/" for root in (TREE, PRIVATE, HOME, TEMPORARY))):
+            raise ValueError(f"{path} is outside the sandbox")
+        return target
 
-def _check(path: str) -> None:
-    """Raises: ValueError for a path that is outside by its letters; the agent sees the links."""
-    target = os.path.normpath(os.path.join(TREE, path))
-    if not target.startswith(tuple(f"{root}/" for root in (TREE, PRIVATE, HOME, TEMPORARY))):
-        raise ValueError(f"{path} is outside the sandbox")
+
+def package_name(source: Path) -> str:
+    """The name that a tree must have to be imported: its root is a package. Else empty."""
+    return source.name if (source / "__init__.py").is_file() else ""
 
 
 class _Sending(io.RawIOBase):
@@ -176,18 +189,25 @@ class _Sending(io.RawIOBase):
 
 def upload(link: Link, source: Path) -> None:
     """Send the tree as an archive; links into it lead into the container's tree."""
+    name = package_name(source)
+    tree = f"{TREE}/{name}" if name else TREE
 
     def portable(member: tarfile.TarInfo) -> tarfile.TarInfo | None:
         if member.ischr() or member.isblk() or member.isfifo():
             return None
         if member.linkname == str(source) or member.linkname.startswith(f"{source}/"):
-            member.linkname = TREE + member.linkname[len(str(source)) :]
+            member.linkname = tree + member.linkname[len(str(source)) :]
         member.uid = member.gid = 0
         member.uname = member.gname = ""
         return member
 
+    top, objects = name or ".", portable_objects(source)
+    if objects is not None:
+        (source / BORROWED).unlink()
     channel = link.ask(op="load")
     with tarfile.open(mode="w|", fileobj=_Sending(channel), format=tarfile.PAX_FORMAT) as archive:
-        archive.add(source, arcname=".", filter=portable)
+        archive.add(source, arcname=top, filter=portable)
+        if objects is not None:
+            archive.add(objects, arcname=f"{top}/.git/objects", filter=portable)
     channel.end()
     channel.result()

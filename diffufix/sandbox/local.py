@@ -34,6 +34,7 @@ from diffufix.sandbox.protocol import (
     Limits,
     User,
 )
+from diffufix.sandbox.repository import borrowed_objects
 
 #: The only variables of ours that a command may see; everything else could be a secret.
 PASSED_ON = ("PATH", "LANG", "LC_ALL", "LC_CTYPE", "TZ", "TERM", "SYSTEMROOT", "LD_LIBRARY_PATH")
@@ -195,6 +196,8 @@ class LocalSandbox:
             if os.path.isdir(path) and not os.path.islink(path):
                 words += ["--tmpfs", path]
         shown = (*(interpreter_paths(self._python) if self._python else ()), *self._readable)
+        if (objects := borrowed_objects(self._tree)) is not None:
+            shown = (*shown, str(objects))
         for path in sorted(set(shown), key=len):
             if path.startswith(tuple(f"{hidden}/" for hidden in HIDDEN)) and os.path.exists(path):
                 words += ["--ro-bind", path, path]

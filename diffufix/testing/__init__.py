@@ -1,6 +1,6 @@
 """Run a project's own tests under its own interpreter and hear what they say."""
 
-from diffufix.testing.copy import copy_project
+from diffufix.testing.copy import copy_project, fresh_copy
 from diffufix.testing.environment import child_environment
 from diffufix.testing.flaky import flaky
 from diffufix.testing.interpreter import find_interpreter
@@ -11,5 +11,6 @@ __all__ = [
     "copy_project",
     "find_interpreter",
     "flaky",
+    "fresh_copy",
     "run_tests",
 ]

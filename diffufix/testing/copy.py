@@ -1,8 +1,8 @@
 """A scratch copy of a project to run its tests in; reads the project, writes `destination`.
 
-What is copied: everything but environments, caches, version control and build products. Files
-that git ignores are copied too if tests may need them: code (a generated `_version.py`, a built
-extension) and small data.
+What is copied: everything but environments, caches and build products. Files that git ignores are
+copied too if tests may need them: code (a generated `_version.py`, a built extension) and small
+data. A git repository becomes one of the copy's own (repository.py).
 """
 
 from __future__ import annotations
@@ -11,10 +11,12 @@ import logging
 import os
 import shutil
 import subprocess
+import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
 from diffufix.errors import ProjectError
+from diffufix.sandbox.repository import lay_repository
 
 log = logging.getLogger(__name__)
 
@@ -23,6 +25,7 @@ _NEVER = frozenset(
     | {".tox", ".nox", ".pixi", ".eggs", ".idea", ".vscode", ".ipynb_checkpoints", ".hypothesis"}
     | {".pytest_cache", ".mypy_cache", ".ruff_cache"}
 )
+_LAST = Path(".pytest_cache/v/cache")  # what --lf and --ff need
 _PRODUCTS = frozenset({"build", "dist", "htmlcov"})  # at the root, if ignored
 _CODE = frozenset({".py", ".pyi", ".pyx", ".so", ".pyd", ".dylib", ".dll", ".typed"})
 _STALE = frozenset({".pyc", ".pyo"})
@@ -117,12 +120,24 @@ def copy_project(root: Path, destination: Path) -> Path:
     copy = _Copy(root, destination, _ignored_by_git(root))
     try:
         copy.folder("", False)
+        if (root / _LAST).is_dir():
+            shutil.copytree(root / _LAST, destination / _LAST)
+        lay_repository(root, destination)
     except OSError as error:
         raise ProjectError(
             f"The project cannot be copied: {error.strerror} ({error.filename}).",
             "Make room, or point TMPDIR at a disk with more.",
         ) from error
     return destination
+
+
+def fresh_copy(root: Path, scratch: Path) -> Path:
+    """`copy_project` into a new folder below `scratch`, alone in it and of the same name: where
+    the root is a package, its name is how the tests import it. Raises ProjectError."""
+    name = root.resolve().name
+    if not name or any(sign in name for sign in "*?[]{},"):  # read as a pattern by coverage.py
+        name = "project"
+    return copy_project(root, Path(tempfile.mkdtemp(dir=scratch)) / name)
 
 
 def _ignored_by_git(root: Path) -> frozenset[str] | None:

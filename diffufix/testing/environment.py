@@ -8,6 +8,7 @@ so that the copy wins over an editable install of the original.
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -19,6 +20,38 @@ INHERITED = (
     *("PYTHONPATH", "PYTEST_ADDOPTS", "PYTEST_PLUGINS", "PYTEST_DISABLE_PLUGIN_AUTOLOAD"),
     *("DJANGO_SETTINGS_MODULE", "DJANGO_CONFIGURATION"),
 )
+
+
+def import_roots(root: Path) -> tuple[str, ...]:
+    """The folders of a project that go on PYTHONPATH, relative to it: "" for the root, "src".
+
+    `src` is none where it is a package itself, and no folder is one whose modules would hide
+    those of the standard library: what stands on PYTHONPATH comes before them. A root left out
+    still is on `sys.path`, where `python -m pytest` puts the working directory.
+    """
+    roots = [("", root)] if not _hides_library(root) else []
+    source = root / "src"
+    if source.is_dir() and not (source / "__init__.py").is_file() and not _hides_library(source):
+        roots.append(("src", source))
+    return tuple(name for name, _ in roots)
+
+
+def _hides_library(folder: Path) -> bool:
+    """Whether a module or package directly in `folder` has a name of the standard library."""
+    try:
+        entries = list(os.scandir(folder))
+    except OSError:
+        return False
+    return any(
+        entry.name.removesuffix(".py") in sys.stdlib_module_names
+        and (entry.name.endswith(".py") or os.path.isfile(os.path.join(entry.path, "__init__.py")))
+        for entry in entries
+    )
+
+
+def import_paths(root: Path, tree: str) -> list[str]:
+    """`import_roots` of the project in `root`, as they are called in its copy `tree`."""
+    return [f"{tree}/{name}".rstrip("/") for name in import_roots(root)]
 
 
 def moved(text: str, root: Path, tree: Path) -> str:
@@ -54,8 +87,8 @@ def child_environment(
     }
     env.update(extra or {})
     given = [path for path in env.get("PYTHONPATH", "").split(os.pathsep) if path]
-    roots = [tree, *(path for path in (tree / "src",) if path.is_dir())]
-    paths = [str(path) for path in (*first, *roots)] + [moved(path, root, tree) for path in given]
+    roots = import_paths(tree, str(tree))
+    paths = [*map(str, first), *roots, *(moved(path, root, tree) for path in given)]
     env["PYTHONPATH"] = os.pathsep.join(dict.fromkeys(paths))
     env["PYTHONDONTWRITEBYTECODE"] = "1"
     if (python.parent.parent / "pyvenv.cfg").is_file():  # as if the environment were activated
@@ -74,12 +107,11 @@ def enclosed_environment(
 ) -> dict[str, str]:
     """`child_environment` for a sandbox: additions to its own variables, paths as they are there.
 
-    The sandbox knows its interpreter; whether there is a `src` is looked up in `root`.
+    The sandbox knows its interpreter; what is to be imported from is looked up in `root`.
     """
     env = inherited_environment() | dict(extra or {})
     given = [path for path in env.get("PYTHONPATH", "").split(os.pathsep) if path]
-    roots = [tree, f"{tree}/src"] if (root / "src").is_dir() else [tree]
-    paths = [*first, *roots, *(moved(path, root, Path(tree)) for path in given)]
+    paths = [*first, *import_paths(root, tree), *(moved(path, root, Path(tree)) for path in given)]
     env["PYTHONPATH"] = os.pathsep.join(dict.fromkeys(paths))
     env["PYTHONDONTWRITEBYTECODE"] = "1"
     return env

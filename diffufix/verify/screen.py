@@ -19,13 +19,14 @@ from typing import Any
 from diffufix.errors import DiffufixError, ProjectError, SandboxUnavailable
 from diffufix.sandbox import Sandbox
 from diffufix.types import Candidate, State, Verdict, file_of_test
-from diffufix.verify.deadlines import Deadlines
+from diffufix.verify.deadlines import Deadlines, Patience
 from diffufix.verify.judge import judge
 from diffufix.verify.route import Original, Place, Swap
 from diffufix.verify.static import forbidden, identifiers, suspicion
 from diffufix.verify.worker import Setup, Worker, make_request
 
 DEPTH = 4  # candidates queued per worker
+HURRIED = 1.0  # seconds of patience below which a time-out says little
 START = 0.5  # seconds to put a candidate's code in place
 
 
@@ -36,6 +37,7 @@ class _Job:
     tests: tuple[str, ...]
     way: str | None = None
     stop: bool = True
+    patient: bool = False
 
 
 class Screen:
@@ -80,6 +82,7 @@ class Screen:
         self._expected = dict(expected)
         self._protected = protected
         self._holding = frozenset(map(file_of_test, (*expected, *failing)))
+        self._patience = Patience()
         self._deadlines = deadlines or Deadlines(seconds or {}, self._failing)
         self._jobs: queue.SimpleQueue[_Job | None] = queue.SimpleQueue()
         self._done: queue.SimpleQueue[tuple[int, Verdict]] = queue.SimpleQueue()
@@ -126,6 +129,11 @@ class Screen:
         return max(0, self._bound - self._pending)
 
     @property
+    def patient(self) -> bool:
+        """Whether there is time to try one again that timed out when there was little."""
+        return self._patience.left >= 2 * HURRIED
+
+    @property
     def pending(self) -> int:
         """Candidates submitted whose verdicts have not been taken."""
         return self._pending
@@ -137,11 +145,14 @@ class Screen:
         *,
         way: str | None = None,
         stop: bool = True,
+        patient: bool = False,
     ) -> int:
         """Queue a candidate; never blocks. `tests` are run in order, until the first red one, or
         without `stop` as far as the candidate lets them.
 
         `way` ("swap", "fork", "cold") forces how; by default the cheapest faithful one is taken.
+        `patient` gives failing tests as long as any candidate gets: for one that timed out when
+        there was little time to give (`Verdict.hurried`).
         Raises: queue.Full when `capacity` is 0, ValueError for tests without a known outcome.
         """
         if self.capacity == 0:
@@ -150,7 +161,7 @@ class Screen:
             raise ValueError("tests must be among the expected ids")
         self._tokens += 1
         self._pending += 1
-        job = _Job(self._tokens, candidate, tuple(tests), way, stop)
+        job = _Job(self._tokens, candidate, tuple(tests), way, stop, patient)
         reason = next(filter(None, map(self._forbidden, candidate.files)), "")
         if reason:
             self._done.put((job.token, Verdict(State.SUSPICIOUS, detail=reason)))
@@ -226,7 +237,7 @@ class Screen:
             try:
                 request = self._request(worker, job)
                 required = request["required"]
-                report = worker.ask(request)
+                report = self._asked(worker, request, job.patient)
             except (UnicodeEncodeError, SyntaxError) as error:
                 return Verdict(State.ERROR, detail=str(error))
             except SandboxUnavailable as error:
@@ -239,11 +250,26 @@ class Screen:
             if "lost" in report and not last:
                 continue
             verdict = judge(report, job.tests, required, time.monotonic() - began)
+            hurried = not report.get("stuck") and request["patience"][0] < HURRIED
+            verdict = replace(verdict, hurried=hurried and verdict.state is State.TIMEOUT)
             return self._screened(job.candidate, verdict)
         if ours and problem and not self._closing:
             detail = "the fork server ended twice while it ran"
             return Verdict(State.SUSPICIOUS, seconds=time.monotonic() - began, detail=detail)
         return Verdict(State.INFRA, seconds=time.monotonic() - began, detail=problem)
+
+    def _asked(self, worker: Worker, request: dict[str, Any], patient: bool) -> dict[str, Any]:
+        """The report, with as much patience as there is; if `patient`, with much of it."""
+        offered = self._patience.offer()
+        given = (max(offered[0], self._patience.most), offered[1]) if patient else offered
+        request["patience"] = list(given)
+        began, used = time.monotonic(), (0.0, 0.0)
+        try:
+            report = worker.ask(request)
+            used = tuple(report.get("over", used))
+        finally:
+            self._patience.settle(offered, used, time.monotonic() - began)
+        return report
 
     def _restart(self, worker: Worker) -> bool:
         """Whether there is a server again."""

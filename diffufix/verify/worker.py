@@ -17,7 +17,12 @@ from typing import Any
 
 from diffufix.errors import ProjectError, SandboxUnavailable
 from diffufix.sandbox import Process, Sandbox
-from diffufix.testing.environment import inherited_environment, moved, moved_args
+from diffufix.testing.environment import (
+    import_paths,
+    inherited_environment,
+    moved,
+    moved_args,
+)
 from diffufix.verify.deadlines import Deadlines
 from diffufix.verify.inside.launch import LAUNCH
 from diffufix.verify.route import Place
@@ -77,13 +82,15 @@ def make_request(
     env: Mapping[str, str] | None = None,
     places: Sequence[Place] = (),
     words: Sequence[str] = (),
+    patience: tuple[float, float] = (0.0, 0.0),
 ) -> dict[str, Any]:
     """One question to a fork server: do `tests`, run in order, end as `required`?
 
     `files` are bytes as latin-1 text. `stop` ends the run at the first unwanted outcome; `start`
     is the seconds to put the code in place. `exact` are the ids that must be collected, no more
     and no fewer; `env` is added in a cold run. `places` are to be executed, `words` are what the
-    original texts name of `route.WORDS`.
+    original texts name of `route.WORDS`. `patience` is what failing tests may use beyond their
+    deadlines, as `Patience` offers it.
     """
     place = secrets.choice((1, len(tests)))  # after the test that most candidates fail, or last
     return {
@@ -100,6 +107,8 @@ def make_request(
         "start": start,
         "setup": deadlines.setup(tests),
         "call": [deadlines.call(test) for test in tests],
+        "patient": [at for at, test in enumerate(tests) if test in deadlines.failing],
+        "patience": list(patience),
         "nonce": secrets.token_hex(16),
         "sentinel": place,
         "places": [list(place) for place in places],
@@ -182,8 +191,8 @@ class Worker:
     def _environment(self) -> dict[str, str]:
         setup, tree = self._setup, self.sandbox.tree
         given = setup.env.get("PYTHONPATH", "").split(os.pathsep)
-        first = [tree, f"{tree}/src"] if (setup.root / "src").is_dir() else [tree]
-        paths = first + [moved(path, setup.root, Path(tree)) for path in given if path]
+        paths = import_paths(setup.root, tree)
+        paths += [moved(path, setup.root, Path(tree)) for path in given if path]
         env = {**setup.env, "PYTHONPATH": os.pathsep.join(dict.fromkeys(paths))}
         home = Path(setup.python).parent
         here = home.is_absolute()  # not a name on some image's PATH

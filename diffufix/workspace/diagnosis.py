@@ -6,7 +6,6 @@ code each test executes, and by comparison which tests are flaky.
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -17,7 +16,7 @@ from diffufix.config import Settings
 from diffufix.errors import ProjectError, SandboxUnavailable
 from diffufix.events import Listener
 from diffufix.sandbox import Sandbox
-from diffufix.testing import copy_project, flaky, run_tests
+from diffufix.testing import flaky, fresh_copy, run_tests
 from diffufix.testing.testcode import TestCode, test_code
 from diffufix.types import FAILED, TestRun
 from diffufix.workspace.choice import Place
@@ -134,8 +133,7 @@ class Suite:
 
     def prepare(self) -> None:
         if self.tree is None:
-            folder = Path(tempfile.mkdtemp(dir=self.scratch)) / "project"
-            self.tree = copy_project(self.settings.root, folder)
+            self.tree = fresh_copy(self.settings.root, self.scratch)
             self.lay(self.tree)
             if self.place.enclosed:
                 self.sandbox = self.place.make(self.tree)

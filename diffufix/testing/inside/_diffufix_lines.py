@@ -48,9 +48,9 @@ class FileNames:
     def resolve(self, filename: str) -> str | None:
         if filename.startswith("<"):
             return None
-        path = os.path.abspath(filename)
+        path = os.path.realpath(filename)  # what a link leads to is what can be edited
         if not path.startswith(self.tree):
-            path = os.path.realpath(path)
+            path = os.path.abspath(filename)
         if not path.startswith(self.tree):
             return None
         parts = path[len(self.tree) :].split(os.sep)

@@ -34,7 +34,11 @@ MAX_FRAMES = 100
 MAX_TEXT = 20_000
 MAX_MESSAGE = 500
 # Options that stop early, wait for a person or need an earlier run.
-UNWANTED = {"--pdb", "--trace", "--sw", "--stepwise", "--sw-skip", "--stepwise-skip"}
+UNWANTED = {"--pdb", "--trace", "--sw", "--stepwise", "--sw-skip", "--stepwise-skip"} | {
+    "--testmon",
+    "--forked",
+    "--boxed",
+}
 # Plugins (by the name pytest knows them under) and the options that make them stand aside.
 CALM = {
     "xdist": ("-n0", "--dist=no"),
@@ -42,6 +46,10 @@ CALM = {
     "randomly": ("--randomly-dont-reorganize", "--randomly-seed=0"),
     "random_order": ("--random-order-bucket=none",),
     "rerunfailures": ("--reruns=0",),
+    "timeout": ("--timeout=0",),
+    "testmon": ("--no-testmon",),
+    "monitor": ("--no-monitor",),
+    "benchmark": ("--benchmark-disable",),
 }
 
 
@@ -154,6 +162,11 @@ class Reporter:
     def pytest_collection_finish(self, session: pytest.Session) -> None:
         if not session.config.option.collectonly:
             self.emit("collected", ids=[item.nodeid for item in session.items])
+
+    @pytest.hookimpl(optionalhook=True, tryfirst=True)
+    def pytest_timeout_set_timer(self) -> bool:
+        """pytest-timeout's own limits, markers among them, end more than the test."""
+        return True
 
     # -- during the tests ------------------------------------------------------------------
 

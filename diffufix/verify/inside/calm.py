@@ -7,7 +7,11 @@ One process, the same order, no early stop, no coverage of somebody else, no deb
 import os
 import sys
 
-UNWANTED = {"--pdb", "--trace", "--sw", "--stepwise", "--sw-skip", "--stepwise-skip"}
+UNWANTED = {"--pdb", "--trace", "--sw", "--stepwise", "--sw-skip", "--stepwise-skip"} | {
+    "--testmon",
+    "--forked",
+    "--boxed",
+}
 # Plugins, by the name pytest knows them under, and the options that make them stand aside.
 ASIDE = {
     "xdist": ("-n0", "--dist=no"),
@@ -15,6 +19,10 @@ ASIDE = {
     "randomly": ("--randomly-dont-reorganize", "--randomly-seed=0"),
     "random_order": ("--random-order-bucket=none",),
     "rerunfailures": ("--reruns=0",),
+    "timeout": ("--timeout=0",),
+    "testmon": ("--no-testmon",),
+    "monitor": ("--no-monitor",),
+    "benchmark": ("--benchmark-disable",),
 }
 
 

@@ -16,7 +16,7 @@ import sys
 
 import pytest
 
-from . import frames, rights
+from . import frames, rights, supervise
 
 RANK = {"passed": 0, "xpassed": 1, "skipped": 2, "xfailed": 3, "failed": 4, "error": 5}
 MESSAGE = 300  # characters of a failure's message that travel
@@ -35,6 +35,25 @@ def make_emitter(fd, nonce):
             line = line[write(fd, line) :]
 
     return emit
+
+
+def answer_probes(emit, edited):
+    """Tell the supervisor, when it asks, whether the call of edited code has been left in which
+    the last question found this process (`supervise.Watch`). For the main thread."""
+    last = []
+
+    def answer(_signal, frame):
+        outermost = None
+        while frame is not None:
+            if edited(frame.f_code):
+                outermost = frame
+            frame = frame.f_back
+        moved = outermost is None or not last or last[0] is not outermost
+        last[:] = [outermost]
+        emit("still", moved=moved)
+
+    if supervise.PROBE is not None:
+        signal.signal(supervise.PROBE, answer)
 
 
 def limit_resources(limits):

@@ -114,6 +114,11 @@ class Server:
             self.tree.drop_bytecode()
             self.stay("early", early_config)
 
+    @pytest.hookimpl(optionalhook=True, tryfirst=True)
+    def pytest_timeout_set_timer(self):
+        """Deadlines are the supervisor's: pytest-timeout ends more than the test."""
+        return True
+
     @pytest.hookimpl(tryfirst=True)
     def pytest_collection(self, session):
         if self.role == "start":
@@ -193,9 +198,8 @@ class Server:
             request = frames.receive(self.stream[0])
             if request is None:
                 self.end()
-            if self.role == "early":
-                self.tree.lay(request.pop("files"))
-            reply = self.attempt(request)
+            reply = self.lay(request) if self.role == "early" else None
+            reply = reply or self.attempt(request)
             if reply is None:
                 return  # a child goes on: pytest does the rest
             if self.role == "early" and request.get("keep"):
@@ -206,6 +210,15 @@ class Server:
             reply["whole"] = self.whole
             child.forget_output(config)
             frames.send(self.stream[1], reply)
+
+    def lay(self, request):
+        """Put the candidate's files in place; the reply where that cannot be done."""
+        try:
+            self.tree.lay(request.pop("files"))
+        except OSError as error:
+            problem = {"outcomes": [], "ready": False, "ended": False, "timeout": None}
+            return dict(problem, status=4, way="", error=f"cannot be written: {error}")
+        return None
 
     def attempt(self, request):
         """The reply to one request by the cheapest way that is right; None in a new child."""
@@ -226,7 +239,7 @@ class Server:
         return reply
 
     def may_fork(self, request):
-        edited = {os.path.join(self.tree.root, name) for name in request["edited"]}
+        edited = {os.path.realpath(os.path.join(self.tree.root, n)) for n in request["edited"]}
         return threading.active_count() == 1 and not edited & self.files
 
     def end(self):
@@ -282,7 +295,8 @@ class Server:
         return dict(self.watch(pid, reader, request), way="fork")
 
     def watch(self, pid, reader, request):
-        request = dict(request, disk=self.config["temporary"])
+        folders = [self.config["temporary"], self.tree.root, *self.tree.scratch]
+        request = dict(request, writable=folders)
         reply = supervise.supervise(pid, reader, request, self.keep(), self.code, self.beat)
         self.whole &= reply["swept"]
         return reply
@@ -306,6 +320,7 @@ class Server:
         def tell(reason):
             emit("audit", reason=reason)
 
+        child.answer_probes(emit, self.witness.edited)
         self.witness.listen(request["words"], tell)
         # A look at every value is for confirmation, where time matters less.
         self.witness.start(tell if request["exact"] is not None else None)

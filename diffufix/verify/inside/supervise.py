@@ -8,13 +8,15 @@ A child is the leader of its own session. It writes lines `nonce JSON` to a pipe
     test I outcome ...    test I is done
     sentinel              our own test, which must fail, comes next
     end                   every test that was to run has run
+    still                 our signal was heard, and whether edited code has been left meanwhile
     audit                 edited code reaches for what only a forger needs
     refused, error, fatal, quit   why it goes no further
 
 Anything else on the pipe, or these in an order that no honest run has, is a forgery.
 
 A deadline counts processor time, so that a busy machine turns nobody into a hang; a child that
-sleeps is given twice its deadline by the clock.
+sleeps is given twice its deadline by the clock. How long a test takes that has only ever failed
+nobody knows: it is given what the request has left of its patience, where it sleeps or goes on.
 """
 
 import contextlib
@@ -27,10 +29,14 @@ import time
 from . import frames, rights
 
 SLEEPING = "StT"  # states of /proc/PID/stat in which no processor is waited for
+NAP = 1.0  # seconds that edited code may sleep beyond a deadline
 MAX_RECORDS = 4 * 2**20  # bytes; more than any honest run writes
 _SUBREAPER, _DEATH_SIGNAL = 36, 1
 BEAT = 1.0  # seconds between signs of life while a candidate runs
-DISK = 512 * 2**20  # bytes of disk that may vanish while a candidate runs
+DISK = 512 * 2**20  # bytes of disk that a candidate may fill
+SPARE = 64 * 2**20  # bytes left on the disk below which whoever runs is ended
+#: Asks a child where it is. No test waits for it, and no library of the project's sends it.
+PROBE = getattr(signal, "SIGRTMAX", None) and signal.SIGRTMAX - 5
 
 
 def adopt_orphans():
@@ -126,32 +132,87 @@ def sweep(keep, code=None):
 
 
 class Watch:
-    """The deadline that runs now, in processor time where it can be had."""
+    """The deadline that runs now, in processor time where it can be had.
 
-    def __init__(self, pid, limit):
+    `patience` is (seconds beyond the deadlines for a child that sleeps or goes on, the same for
+    one that stays in one call of edited code); they are used up in the course of a request.
+    """
+
+    def __init__(self, pid, limit, patience=(0.0, 0.0)):
         self.pid = pid
+        self.patience = list(patience)
+        self.over = [0.0, 0.0]  # seconds used of them
+        self.until = None
         self.restart(limit)
 
-    def restart(self, limit):
+    def restart(self, limit, patient=False):
+        self.settle()
         self.limit = limit
         self.wall = time.monotonic()
         self.cpu = cpu_seconds(self.pid)
+        self.asks = 2 if patient and any(self.patience) else 0  # questions that may be asked
+        self.patient = self.asks > 0
+        self.heard = None  # the answer to the last of them
+        self.until = None  # (moment, kind of patience, when it began) beyond the deadline
+
+    def settle(self):
+        """Take what was waited beyond the deadline from the patience."""
+        if self.until is not None:
+            _, kind, began = self.until
+            used = time.monotonic() - began
+            self.over[kind] += used
+            self.patience[kind] = max(0.0, self.patience[kind] - used)
+            self.until = None
 
     def left(self):
         """Seconds until the next look, or None when the deadline is over."""
         waited = time.monotonic() - self.wall
+        if self.asks == 2 and self._ask(waited, self.limit / 2):
+            return self.limit / 2 - waited
         if waited < self.limit:
             return self.limit - waited
+        if self.until is not None:
+            left = self.until[0] - time.monotonic()
+            return left if left > 0 else None
         cpu = cpu_seconds(self.pid)
         if cpu is None or self.cpu is None:
             return None if waited >= 2 * self.limit else 2 * self.limit - waited
         used = cpu - self.cpu
-        if used >= self.limit or waited >= 20 * self.limit + 2:
-            return None
         fields = _stat(self.pid)
-        if waited >= 2 * self.limit and fields and fields[0] in SLEEPING:
+        asleep = waited >= 2 * self.limit and fields and fields[0] in SLEEPING
+        if not asleep and used < self.limit and waited < 20 * self.limit + 2:
+            return max(0.002, min(self.limit - used, self.limit / 4))
+        return self._more(asleep, waited) if self.patient else None
+
+    def _ask(self, waited, moment):
+        """Ask once the moment has come; whether it is still to come."""
+        if waited < moment:
+            return True
+        self.asks -= 1
+        self.heard = None
+        self.answer_by = waited + max(0.01, self.limit / 4)
+        if PROBE is not None:
+            with contextlib.suppress(OSError):
+                os.kill(self.pid, PROBE)
+        return False
+
+    def _more(self, asleep, waited):
+        """The deadline is over: seconds that the child is given beyond it, None for none.
+
+        Who has left the call of edited code in which the first question found him goes on."""
+        if self.asks:
+            self._ask(waited, 0.0)
+        if self.heard is None and waited < self.answer_by:
+            return max(0.002, self.answer_by - waited)
+        kind = 0 if asleep or self.heard else 1
+        given = self.patience[kind]
+        if asleep and self.heard is False:
+            given = min(given, NAP)
+        if given <= 0:
             return None
-        return max(0.002, min(self.limit - used, self.limit / 4))
+        now = time.monotonic()
+        self.until = (now + given, kind, now)
+        return given
 
 
 class Course:
@@ -161,6 +222,7 @@ class Course:
         self.request = request
         self.watch = watch
         self.prefix = request["nonce"].encode() + b" "
+        self.patient = frozenset(request.get("patient", ()))
         self.report = {"outcomes": [], "ready": False, "ended": False, "timeout": None}
         self.report["seconds"] = []
         self.coming = list(range(len(request["tests"])))
@@ -192,7 +254,10 @@ class Course:
             if report["ready"]:
                 raise ValueError("two beginnings")
             report["ready"] = True
-            watch.restart(request["setup"][0])
+            watch.restart(request["setup"][0], 0 in self.patient)
+            return
+        if event == "still":
+            watch.heard = bool(record["moved"])
             return
         if not report["ready"]:
             raise ValueError("a record before the first")
@@ -211,12 +276,13 @@ class Course:
         elif index != self.coming[0]:
             raise ValueError("a test out of turn")
         elif event == "call":
-            watch.restart(request["call"][index])
+            watch.restart(request["call"][index], index in self.patient)
         elif event == "test":
             del self.coming[0]
             report["outcomes"].append([str(record["outcome"]), str(record["message"])])
             report["seconds"].append(time.monotonic() - watch.wall)
-            watch.restart(request["setup"][min(index + 1, len(request["setup"]) - 1)])
+            following = min(index + 1, len(request["setup"]) - 1)
+            watch.restart(request["setup"][following], following in self.patient)
         else:
             raise ValueError("an unknown record")
 
@@ -239,27 +305,30 @@ def supervise(pid, reader, request, keep, code=None, beat=None):
     """Follow a child to its end and say what happened; kills it and all it started.
 
     `request` has `nonce`, `tests`, `sentinel`, `start` (seconds until ready), `setup` and `call`
-    (seconds per test); `beat` is called now and then. Returns `outcomes` [[outcome, message] per
+    (seconds per test), `patience` (see `Watch`) for the tests whose indices are `patient`, and
+    `writable`, the folders where its code may write; `beat` is called now and then. Returns `outcomes` [[outcome, message] per
     finished test], `ready`, `ended`, `status` (exit code, negative: signal), `timeout` (the phase,
-    or None), `swept` (nothing of it is left), `forged` and whatever else it reported.
+    or None, and `stuck`: in one call of edited code), `over` (seconds of patience used), `swept` (nothing of it is left), `forged` and
+    whatever else it reported.
     """
-    watch = Watch(pid, request["start"])
+    watch = Watch(pid, request["start"], request.get("patience", (0.0, 0.0)))
     course = Course(request, watch)
     report = course.report
     total, told = 0, time.monotonic()
-    free = free_disk(request.get("disk"))
+    disk = Disk(request.get("writable", ()))
     poller = select.poll()
     poller.register(reader, select.POLLIN)
     while not report["ended"]:
         left = watch.left()
         if left is None:
             report["timeout"] = "test" if report["ready"] else "start"
+            report["stuck"] = watch.heard is False
             break
         if not poller.poll(min(left, BEAT) * 1000 + 1):
             if beat is not None and time.monotonic() - told > BEAT:
                 told = time.monotonic()
                 beat()
-            if free - free_disk(request.get("disk")) > DISK:
+            if disk.flooded():
                 report["timeout"], report["flood"] = "disk", True
                 break
             continue
@@ -271,6 +340,8 @@ def supervise(pid, reader, request, keep, code=None, beat=None):
         if total > MAX_RECORDS:
             report.setdefault("forged", "too many records")
             break
+    watch.settle()
+    report["over"] = watch.over
     status = reap(pid, 1.0) if report["timeout"] is None else None
     kill(pid)
     if status is None:
@@ -288,13 +359,39 @@ def supervise(pid, reader, request, keep, code=None, beat=None):
     return report
 
 
-def free_disk(path):
-    """Bytes left where the code may write; 0 where that is not known."""
-    try:
-        info = os.statvfs(path)
-    except (OSError, TypeError):
-        return 0
-    return info.f_bavail * info.f_frsize
+class Disk:
+    """How full a candidate makes the disk. Others write there, too: what vanishes is only held
+    against the candidate where it lies in the folders that are its own."""
+
+    def __init__(self, folders):
+        self.folders = [folder for folder in folders if os.path.isdir(folder)]
+        self.free = self._free()
+        self.began = time.time() - 1.0
+
+    def flooded(self):
+        free = self._free()
+        if self.free - free <= DISK:
+            return False
+        self.free = free
+        return self._filled() > DISK / 2 or free < SPARE
+
+    def _free(self):
+        try:
+            info = os.statvfs(self.folders[0])
+        except (OSError, IndexError):
+            return 0
+        return info.f_bavail * info.f_frsize
+
+    def _filled(self):
+        """Bytes of the files in the folders that have changed since the beginning."""
+        total = 0
+        for top in self.folders:
+            for folder, _, names in os.walk(top):
+                for name in names:
+                    with contextlib.suppress(OSError):
+                        info = os.lstat(os.path.join(folder, name))
+                        total += 512 * info.st_blocks if info.st_ctime >= self.began else 0
+        return total
 
 
 def _exit_code(status):

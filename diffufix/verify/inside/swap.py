@@ -23,7 +23,9 @@ class Calls:
 
     @property
     def files(self):
-        return {code.co_filename for code in self.codes.values()}
+        """The files whose code was called, by their real paths: a link may lead to them."""
+        names = {code.co_filename for code in self.codes.values()}
+        return {os.path.realpath(name) for name in names}
 
     def start(self):
         monitoring = getattr(sys, "monitoring", None)
@@ -67,12 +69,14 @@ class Live:
         self.files = calls.files
         self.functions = {}
         self.codes = set()
-        prefix = root + os.sep
+        prefix, real = root + os.sep, {}
         for thing in gc.get_objects():
             if type(thing) is types.FunctionType:
                 code = thing.__code__
-                if code.co_filename.startswith(prefix):
-                    key = (code.co_filename, code.co_firstlineno, code.co_name)
+                name = code.co_filename
+                if name.startswith(prefix):
+                    path = real[name] = real.get(name) or os.path.realpath(name)
+                    key = (path, code.co_firstlineno, code.co_name)
                     self.functions.setdefault(key, []).append(thing)
                     self.codes.add(id(code))
 

@@ -54,6 +54,7 @@ class Witness:
     """`places` is [[relative path, first line, last line, changed lines]]; first 0: the module."""
 
     def __init__(self, root, places):
+        self.root = os.path.join(root, "")
         self.waiting = {}  # absolute path -> [[first, last, changed, wanted or None]]
         self.files = {}
         self.spawned = False
@@ -120,7 +121,8 @@ class Witness:
         """The edited file that the code is of, if any."""
         name = code.co_filename
         if name not in self.known:
-            real = os.path.realpath(name) if os.path.basename(name) in self.names else None
+            ours = name.startswith(self.root) or os.path.basename(name) in self.names
+            real = os.path.realpath(name) if ours else None
             self.known[name] = real if real in self.files else None
         return self.known[name]
 
