@@ -44,13 +44,16 @@ def run_tests(
     test_timeout: float | None = None,
     env: Mapping[str, str] | None = None,
     ids: Sequence[str] | None = None,
+    known: Sequence[str] = (),
     sandbox: Sandbox | None = None,
 ) -> TestRun:
     """Run pytest with the user's `args` in `tree` (default: `root`) and tell every outcome.
 
     The run is one process in a fixed order that never stops early, whatever the project's options
     say. With `coverage` the lines executed by each test are recorded; that costs time, so measure
-    durations without. `ids` runs only these tests, in this order. A phase (setup, call, teardown)
+    durations without. `ids` runs only these tests, in this order. `known` are all ids of an
+    earlier run: tests whose ids have changed since (a time, a random part) are called the same
+    again. A phase (setup, call, teardown)
     of a test that takes longer than `test_timeout` seconds fails with the traceback of where it
     hung; one that cannot be interrupted (it hangs outside Python) is an error, and so is a whole
     run that takes longer than `timeout` seconds. `env` overrides variables; `DIFFUFIX_COLLECTOR`
@@ -69,6 +72,7 @@ def run_tests(
         "coverage": collector if coverage else "",
         "test_timeout": test_timeout,
     }
+    lists = {"ids": ids, "known": known or None}
     if sandbox is None:
         tree = (tree or root).resolve()
         if not tree.is_dir():
@@ -82,11 +86,11 @@ def run_tests(
     if sandbox is None:
         assert tree is not None
         ended = _run_here(
-            root, tree, args, Path(python), settings, env, ids, records, timeout, stuck
+            root, tree, args, Path(python), settings, env, lists, records, timeout, stuck
         )
     else:
         ended = _run_inside(
-            root, sandbox, args, str(python), settings, env, ids, records, timeout, stuck
+            root, sandbox, args, str(python), settings, env, lists, records, timeout, stuck
         )
     output = records.tidy(ended.output)
     _judge(records, ended, output.strip()[-_SHOWN:], str(python), timeout)
@@ -110,19 +114,19 @@ def _run_here(
     python: Path,
     settings: Mapping[str, object],
     env: Mapping[str, str] | None,
-    ids: Sequence[str] | None,
+    lists: Mapping[str, Sequence[str] | None],
     records: Records,
     timeout: float | None,
     stuck: Callable[[], bool],
 ) -> Ended:
     with _scratch() as scratch:
-        listed = None
-        if ids is not None:
-            listed = scratch / "ids.json"
-            listed.write_text(json.dumps(list(ids)), encoding="ascii")
+        told: dict[str, object] = {**settings, "tree": str(tree)}
+        for name, ids in lists.items():
+            told[name] = None if ids is None else f"{scratch}/{name}.json"
+            if ids is not None:
+                (scratch / f"{name}.json").write_text(json.dumps(list(ids)), encoding="ascii")
         with contextlib.suppress(OSError, shutil.Error):
             shutil.copytree(root / ".pytest_cache", scratch / "cache")
-        told = {**settings, "tree": str(tree), "ids": None if listed is None else str(listed)}
         variables = child_environment(
             root, tree, python, first=[INSIDE], extra={"TMPDIR": str(scratch), **(env or {})}
         )
@@ -149,17 +153,18 @@ def _run_inside(
     python: str,
     settings: Mapping[str, object],
     env: Mapping[str, str] | None,
-    ids: Sequence[str] | None,
+    lists: Mapping[str, Sequence[str] | None],
     records: Records,
     timeout: float | None,
     stuck: Callable[[], bool],
 ) -> Ended:
     place, cache = f"{sandbox.private}/testing", f"{sandbox.temporary}/cache"
     files = {f"{place}/{path.name}": path.read_bytes() for path in INSIDE.glob("*.py")}
-    told = {**settings, "tree": sandbox.tree, "fd": REPORTS, "ids": None}
-    if ids is not None:
-        told["ids"] = f"{place}/ids.json"
-        files[f"{place}/ids.json"] = json.dumps(list(ids)).encode()
+    told = {**settings, "tree": sandbox.tree, "fd": REPORTS}
+    for name, ids in lists.items():
+        told[name] = None if ids is None else f"{place}/{name}.json"
+        if ids is not None:
+            files[f"{place}/{name}.json"] = json.dumps(list(ids)).encode()
     with contextlib.suppress(OSError):
         for path in (root / ".pytest_cache" / "v" / "cache").iterdir():
             files[f"{cache}/v/cache/{path.name}"] = path.read_bytes()

@@ -90,7 +90,7 @@ class Confirmer:
         env: Mapping[str, str] | None = None,
         limits: Mapping[str, int] | None = None,
     ) -> None:
-        setup = Setup.of(python, args, root, env, limits)
+        setup = Setup.of(python, args, root, env, limits, list(baseline))
         deadlines = Deadlines(seconds or {}, floor=FLOOR)
         start = max(START, 10 * start_seconds)
         self._trials = Trials(factory, setup, tuple(baseline), deadlines, start)

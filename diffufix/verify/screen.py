@@ -75,7 +75,7 @@ class Screen:
         depth: int = DEPTH,
         protected: Container[str] | None = None,
     ) -> None:
-        setup = Setup.of(python, args, root, env, limits)
+        setup = Setup.of(python, args, root, env, limits, list(expected))
         self._workers = [Worker(factory, setup) for _ in range(max(1, workers))]
         self._root = setup.root
         self._failing = frozenset(failing)

@@ -26,6 +26,7 @@ from diffufix.verify.worker import Setup, Worker, make_request
 
 WORKERS = 2  # the unedited project beside the candidate, or two runs of one of them
 SPENT = 24  # process ids that may be spent before a run, so that no two runs have alike ones
+PATIENCE = (30.0, 10.0)  # seconds that targets may run beyond their deadlines (`Patience`)
 START = 60.0  # seconds for interpreter, import and collection, at least
 OWN, REVERSED, SHUFFLED = "own", "reversed", "shuffled"
 
@@ -156,7 +157,7 @@ class Trials:
                 order, [required[test] for test in order], self._deadlines.of(targets),
                 files=edit.files, swaps=None, way="cold", stop=stop, start=self._start,
                 exact=self._collected, env={"PYTHONHASHSEED": str(way.seed)},
-                places=edit.places, words=edit.words,
+                places=edit.places, words=edit.words, patience=PATIENCE,
             )  # fmt: skip
             request |= {"keep": goes_on, "pids": secrets.randbelow(SPENT)}
             if way.order == OWN:

@@ -38,13 +38,15 @@ _PACKAGE = "_diffufix_inside"
 
 @dataclass(frozen=True)
 class Setup:
-    """What every worker of a screen is started with; `root` is where the tree was copied from."""
+    """What every worker of a screen is started with; `root` is where the tree was copied from,
+    `ids` are the names of all tests in the baseline (see `_diffufix_ids`)."""
 
     python: str
     args: Sequence[str]
     root: Path
     env: Mapping[str, str]
     limits: Mapping[str, int]
+    ids: Sequence[str] = ()
 
     @classmethod
     def of(
@@ -54,18 +56,23 @@ class Setup:
         root: Path,
         env: Mapping[str, str] | None,
         limits: Mapping[str, int] | None,
+        ids: Sequence[str] = (),
     ) -> Setup:
         """With the defaults: our own pytest and path variables, `LIMITS`."""
         env = inherited_environment() if env is None else env
-        return cls(str(python), tuple(args), Path(root), env, {**LIMITS, **(limits or {})})
+        limits = {**LIMITS, **(limits or {})}
+        return cls(str(python), tuple(args), Path(root), env, limits, tuple(ids))
 
 
 def inside_files() -> dict[str, bytes]:
-    """The fork server's own sources and what it shares with the sandbox's agent, by file name."""
+    """The fork server's own sources and what it shares with others inside, by file name."""
     folder = resources.files("diffufix.verify.inside")
-    shared = resources.files("diffufix.sandbox.inside") / "removal.py"
+    shared = (
+        resources.files("diffufix.sandbox.inside") / "removal.py",
+        resources.files("diffufix.testing") / "inside" / "_diffufix_ids.py",
+    )
     own = [entry for entry in folder.iterdir() if entry.name.endswith(".py")]
-    return {entry.name: entry.read_bytes() for entry in (*own, shared)}
+    return {entry.name: entry.read_bytes() for entry in (*own, *shared)}
 
 
 def make_request(
@@ -171,6 +178,7 @@ class Worker:
                 "tree": sandbox.tree,
                 "root": str(setup.root),
                 "cold": self._cold,
+                "ids": list(setup.ids),
                 "temporary": sandbox.temporary,
                 "scratch": SCRATCH if able.boundary else (),
                 "code": able.child_uid,

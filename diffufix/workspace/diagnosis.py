@@ -114,6 +114,7 @@ class Suite:
         self, settings: Settings, place: Place, scratch: Path, lay: Callable[[Path], None]
     ) -> None:
         self.settings, self.place, self.scratch, self.lay = settings, place, scratch, lay
+        self.known: tuple[str, ...] = ()  # ids as the first run of the suite had them
         self.tree: Path | None = None
         self.sandbox: Sandbox | None = None
 
@@ -121,10 +122,12 @@ class Suite:
         for left in range(RETRIES, -1, -1):
             try:
                 self.prepare()
-                return run_tests(
+                run = run_tests(
                     self.settings.root, self.settings.pytest_args, python=self.place.python,
-                    tree=self.tree, sandbox=self.sandbox, **options,
+                    tree=self.tree, sandbox=self.sandbox, known=self.known, **options,
                 )  # fmt: skip
+                self.known = self.known or tuple(case.id for case in run.cases)
+                return run
             except SandboxUnavailable:
                 self.close()
                 if not left:

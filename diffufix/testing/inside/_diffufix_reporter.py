@@ -28,6 +28,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from _diffufix_ids import lead_back, stable_ids  # type: ignore[import-not-found]
 from _diffufix_lines import FileNames, make_collector  # type: ignore[import-not-found]
 
 MAX_FRAMES = 100
@@ -89,6 +90,12 @@ class Reporter:
         if settings["ids"]:
             with open(settings["ids"], encoding="utf-8") as file:
                 self.ids = json.load(file)
+        self.known: list[str] = []
+        if settings["known"]:
+            with open(settings["known"], encoding="utf-8") as file:
+                self.known = json.load(file)
+        self.tree, self.root = settings["tree"], settings["root"]
+        self.names: dict[str, str] = {}  # pytest's ids -> ours, the same in every run
         self.test_timeout = settings["test_timeout"]
         self.file_name = FileNames(settings["tree"])
         self.collector = make_collector(settings["coverage"], settings["tree"], self.file_name)
@@ -134,7 +141,8 @@ class Reporter:
         if report.failed:
             call = getattr(report, "call", None)
             error = call.excinfo.value if call is not None and call.excinfo else None
-            self.collect_error(report.nodeid or collector.name, error, report.longreprtext)
+            id = lead_back(report.nodeid or collector.name, self.tree, self.root)
+            self.collect_error(id, error, report.longreprtext)
 
     def collect_error(self, id: str, error: BaseException | None, text: str) -> None:
         # pytest wraps what it knows how to explain; the project's own exception is the cause.
@@ -150,18 +158,26 @@ class Reporter:
         self, config: pytest.Config, items: list[pytest.Item]
     ) -> Iterator[None]:
         yield
+        self.names = stable_ids(
+            [item.nodeid for item in items], self.known or self.ids or (), self.tree, self.root
+        )
         if self.ids is None:
             return
         place = {id: index for index, id in enumerate(self.ids)}
-        left = [item for item in items if item.nodeid not in place]
-        items[:] = [item for item in items if item.nodeid in place]
-        items.sort(key=lambda item: place[item.nodeid])
+        left = [item for item in items if self.name(item.nodeid) not in place]
+        items[:] = [item for item in items if self.name(item.nodeid) in place]
+        items.sort(key=lambda item: place[self.name(item.nodeid)])
         if left:
             config.hook.pytest_deselected(items=left)
 
+    def name(self, id: str) -> str:
+        """Our name of a test: the same in every copy and run."""
+        known = self.names.get(id)
+        return lead_back(id, self.tree, self.root) if known is None else known
+
     def pytest_collection_finish(self, session: pytest.Session) -> None:
         if not session.config.option.collectonly:
-            self.emit("collected", ids=[item.nodeid for item in session.items])
+            self.emit("collected", ids=[self.name(item.nodeid) for item in session.items])
 
     @pytest.hookimpl(optionalhook=True, tryfirst=True)
     def pytest_timeout_set_timer(self) -> bool:
@@ -180,8 +196,9 @@ class Reporter:
 
     @pytest.hookimpl(hookwrapper=True, tryfirst=True)
     def pytest_runtest_protocol(self, item: pytest.Item) -> Iterator[None]:
-        self.emit("start", id=item.nodeid)
-        self.switch(item.nodeid)
+        name = self.name(item.nodeid)
+        self.emit("start", id=name)
+        self.switch(name)
         yield
         self.switch("")
         if self.collector is not None:
@@ -191,7 +208,7 @@ class Reporter:
                 for (name, owner), context in self.fixtures.items()
                 if name in names and owner in owners
             ]
-            self.contexts[item.nodeid] = [item.nodeid, *shared]
+            self.contexts[name] = [name, *shared]
 
     def switch(self, context: str) -> str:
         """Lines executed from now on belong to `context`; returns the one before."""
@@ -247,7 +264,7 @@ class Reporter:
                 fields.update(text=text[-MAX_TEXT:], frames=self.frames(error))
         self.emit(
             "report",
-            id=report.nodeid,
+            id=self.name(report.nodeid),
             when=report.when,
             outcome=outcome,
             seconds=report.duration,

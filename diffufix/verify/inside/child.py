@@ -17,6 +17,7 @@ import sys
 import pytest
 
 from . import frames, rights, supervise
+from ._diffufix_ids import stable_ids  # put beside this one by `verify.worker.inside_files`
 
 RANK = {"passed": 0, "xpassed": 1, "skipped": 2, "xfailed": 3, "failed": 4, "error": 5}
 MESSAGE = 300  # characters of a failure's message that travel
@@ -218,9 +219,11 @@ def forget_output(config):
 class Ready:
     """What a run needs of a collected session; made once, before any child is forked."""
 
-    def __init__(self, session):
+    def __init__(self, session, config):
         hush(session.config)
-        self.items = {item.nodeid: item for item in session.items}
+        ids = [item.nodeid for item in session.items]
+        names = stable_ids(ids, config["ids"], config["tree"], config["root"])
+        self.items = {names[item.nodeid]: item for item in session.items}
         self.recorder = Recorder()
         session.config.pluginmanager.register(self.recorder, "diffufix-recorder")
         self.twins = {}

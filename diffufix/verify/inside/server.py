@@ -134,7 +134,7 @@ class Server:
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_runtestloop(self, session):
-        ready = child.Ready(session)
+        ready = child.Ready(session, self.config)
         if self.role == "start":
             self.stay_collected(session, ready)
         child.run_tests(ready, self.request, self.emit, self.witness, self.problems.first)

@@ -306,10 +306,11 @@ def supervise(pid, reader, request, keep, code=None, beat=None):
 
     `request` has `nonce`, `tests`, `sentinel`, `start` (seconds until ready), `setup` and `call`
     (seconds per test), `patience` (see `Watch`) for the tests whose indices are `patient`, and
-    `writable`, the folders where its code may write; `beat` is called now and then. Returns `outcomes` [[outcome, message] per
-    finished test], `ready`, `ended`, `status` (exit code, negative: signal), `timeout` (the phase,
-    or None, and `stuck`: in one call of edited code), `over` (seconds of patience used), `swept` (nothing of it is left), `forged` and
-    whatever else it reported.
+    `writable`, the folders where its code may write; `beat` is called now and then. Returns
+    `outcomes` [[outcome, message] per finished test], `ready`, `ended`, `status` (exit code,
+    negative: signal), `timeout` (the phase, or None, and `stuck`: in one call of edited code),
+    `over` (seconds of patience used), `swept` (nothing of it is left), `forged` and whatever else
+    it reported.
     """
     watch = Watch(pid, request["start"], request.get("patience", (0.0, 0.0)))
     course = Course(request, watch)
