@@ -10,6 +10,7 @@ from __future__ import annotations
 import logging
 import os
 import shutil
+import stat
 import subprocess
 import tempfile
 from dataclasses import dataclass
@@ -96,6 +97,9 @@ class _Copy:
             )
         try:
             shutil.copy2(self.root / path, self.destination / path)
+            mode = os.stat(self.destination / path).st_mode
+            if not mode & stat.S_IWUSR:  # some keep their sources read-only
+                os.chmod(self.destination / path, stat.S_IMODE(mode) | stat.S_IWUSR)
         except PermissionError:
             log.warning("%s cannot be read and is left out", path)
 
@@ -113,7 +117,7 @@ class _Copy:
 def copy_project(root: Path, destination: Path) -> Path:
     """Copy the project in `root` into the folder `destination`, made if missing; returns it.
 
-    Times and modes are kept. Raises ProjectError where the project is too large to copy or
+    Times and modes are kept, but that everything can be written. Raises ProjectError where the project is too large to copy or
     cannot be read.
     """
     root, destination = root.resolve(), destination.resolve()

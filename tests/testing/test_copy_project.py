@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from diffufix.errors import ProjectError
-from diffufix.testing import copy, copy_project
+from diffufix.testing import copy, copy_project, fresh_copy
 
 FILES = (
     "src/shop/__init__.py",
@@ -52,6 +52,7 @@ def files(root: Path) -> set[str]:
         str(Path(folder, name).relative_to(root))
         for folder, _, names in os.walk(root)
         for name in names
+        if ".git" not in Path(folder).relative_to(root).parts
     }
 
 
@@ -91,6 +92,70 @@ def test_with_git_ignored_code_and_small_data_come_along(tmp_path: Path) -> None
     (root / "media/film.bin").write_bytes(b"0" * (2 << 20))
     copied = copy_project(root, tmp_path / "copy")
     assert files(copied) == {*FILES, ".gitignore", "kept.bin", "media/tool.py"}
+
+
+def ask_git(root: Path, *args: str) -> str:
+    done = subprocess.run(["git", *args], cwd=root, check=True, capture_output=True, text=True)
+    return done.stdout
+
+
+def test_the_copy_has_a_repository_of_its_own(tmp_path: Path) -> None:
+    root = fill(tmp_path / "project")
+    git(root, "init", "-b", "main")
+    git(root, "remote", "add", "origin", "https://user:secret@example.org/x.git")
+    git(root, "add", "notes.txt")
+    git(root, "commit", "-m", "first")
+    git(root, "tag", "-a", "v1", "-m", "one")
+    (root / ".git" / "hooks" / "post-commit").write_text("#!/bin/sh\ntouch hooked\n")
+    before = ask_git(root, "log", "--all", "--format=%H %s")
+    copied = copy_project(root, tmp_path / "copy")
+    assert ask_git(copied, "rev-parse", "--show-toplevel").strip() == str(copied)
+    assert ask_git(copied, "ls-files") == "notes.txt\n"
+    assert ask_git(copied, "describe") == "v1\n"
+    assert ask_git(copied, "log", "--format=%s") == "first\n"
+    assert ask_git(copied, "branch", "--show-current") == "main\n"
+    assert ask_git(copied, "diff", "HEAD", "--name-only") == ""
+    assert "secret" not in (copied / ".git" / "config").read_text()
+    (copied / "notes.txt").write_text("other")
+    git(copied, "commit", "-am", "second")
+    assert not (copied / "hooked").exists()
+    assert ask_git(root, "log", "--all", "--format=%H %s") == before
+    assert ask_git(root, "status", "--porcelain", "notes.txt") == ""
+
+
+def test_a_work_tree_of_another_repository(tmp_path: Path) -> None:
+    root = fill(tmp_path / "project")
+    git(root, "init", "-b", "main")
+    git(root, "add", "notes.txt")
+    git(root, "commit", "-m", "first")
+    git(root, "worktree", "add", str(tmp_path / "second"))
+    copied = copy_project(tmp_path / "second", tmp_path / "copy")
+    assert ask_git(copied, "ls-files") == "notes.txt\n"
+    assert ask_git(copied, "branch", "--show-current") == "second\n"
+
+
+def test_a_fresh_copy_is_alone_and_called_the_same(tmp_path: Path) -> None:
+    root = fill(tmp_path / "lamp")
+    (tmp_path / "scratch").mkdir()
+    one, two = (fresh_copy(root, tmp_path / "scratch") for _ in range(2))
+    assert one.name == two.name == "lamp"
+    assert one != two
+    assert list(one.parent.iterdir()) == [one]
+
+
+def test_read_only_files_can_be_written_in_the_copy(tmp_path: Path) -> None:
+    root = fill(tmp_path / "project")
+    (root / "notes.txt").chmod(0o444)
+    copied = copy_project(root, tmp_path / "copy")
+    assert (copied / "notes.txt").stat().st_mode & 0o777 == 0o644
+
+
+def test_what_the_last_run_of_pytest_left_comes_along(tmp_path: Path) -> None:
+    root = fill(tmp_path / "project")
+    (root / ".pytest_cache/v/cache").mkdir(parents=True)
+    (root / ".pytest_cache/v/cache/lastfailed").write_text("{}")
+    copied = copy_project(root, tmp_path / "copy")
+    assert files(copied) == {*FILES, ".pytest_cache/v/cache/lastfailed"}
 
 
 def test_a_project_in_a_folder_that_git_ignores(tmp_path: Path) -> None:

@@ -1,0 +1,200 @@
+"""Does `diffufix repair` do right on projects of difficult shape?
+
+    python bench/shapes.py FOLDER [--only NAME ...] [--budget 60] [--python P] [--newer P]
+        [--report FILE.md]
+
+FOLDER holds one small project a folder, each with one fault. Every one is copied, made a git
+repository and repaired with `--sandbox local`; the patch on stdout is applied with `git apply` and
+the project's tests are run once more. What is expected of each stands in `SHAPES`: `repaired` for
+those that are not named there. `--python` is an interpreter with pytest (and the plugins that
+`SHAPES` names; without them a shape is left out), `--newer` one with pytest on Python 3.12 or
+later. One row a project; the last line on stdout is one JSON object.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+REPAIRED = "repaired"
+
+
+@dataclass(frozen=True)
+class Shape:
+    """How one project is run, and the outcome that is right for it.
+
+    `expect`: `repaired` (exit status 0, the suite passes with the patch); `partly` (a patch, and
+    what is said to be left fails with it); else a text that has to be in what is said, without a
+    patch.
+    """
+
+    expect: str = REPAIRED
+    folder: str = ""  # below the project, where the command is run
+    arguments: tuple[str, ...] = ()
+    environment: Mapping[str, str] = field(default_factory=dict)
+    needs: str = ""  # a module of the interpreter
+    newer: bool = False
+    plain_run_first: bool = False
+    import_roots: tuple[str, ...] = ()  # on PYTHONPATH: what an editable install would do
+    user_site: bool = False  # pytest is installed for the user only
+    why: str = ""
+
+
+SHAPES: dict[str, Shape] = {
+    "02-rootpkg": Shape(folder="lamp"),
+    "06-lf": Shape(arguments=("--lf",), plain_run_first=True),
+    "07-envvar": Shape(environment={"MARKS_SCALE": "100"}),
+    "07b-envvar-in-test": Shape(environment={"MARKS_SCALE": "100"}),
+    "09-helper": Shape(why="the helper of the tests is not edited"),
+    "13-newsyntax": Shape(newer=True),
+    "14a-constant": Shape(expect="", why="a constant of a module is no hole"),
+    "14b-table": Shape(expect="", why="a table of a module is no hole"),
+    "14c-dataclass": Shape(expect="", why="a default of a class is no hole"),
+    "14d-regex": Shape(expect="", why="a pattern of a module is no hole"),
+    "16-mono": Shape(folder="libs/core", import_roots=("libs/core/src",)),
+    "18-timeout-thread": Shape(needs="pytest_timeout"),
+    "19-segfault": Shape(expect="ended", why="a test ends pytest: said, with its name"),
+    "36-one-file": Shape(expect="", why="code and tests in one file"),
+    "48-lint-items": Shape(needs="pytest_ruff"),
+    "54-usersite": Shape(user_site=True),
+}
+
+
+def has(python: str, module: str) -> bool:
+    asked = [python, "-c", f"import importlib.util as u; exit(u.find_spec({module!r}) is None)"]
+    return subprocess.run(asked, capture_output=True, check=False).returncode == 0
+
+
+def run(
+    command: Sequence[str], cwd: Path, environment: Mapping[str, str]
+) -> tuple[int, bytes, str]:
+    done = subprocess.run(command, cwd=cwd, env=environment, capture_output=True, check=False)
+    return done.returncode, done.stdout, done.stderr.decode("utf-8", "replace")
+
+
+def one(
+    source: Path, shape: Shape, options: argparse.Namespace, scratch: Path
+) -> dict[str, object]:
+    """Run one project; the row of the table."""
+    root = scratch / source.name
+    shutil.copytree(source, root, symlinks=True)
+    place = root / shape.folder
+    top = place if shape.folder and (place / "__init__.py").is_file() else root
+    git = ["git", "-c", "user.name=a", "-c", "user.email=a@b"]
+    for words in (["init", "-q"], ["add", "-A"], ["commit", "-qm", "first"]):
+        subprocess.run([*git, *words], cwd=top, check=True, capture_output=True)
+    environment = {**os.environ, **shape.environment}
+    python = options.newer if shape.newer else options.python
+    if shape.user_site:
+        python = user_site(scratch, options.python, environment)
+    if shape.import_roots:
+        environment["PYTHONPATH"] = os.pathsep.join(str(root / path) for path in shape.import_roots)
+    test = [python, "-m", "pytest", "-q", "-p", "no:cacheprovider"]
+    if shape.plain_run_first:
+        run(test[:-2], place, environment)
+    ours = {
+        **environment,
+        "PYTHONPATH": os.pathsep.join([str(ROOT), *filter(None, [environment.get("PYTHONPATH")])]),
+    }
+    command = [sys.executable, "-m", "diffufix", "repair", "--sandbox", "local"]
+    command += ["--python", python, f"--budget={options.budget:g}", *shape.arguments]
+    began = time.monotonic()
+    status, out, told = run(command, place, ours)
+    seconds = time.monotonic() - began
+    patch, said = b"", out.decode("utf-8", "replace")
+    if b"--- a/" in out:
+        start = out.index(b"--- a/")
+        patch = out[start:].split(b"\n\n")[0] + b"\n"
+    applied = passes = False
+    if patch:
+        (scratch / "fix.patch").write_bytes(patch)
+        where = ["git", "apply", str(scratch / "fix.patch")]
+        applied = run(where, place, environment)[0] == 0
+        passes = run(test, place, environment)[0] == 0
+    if shape.expect == REPAIRED:
+        right = status == 0 and applied and passes
+    else:
+        right = not patch and shape.expect in said + told
+    row = {"name": source.name, "right": right, "status": status, "seconds": round(seconds, 1)}
+    row |= {"patch": patch.decode("utf-8", "replace"), "applied": applied, "passes": passes}
+    lines = [line for line in (said + told).splitlines() if line.strip()]
+    final = [
+        line for line in lines if line.startswith(("Repaired", "No ", "error", "What ", "hint"))
+    ]
+    return row | {"said": " | ".join(final)[:300], "why": shape.why, "log": told + said}
+
+
+def user_site(scratch: Path, python: str, environment: dict[str, str]) -> str:
+    """An interpreter whose pytest lies in the user's site-packages, in a home of its own."""
+    base = subprocess.run(
+        [python, "-c", "import sys; print(sys.base_prefix)"], capture_output=True, text=True,
+        check=True,
+    ).stdout.strip()  # fmt: skip
+    home = scratch / "home"
+    home.mkdir()
+    environment["HOME"] = str(home)
+    environment.pop("PYTHONNOUSERSITE", None)
+    command = [f"{base}/bin/python3", "-m", "pip", "install", "-q", "--user", "pytest"]
+    subprocess.run(command, env=environment, check=True, capture_output=True)
+    return f"{base}/bin/python3"
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("--only", nargs="*", default=[], help="names, or beginnings of names")
+    parser.add_argument("--budget", type=float, default=60.0)
+    parser.add_argument("--python", default=sys.executable)
+    parser.add_argument("--newer", default="")
+    parser.add_argument("--report", type=Path)
+    parser.add_argument("--logs", type=Path, help="a folder for what each run said")
+    options = parser.parse_args()
+    rows = []
+    print("| shape | right | exit | s | what was said |\n|---|---|---|---|---|")
+    for source in sorted(path for path in options.folder.iterdir() if path.is_dir()):
+        if options.only and not source.name.startswith(tuple(options.only)):
+            continue
+        shape = SHAPES.get(source.name, Shape())
+        if (shape.newer and not options.newer) or (
+            shape.needs and not has(options.python, shape.needs)
+        ):
+            print(f"| {source.name} | left out: {shape.needs or 'a newer interpreter'} | | | |")
+            continue
+        with tempfile.TemporaryDirectory(prefix="shapes-") as scratch:
+            row = one(source, shape, options, Path(scratch))
+        rows.append(row)
+        print(
+            f"| {row['name']} | {'yes' if row['right'] else 'NO'} | {row['status']} "
+            f"| {row['seconds']} | {row['said'] or row['why']} |",
+            flush=True,
+        )
+        if options.logs:
+            options.logs.mkdir(parents=True, exist_ok=True)
+            (options.logs / f"{row['name']}.log").write_text(str(row["log"]))
+    if options.report:
+        keep = [{k: v for k, v in row.items() if k != "log"} for row in rows]
+        options.report.write_text(json.dumps(keep, indent=1) + "\n")
+    right = sum(bool(row["right"]) for row in rows)
+    print(
+        json.dumps(
+            {
+                "right": right,
+                "of": len(rows),
+                "wrong": [row["name"] for row in rows if not row["right"]],
+            }
+        )
+    )
+
+
+if __name__ == "__main__":
+    main()
