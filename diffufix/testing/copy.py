@@ -63,7 +63,7 @@ class _Copy:
             elif entry.is_dir():
                 if not self.passed_over(entry, inner, hidden):
                     self.folder(inner, hidden)
-            elif entry.is_file() and self.takes(entry, hidden):
+            elif entry.name != ".git" and entry.is_file() and self.takes(entry, hidden):
                 self.file(inner, entry.stat().st_size)
 
     def passed_over(self, entry: os.DirEntry[str], path: str, ignored: bool) -> bool:
@@ -117,8 +117,8 @@ class _Copy:
 def copy_project(root: Path, destination: Path) -> Path:
     """Copy the project in `root` into the folder `destination`, made if missing; returns it.
 
-    Times and modes are kept, but that everything can be written. Raises ProjectError where the project is too large to copy or
-    cannot be read.
+    Times and modes are kept, but that everything can be written. Raises ProjectError where the
+    project is too large to copy or cannot be read.
     """
     root, destination = root.resolve(), destination.resolve()
     copy = _Copy(root, destination, _ignored_by_git(root))
