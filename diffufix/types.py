@@ -14,6 +14,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path, PurePosixPath
+from typing import Any
 
 # --- tests ---
 
@@ -198,6 +199,27 @@ class Claims:
     not_run: tuple[str, ...] = ()  # ends the whole run
     runs: tuple[str, ...] = ()
     dropped: Mapping[str, str] = field(default_factory=dict)  # order -> what does not hold in it
+
+    @property
+    def complete(self) -> bool:
+        """Whether there is no test of which nothing can be said."""
+        return not (self.flaky or self.differs or self.not_run)
+
+    def document(self) -> dict[str, Any]:
+        """As JSON holds it, tests that pass in both as a number. `new_failures` is always empty: a
+        patch that has any is refused."""
+        return {
+            "turned_green": list(self.turned_green),
+            "passing_as_before": len(self.kept),
+            "still_failing": list(self.still_failing),
+            "new_failures": [],
+            "flaky": list(self.flaky),
+            "skipped": list(self.skipped),
+            "differs_in_sandbox": list(self.differs),
+            "not_run": list(self.not_run),
+            "runs": list(self.runs),
+            "orders_that_do_not_hold": dict(self.dropped),
+        }
 
 
 @dataclass(frozen=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import time
 from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any
@@ -63,10 +64,10 @@ def repair(
     The working tree stays as it is unless --apply is given. Tests, conftest.py and configuration
     are never edited.
     """
-    given = dict(locals())
+    began, given = time.monotonic(), dict(locals())
     args = tuple(given.pop("pytest_args") or ())
     settings = load_settings(Path.cwd(), args, given)
-    result = _search(settings)
+    result = _search(settings, began)
     if settings.apply and result.patch is not None and not result.applied:
         result = applied(settings, result)
     if settings.json:
@@ -76,12 +77,12 @@ def repair(
     raise typer.Exit(result.exit_code)
 
 
-def _search(settings: Settings) -> RepairResult:
+def _search(settings: Settings, began: float) -> RepairResult:
     try:
         with display(sys.stderr, settings.budget, settings.verbose) as listener:
             from diffufix.repair import loop  # imports torch: seconds on a cold disk
 
-            return loop.repair(settings, listener)
+            return loop.repair(settings, listener, began)
     except KeyboardInterrupt:  # before or after the loop's own handling
         return RepairResult(Status.INTERRUPTED)
 

@@ -7,6 +7,7 @@ with the likelihoods under which they were drawn. Uses the screen and the model 
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
@@ -26,27 +27,47 @@ GROUP = 8  # completions
 SHARE = 0.05  # of a repair's budget at most
 ESTIMATOR, INNER = "coupled", 2  # what the likelihoods are computed for, and how many draws
 SAMPLING = Sampling(temperature=1.0)
+COSTLY = 2.0  # times that a sample of a group, run to the end and scored, costs one of the search
 TRIED = 8  # holes offered where no patch says which one mattered
 
 
-def gather(
+def collect(
     screen: Screen,
     model: LoadedModel,
-    tasks: Sequence[Task],
+    searches: Sequence[Search],
+    accepted: Sequence[Sequence[Success]],
     *,
     rewards: tuple[Weighted, ...],
     keep: Callable[[Group], None],
-    until: float,
+    each: float,
+    seconds: float,
     seed: int,
+    tell: Callable[[str], None],
 ) -> None:
-    """A group of each task for `keep`, as long as there is time: `until` in monotonic seconds."""
+    """A group of each hole that mattered for `keep`, as far as `seconds` last.
+
+    `each` is what a sample has taken in the search, with its verdict. Sampling cannot be
+    interrupted: a group that would not be ready in time is not begun.
+    """
     import torch
+
+    expected = COSTLY * GROUP * each
+    until = time.monotonic() + seconds
+    if expected > seconds:
+        return
+    tell("logging a group of candidates to learn from")
 
     collector = Collector(
         screen, sampling=SAMPLING, estimator=ESTIMATOR, inner=INNER, rewards=rewards, keep=keep,
         version=model.fingerprint, thorough=True, until=until,
     )  # fmt: skip
-    collector.groups(model, tasks, GROUP, torch.Generator().manual_seed(seed))
+    generator = torch.Generator().manual_seed(seed)
+    for task in tasks_of(model, searches, accepted):
+        began = time.monotonic()
+        if expected > until - began:
+            return
+        collector.groups(model, [task], GROUP, generator)
+        expected = max(expected, time.monotonic() - began)
 
 
 def tasks_of(

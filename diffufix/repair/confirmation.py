@@ -1,67 +1,101 @@
-"""The last word: the accepted changes together, cold, over the whole suite, twice.
+"""The last word: the accepted changes together, cold, over the whole suite, several times.
 
 Where that fails, goal by goal: each adds the best of its changes that still holds with those
-before it.
+before it, as long as there is time.
 """
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from diffufix import events
 from diffufix.events import Listener
 from diffufix.propose.candidates import Assembly, Change
 from diffufix.repair.search import Log, Success
-from diffufix.types import Candidate, Verdict
+from diffufix.types import Candidate, Claims, Verdict
+from diffufix.verify import Confirmed, Confirmer
 
 
-@dataclass(frozen=True)
+@dataclass
+class Chosen:
+    """The changes that hold, and what may be said of the tests with them; none if none does."""
+
+    changes: tuple[Change, ...] = ()
+    claims: Claims = field(default_factory=Claims)
+    attempts: int = 0
+    last: Verdict | None = None  # of the last attempt that failed
+    out_of_time: bool = False  # there were others to try
+
+
+@dataclass
 class Confirmation:
-    """`check` runs files against the whole suite with the tests that must turn green, on a tree
-    with some other texts; `complete` adds to changes what the files need beside them."""
+    """Confirms changes of `sources` (path -> text) on trees made by `confirmer_of` (some files'
+    texts -> a confirmer); `complete` adds to changes what the files need beside them, `check`
+    judges a confirmed candidate further. `deadline`: monotonic seconds after which no further
+    attempt begins. To be closed."""
 
     sources: Mapping[str, str]
-    check: Callable[[Candidate, tuple[str, ...], Mapping[str, str]], Verdict]
+    confirmer_of: Callable[[Mapping[str, str]], Confirmer]
     log: Log
     listener: Listener
+    deadline: float
     complete: Callable[[Sequence[Change]], tuple[Change, ...]] = tuple
+    check: Callable[[Candidate, Verdict], Verdict] = lambda candidate, verdict: verdict
+    chosen: Chosen = field(default_factory=Chosen)  # so far
+    _open: tuple[dict[str, str], Confirmer] | None = None
 
-    def choose(
-        self, accepted: Sequence[Sequence[Success]]
-    ) -> tuple[tuple[Change, ...], tuple[str, ...]]:
-        """The changes that hold, and the tests they turn green; both empty if none does."""
+    def choose(self, accepted: Sequence[Sequence[Success]]) -> None:
+        """Choose the best of each goal together, if they hold; else as many goals' as do."""
         best = [ranked[0] for ranked in accepted]
         if best and self._holds(best):
-            return _changes(best), _green(best)
+            return
         kept: list[Success] = []
         for ranked in accepted:
             for success in ranked:
                 if len(accepted) == 1 and success is best[0]:
                     continue  # has just failed
+                if time.monotonic() > self.deadline:
+                    self.chosen.out_of_time = True
+                    return
                 if self._holds([*kept, success]):
                     kept.append(success)
                     break
-        return _changes(kept), _green(kept)
+
+    def close(self) -> None:
+        if self._open is not None:
+            self._open[1].close()
+            self._open = None
 
     def _holds(self, successes: Sequence[Success]) -> bool:
-        changes = _changes(successes)
+        chosen = self.chosen
+        changes = tuple(dict.fromkeys(success.change for success in successes))
         whole, assembly = self.complete(changes), Assembly(dict(self.sources))
         files = assembly.files(*whole)
         if not files:
             return False
         beside = assembly.files(*whole[len(changes) :]) or {}  # no edits, they need not run
-        green = _green(successes)
-        self.listener(events.Confirming(f"{len(green)} tests to turn green, whole suite, twice"))
-        verdict = self.check(Candidate(files), green, beside)
+        green = tuple(dict.fromkeys(test for success in successes for test in success.green))
+        self.listener(events.Confirming(f"{len(green)} tests to turn green"))
+        chosen.attempts += 1
+        confirmed = self._confirmed(Candidate(files), green, beside)
         for success in successes:
-            self.log.verdict(success.candidate_id, verdict, "confirm")
-        return verdict.passed
+            self.log.verdict(success.candidate_id, confirmed.verdict, "confirm")
+        if confirmed.claims is None:
+            chosen.last = confirmed.verdict
+            return False
+        chosen.changes, chosen.claims = changes, confirmed.claims
+        return True
 
-
-def _changes(successes: Sequence[Success]) -> tuple[Change, ...]:
-    return tuple(dict.fromkeys(success.change for success in successes))
-
-
-def _green(successes: Sequence[Success]) -> tuple[str, ...]:
-    return tuple(dict.fromkeys(test for success in successes for test in success.green))
+    def _confirmed(
+        self, candidate: Candidate, green: tuple[str, ...], beside: dict[str, str]
+    ) -> Confirmed:
+        if self._open is None or self._open[0] != beside:
+            self.close()
+            self._open = (beside, self.confirmer_of(beside))
+        confirmed = self._open[1].confirm(candidate, green, self.deadline)
+        if not confirmed.verdict.passed:
+            return confirmed
+        verdict = self.check(candidate, confirmed.verdict)
+        return confirmed if verdict.passed else Confirmed(verdict)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
@@ -175,10 +175,4 @@ class Mending:
         return verdict
 
     def finish(self, result: RepairResult, changes: Sequence[Change]) -> RepairResult:
-        if result.status is Status.NOT_REPAIRED and not result.message:
-            return replace(
-                result,
-                message="No candidate turned a failing test green within the budget.",
-                hint="Give it more time with --budget, or a larger model with --model.",
-            )
         return result

@@ -7,8 +7,7 @@ of a screen fed for a moment; it can be left and taken up again.
 from __future__ import annotations
 
 import time
-from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Protocol
 
@@ -16,6 +15,7 @@ from diffufix.propose.candidates import Assembly, Change, Subject
 from diffufix.propose.failure import failure_text
 from diffufix.propose.proposals import Proposal
 from diffufix.repair.ranking import badness
+from diffufix.repair.reasons import Tally
 from diffufix.types import RED, Candidate, State, Suspect, TestRun, Verdict
 from diffufix.verify import Screen
 
@@ -66,13 +66,6 @@ class Log(Protocol):
     def verdict(self, candidate_id: int, verdict: Verdict, stage: str) -> None: ...
 
 
-@dataclass
-class Counters:
-    generated: int = 0
-    tried: int = 0
-    states: Counter[str] = field(default_factory=Counter)
-
-
 @dataclass(frozen=True)
 class _Pending:
     change: Change
@@ -95,13 +88,13 @@ class Search:
         assembly: Assembly,
         screen: Screen,
         log: Log,
-        counters: Counters,
+        tally: Tally,
         tests_source: str = "",
         cap: int = 0,
         hear: Callable[[Proposal, Verdict], None] | None = None,
     ) -> None:
         self.goal, self.proposals, self.assembly = goal, proposals, assembly
-        self.screen, self.log, self.counters = screen, log, counters
+        self.screen, self.log, self.tally = screen, log, tally
         self.tests_source, self.cap, self.hear = tests_source, cap, hear
         self.successes: list[Success] = []
         self.partial: list[Success] = []
@@ -113,6 +106,7 @@ class Search:
         self._messages = {case.id: case.message for case in run.red}
         self._waiting: dict[int, _Pending] = {}
         self._hurried: list[_Pending] = []  # timed out when there was little time to give
+        self._order: tuple[str, ...] = ()
 
     @property
     def tests(self) -> tuple[str, ...]:
@@ -138,6 +132,16 @@ class Search:
             key: tuple(test for test in covering if test not in tests)
             for key, covering in self._covering.items()
         }
+
+    def keep_order(self, order: Sequence[str]) -> None:
+        """From now on run candidates on the tests in this order, those before the last that
+        matters included: they share state."""
+        self._order = tuple(order)
+
+    @property
+    def ordered(self) -> bool:
+        """Whether the tests run in the project's own order."""
+        return bool(self._order)
 
     def give_up(self, targets: tuple[str, ...]) -> None:
         """These targets are no longer wanted: they are green, or will not be. The rest goes on."""
@@ -171,7 +175,7 @@ class Search:
     def over(self) -> bool:
         done = self.exhausted and not self._waiting
         spent = 0 < self.goal.limit <= self.spent
-        return self.settled or done or spent or (0 < self.cap <= self.counters.tried)
+        return self.settled or done or spent or (0 < self.cap <= self.tally.tried)
 
     def step(self, until: float, tick: Callable[[], None]) -> None:
         """Search until the moment `until` (monotonic seconds), or until it is over; `tick` is
@@ -209,7 +213,7 @@ class Search:
             if proposal is None:
                 self.exhausted = True
                 return
-            self.counters.generated += 1
+            self.tally.generated += 1
             change = proposal.subject.change(proposal.hole, proposal.text)
             files = self.assembly.files(change) if change else None
             if change and files:
@@ -220,10 +224,10 @@ class Search:
 
     def _again(self, pending: _Pending) -> None:
         """With more time; not counted as another candidate."""
-        token = self.screen.submit(pending.candidate, pending.tests, patient=True)
+        _, free = self.schedule(pending.targets, self.guards_of(pending.proposal.subject))
+        token = self.screen.submit(pending.candidate, pending.tests, free=free, patient=True)
         self._waiting[token] = pending
-        self.counters.tried -= 1
-        self.counters.states[str(State.TIMEOUT)] -= 1
+        self.tally.take_back(State.TIMEOUT)
 
     def _submit(
         self,
@@ -234,19 +238,29 @@ class Search:
         targets: tuple[str, ...],
         handed: Mapping[str, str] | None = None,
     ) -> None:
-        tests = tuple(dict.fromkeys([*targets, *self.guards_of(proposal.subject)]))
-        token = self.screen.submit(candidate, tests)
+        tests, free = self.schedule(targets, self.guards_of(proposal.subject))
+        token = self.screen.submit(candidate, tests, free=free)
         self._waiting[token] = _Pending(
             change, proposal, candidate, candidate_id, tests, targets, handed or {}
         )
+
+    def schedule(
+        self, targets: tuple[str, ...], guards: tuple[str, ...]
+    ) -> tuple[tuple[str, ...], frozenset[str]]:
+        """The tests of a candidate in their order, and those of them that may end as they like."""
+        wanted = tuple(dict.fromkeys([*targets, *guards]))
+        if not self._order:
+            return wanted, frozenset()
+        places = {test: index for index, test in enumerate(self._order)}
+        tests = self._order[: 1 + max(places.get(test, -1) for test in wanted)]
+        return tests, frozenset(tests) - frozenset(wanted)
 
     def _take(self, timeout: float) -> None:
         for token, verdict in self.screen.results(timeout):
             pending = self._waiting.pop(token, None)
             if pending is None:
                 continue
-            self.counters.tried += 1
-            self.counters.states[str(verdict.state)] += 1
+            self.tally.note(verdict)
             self.log.verdict(pending.candidate_id, verdict, "screen")
             if verdict.hurried:
                 self._hurried.append(pending)
@@ -294,7 +308,8 @@ class Search:
 
     def _retry(self, pending: _Pending, verdict: Verdict) -> None:
         """A candidate that turned some targets green may be the repair of those."""
-        green = tuple(t for t in pending.targets if verdict.outcomes.get(t) == "passed")
+        outcomes = verdict.outcomes
+        green = tuple(t for t in pending.targets if self.screen.mended(t, outcomes.get(t, "")))
         whole = set(pending.targets) == set(self.goal.targets)
         some = not self.goal.name and 0 < len(green) < len(pending.targets)
         if some and whole and not self.successes and self.screen.capacity > 0:

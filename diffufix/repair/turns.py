@@ -7,7 +7,7 @@ goals contains it, and goals that it has turned green by itself are over.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from diffufix import events
 from diffufix.events import Listener
@@ -37,6 +37,10 @@ class Turns:
         self.listener, self.progress, self.turn = listener, progress, turn
         self.accepted: list[list[Success]] = []
         self._left = list(searches)
+
+    def drop(self, searches: Sequence[Search]) -> None:
+        """These have nothing to search for."""
+        self._left = [search for search in self._left if search not in searches]
 
     def run(self, end: float) -> None:
         """Until everything is over or the moment `end` (monotonic seconds)."""
@@ -82,7 +86,8 @@ class Turns:
         files = self.assembly.files()
         if not files or not search.goal.targets or self.screen.capacity == 0:
             return
-        self.screen.submit(Candidate(files), search.goal.targets)
+        tests, free = search.schedule(search.goal.targets, ())
+        self.screen.submit(Candidate(files), tests, free=free)
         for _, verdict in self.screen.results(None):
             if verdict.passed:
                 by[0] = by[0].also(search.goal.targets)

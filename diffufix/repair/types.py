@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any, Protocol
 
-from diffufix.types import Patch, Suspect
+from diffufix.types import Claims, Patch, Suspect
 
 
 class Function(Protocol):
@@ -48,8 +48,9 @@ EXIT_CODES = {
 class RepairResult:
     """The outcome of one `repair`, as shown, logged and written as JSON.
 
-    `patch` may be there with NOT_REPAIRED: it turns `turned_green` green and breaks nothing, yet
-    `still_red` remain. A patch here was always confirmed by a run of the whole suite.
+    `patch` may be there with NOT_REPAIRED: it turns `turned_green` green and breaks nothing that
+    was run, yet `message` says what is missing. A patch here was always confirmed by runs of the
+    whole suite; `still_red` were run again with it.
     """
 
     status: Status
@@ -66,6 +67,9 @@ class RepairResult:
     model: str = ""
     model_hash: str = ""
     run_id: int | None = None  # in the log of .diffufix/
+    claims: Claims | None = None  # of a confirmed patch: what may be said of every test
+    phases: Mapping[str, float] = field(default_factory=dict)  # name -> seconds
+    selected: tuple[str, ...] = ()  # arguments of pytest: only those tests are spoken of
     functions: tuple[Function, ...] = ()  # of a generation: each with what its body has passed
     applied: bool = False
     message: str = ""  # one sentence on what happened
@@ -93,6 +97,9 @@ class RepairResult:
             "turned_green": list(self.turned_green),
             "still_red": list(self.still_red),
             "tests": self.tests,
+            "claims": self.claims and self.claims.document(),
+            "selected": list(self.selected),
+            "phases": dict(self.phases),
             "alternatives": list(self.alternatives),
             "tried": self.tried,
             "generated": self.generated,

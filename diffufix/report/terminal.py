@@ -6,6 +6,8 @@ Without a terminal the output is plain and the diff exact to the byte, so that
 
 from __future__ import annotations
 
+import shlex
+from collections import Counter
 from typing import TextIO
 
 from diffufix.errors import DiffufixError
@@ -44,9 +46,8 @@ def summary_lines(result: RepairResult) -> list[str]:
     for function in result.functions:
         lines += function.lines()
     lines += [f"  {line}" for line in _listed(result.turned_green)]
-    if result.still_red and result.patch is not None:
-        lines.append(f"Still failing: {len(result.still_red)}")
-        lines += [f"  {line}" for line in _listed(result.still_red)]
+    if result.patch is not None:
+        lines += _claims(result)
     if result.patch is None and result.suspects and not result.functions:
         lines.append("Most suspicious:")
         lines += [
@@ -85,13 +86,7 @@ def _headline(result: RepairResult) -> str:
             f" {result.message}" if result.message else ""
         )
     if result.patch is not None and result.turned_green:
-        others = result.tests - len(result.turned_green) - len(result.still_red)
-        green = counted(len(result.turned_green), "failing test")
-        verb = "passes" if len(result.turned_green) == 1 else "pass"
-        head = "Repaired" if result.status is Status.REPAIRED else "Repaired in part"
-        as_before = "1 other passes" if others == 1 else f"{others:,} others pass"
-        rest = f", and nothing else broke ({as_before} as before)" if others > 0 else ""
-        return f"{head}: {green} now {verb}{rest}."
+        return _repaired(result)
     if result.message:
         return result.message
     return {
@@ -102,6 +97,59 @@ def _headline(result: RepairResult) -> str:
         Status.GENERATED: "Generated.",
         Status.NOT_GENERATED: "Not generated.",
     }[result.status]
+
+
+def _repaired(result: RepairResult) -> str:
+    green = counted(len(result.turned_green), "failing test")
+    verb = "passes" if len(result.turned_green) == 1 else "pass"
+    head = "Repaired" if result.status is Status.REPAIRED else "Repaired in part"
+    others = len(result.claims.kept) if result.claims else 0
+    rest = ""
+    if result.claims and others:
+        as_before = "1 other passes" if others == 1 else f"{others:,} others pass"
+        rest = f"; {as_before} as before"
+        if result.claims.complete:
+            rest = f", and nothing else broke ({as_before} as before)"
+    said = f" {result.message}" if result.message else ""
+    return f"{head}: {green} now {verb}{rest}.{said}"
+
+
+def _claims(result: RepairResult) -> list[str]:
+    """Of the tests that are not simply green: each kind with its number, and how all were run."""
+    claims, lines = result.claims, []
+    if claims is None:
+        return []
+    for title, ids in (
+        ("Still failing, run again with the patch", claims.still_failing),
+        ("Flaky without the patch, too, so nothing is said of them", claims.flaky),
+        ("Different in the sandbox without the patch, too, so nothing is said of them",
+         claims.differs),
+        ("Not run, as they end the whole run", claims.not_run),
+    ):  # fmt: skip
+        if ids:
+            lines.append(f"{title}: {len(ids):,}")
+            lines += [f"  {line}" for line in _listed(ids)]
+    if claims.skipped:
+        lines.append(f"Skipped, or failing as expected, as before: {len(claims.skipped):,}")
+    if claims.runs:
+        lines.append(f"Confirmed in {counted(len(claims.runs), 'run')} of {_suite(result)}: "
+                     f"{_orders(claims.runs)}.")  # fmt: skip
+    for order, test in claims.dropped.items():
+        lines.append(f"Not in {order} order: there {test} comes out otherwise without the patch.")
+    return lines
+
+
+def _suite(result: RepairResult) -> str:
+    if result.selected and not result.functions:
+        return f"the selected tests (pytest {shlex.join(result.selected)})"
+    return "the whole suite"
+
+
+def _orders(runs: tuple[str, ...]) -> str:
+    """ "own order twice, reversed order once"."""
+    times = Counter(run.partition(" order")[0] for run in runs)
+    words = {1: "once", 2: "twice"}
+    return ", ".join(f"{order} order {words.get(n, f'{n} times')}" for order, n in times.items())
 
 
 def _command(result: RepairResult) -> str:

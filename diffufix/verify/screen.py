@@ -10,7 +10,7 @@ import queue
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Container, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Container, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -20,6 +20,7 @@ from diffufix.errors import DiffufixError, ProjectError, SandboxUnavailable
 from diffufix.sandbox import Sandbox
 from diffufix.types import Candidate, State, Verdict, file_of_test
 from diffufix.verify.deadlines import Deadlines, Patience
+from diffufix.verify.inside.frames import ANY
 from diffufix.verify.judge import judge
 from diffufix.verify.route import Original, Place, Swap
 from diffufix.verify.static import forbidden, identifiers, suspicion
@@ -38,6 +39,7 @@ class _Job:
     way: str | None = None
     stop: bool = True
     patient: bool = False
+    free: frozenset[str] = frozenset()
 
 
 class Screen:
@@ -47,7 +49,8 @@ class Screen:
     started); `root` is where that copy was taken from (paths in `args` below it are led into the
     copy). `expected` maps every test id of the baseline to its outcome, `seconds` to its
     duration; `failing` are the ids that must turn green; `protected` are files that may not be
-    edited (None: those that hold the tests, and all that is named like tests). Used by one thread.
+    edited (None: those that hold the tests, and all that is named like tests); `wanted` are
+    outcomes that mend a failing test other than by passing. Used by one thread.
 
         with Screen(factory, python=..., args=[...], root=..., expected=..., seconds=...,
                     failing=[...]) as screen:
@@ -74,13 +77,14 @@ class Screen:
         deadlines: Deadlines | None = None,
         depth: int = DEPTH,
         protected: Container[str] | None = None,
+        wanted: Mapping[str, str] | None = None,
     ) -> None:
         setup = Setup.of(python, args, root, env, limits, list(expected))
         self._workers = [Worker(factory, setup) for _ in range(max(1, workers))]
         self._root = setup.root
         self._failing = frozenset(failing)
         self._expected = dict(expected)
-        self._protected = protected
+        self._protected, self._wanted = protected, wanted or {}
         self._holding = frozenset(map(file_of_test, (*expected, *failing)))
         self._patience = Patience()
         self._deadlines = deadlines or Deadlines(seconds or {}, self._failing)
@@ -146,9 +150,11 @@ class Screen:
         way: str | None = None,
         stop: bool = True,
         patient: bool = False,
+        free: Collection[str] = (),
     ) -> int:
         """Queue a candidate; never blocks. `tests` are run in order, until the first red one, or
-        without `stop` as far as the candidate lets them.
+        without `stop` as far as the candidate lets them. Those of `free` are only run because
+        others come after them: they may end as they like.
 
         `way` ("swap", "fork", "cold") forces how; by default the cheapest faithful one is taken.
         `patient` gives failing tests as long as any candidate gets: for one that timed out when
@@ -161,7 +167,7 @@ class Screen:
             raise ValueError("tests must be among the expected ids")
         self._tokens += 1
         self._pending += 1
-        job = _Job(self._tokens, candidate, tuple(tests), way, stop, patient)
+        job = _Job(self._tokens, candidate, tuple(tests), way, stop, patient, frozenset(free))
         reason = next(filter(None, map(self._forbidden, candidate.files)), "")
         if reason:
             self._done.put((job.token, Verdict(State.SUSPICIOUS, detail=reason)))
@@ -300,6 +306,15 @@ class Screen:
                 self._originals[path] = None
         return self._originals[path]
 
+    def mended(self, test: str, outcome: str) -> bool:
+        """Whether this outcome is what a failing test is to come to."""
+        return outcome == self._wanted.get(test, "passed")
+
+    def _required(self, test: str) -> str:
+        if test in self._failing:
+            return self._wanted.get(test, "passed")
+        return self._expected[test]
+
     def _request(self, worker: Worker, job: _Job) -> dict[str, Any]:
         swaps: dict[str, list[Swap]] | None = {}
         files: dict[str, str] = {}
@@ -314,10 +329,8 @@ class Screen:
                 places += known.places(path, text)
             bodies = original.swaps(text) if original else None
             swaps = None if swaps is None or bodies is None else {**swaps, path: bodies}
-        required = [
-            "passed" if test in self._failing else self._expected[test] for test in job.tests
-        ]
-        return make_request(
+        required = [ANY if test in job.free else self._required(test) for test in job.tests]
+        request = make_request(
             job.tests,
             required,
             self._deadlines,
@@ -329,3 +342,6 @@ class Screen:
             places=places,
             words=sorted(words),
         )
+        if job.free:  # in the project's own order, where a failure in between may be noticed
+            request["sentinel"] = len(job.tests)
+        return request

@@ -18,13 +18,16 @@ from diffufix.events import Listener
 from diffufix.sandbox import Sandbox
 from diffufix.testing import flaky, fresh_copy, run_tests
 from diffufix.testing.testcode import TestCode, test_code
-from diffufix.types import FAILED, TestRun
+from diffufix.types import XFAILED, TestRun
 from diffufix.workspace.choice import Place
+from diffufix.workspace.clock import Clock
 
 RETRIES = 2  # of a sandbox that fails
 HANG = 5.0  # seconds a phase of a test may take, at least; and a share of the budget
 TIMED_OUT = "Timeout: still running"  # how the reporter says that a test hung
+STRICT = "[XPASS(strict)]"  # how pytest says that a test passed which must not
 HUNG = 0.02  # seconds assumed for such a test
+COVERED = 0.2  # of the time left that the first run may have taken for all to be run again
 
 
 @dataclass(frozen=True)
@@ -44,14 +47,25 @@ class Diagnosis:
         }
 
     @property
+    def hung(self) -> tuple[str, ...]:
+        """Tests that did not end."""
+        return tuple(case.id for case in self.run.cases if TIMED_OUT in case.message)
+
+    @property
+    def wanted(self) -> dict[str, str]:
+        """Failing tests that are mended by another outcome than passing."""
+        strict = (case.id for case in self.run.red if case.message.startswith(STRICT))
+        return dict.fromkeys(strict, XFAILED)
+
+    @property
     def suite_seconds(self) -> float:
         """What a run of the whole suite takes once nothing hangs."""
         return self.run.start_seconds + sum(self.seconds.values())
 
     @property
     def baseline(self) -> dict[str, str]:
-        """Outcomes to be kept; a flaky test counts as red, which nobody has to keep."""
-        return {c.id: FAILED if c.id in self.flaky else c.outcome for c in self.run.cases}
+        """Outcomes in the project's own order."""
+        return {case.id: case.outcome for case in self.run.cases}
 
 
 def diagnose(
@@ -62,17 +76,23 @@ def diagnose(
     warn: Callable[[str], None],
     on_red: Callable[[], None],
     lay: Callable[[Path], None] = lambda tree: None,
+    clock: Clock | None = None,
 ) -> Diagnosis:
     """Run the tests on copies in `scratch`, in a sandbox where the place wants that.
 
     `on_red` is called as soon as something is known to fail, `lay` with each copy before anything
-    runs in it.
+    runs in it. What takes longer than the `clock` has left is given up.
 
-    Raises ProjectError when there are no tests, or when nothing but collection fails;
-    SandboxUnavailable.
+    Raises ProjectError when there are no tests, or when nothing but collection fails; TooSlow when
+    the tests do not end in time; SandboxUnavailable.
     """
+    clock = clock or Clock(settings.budget)
     with Suite(settings, place, scratch, lay) as suite:
-        return _diagnose(settings, suite, listener, warn, on_red)
+        return _diagnose(settings, suite, listener, warn, on_red, clock)
+
+
+class TooSlow(Exception):
+    """The time is over before it is known what fails, and where."""
 
 
 def _diagnose(
@@ -81,10 +101,12 @@ def _diagnose(
     listener: Listener,
     warn: Callable[[str], None],
     on_red: Callable[[], None],
+    clock: Clock,
 ) -> Diagnosis:
     listener(events.Stage("running the tests"))
     hang = max(HANG, settings.budget / 6)
-    first = suite.run(test_timeout=hang, timeout=max(300.0, 10 * settings.budget))
+    with clock.phase("running the tests"):
+        first = _in_time(suite, clock, test_timeout=hang)
     if not first.cases or (first.collection_errors and not first.red):
         raise _uncollected(first)
     listener(events.TestsRan(first))
@@ -94,12 +116,13 @@ def _diagnose(
     for error in first.collection_errors:
         warn(f"{error.id} cannot be collected and is left out: {error.message}")
     listener(events.Stage("finding out which code the tests execute"))
-    again = suite.run(
-        coverage=True,
-        test_timeout=_second_limit(first, hang),
-        timeout=max(600.0, 20 * settings.budget),
-    )
-    unsteady = flaky(first, again)
+    ids = _worth_covering(first, clock)
+    with clock.phase("running them with coverage"):
+        again = _in_time(
+            suite, clock, coverage=True, test_timeout=_second_limit(first, hang), ids=ids
+        )
+    known = first.cases if ids is None else [case for case in first.cases if case.id in {*ids}]
+    unsteady = flaky(replace(first, cases=tuple(known)), again)
     if unsteady:
         warn(f"flaky, left out: {', '.join(unsteady[:5])}")
     red = tuple(case.id for case in first.red if case.id not in unsteady)
@@ -152,6 +175,25 @@ class Suite:
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+
+def _in_time(suite: Suite, clock: Clock, **options: Any) -> TestRun:
+    """Raises TooSlow where the run is cut short by the end of the time."""
+    try:
+        return suite.run(timeout=max(1.0, clock.left), **options)
+    except ProjectError:
+        if clock.left <= 0.5:
+            raise TooSlow from None
+        raise
+
+
+def _worth_covering(first: TestRun, clock: Clock) -> list[str] | None:
+    """The tests of the second run: all of them (None), or where there is little time for so many
+    those of the files in which something fails."""
+    if first.seconds < COVERED * clock.left:
+        return None
+    files = {case.id.partition("::")[0] for case in first.red}
+    return [case.id for case in first.cases if case.id.partition("::")[0] in files]
 
 
 def _second_limit(first: TestRun, hang: float) -> float:

@@ -15,7 +15,7 @@ from diffufix.report import jsondoc
 from diffufix.report.live import LiveDisplay, PlainDisplay, display
 from diffufix.report.terminal import write_diff, write_result
 from diffufix.source.patch import make_patch
-from diffufix.types import FAILED, PASSED, Suspect, TestCase, TestRun
+from diffufix.types import FAILED, PASSED, Claims, Suspect, TestCase, TestRun
 
 SNAPSHOTS = Path(__file__).parent / "snapshots"
 OLD = "def fits(a, b):\n    return a >= b\n"
@@ -40,6 +40,12 @@ RESULTS = {
         Status.REPAIRED,
         patch=PATCH,
         turned_green=tuple(f"tests/test_m.py::test_fits[{n}]" for n in range(23)),
+        claims=Claims(
+            turned_green=tuple(f"tests/test_m.py::test_fits[{n}]" for n in range(23)),
+            kept=tuple(f"tests/test_m.py::test_other[{n}]" for n in range(17)),
+            runs=tuple(f"{order} order, hash seed 7" for order in ("own", "own", "reversed")),
+        ),
+        phases={"running the tests": 1.25, "searching": 10.0},
         alternatives=(PATCH.diff,),
         tried=1234,
         generated=5678,
@@ -57,6 +63,19 @@ RESULTS = {
         applied=True,
         turned_green=("t.py::a",),
         still_red=("t.py::b",),
+        claims=Claims(
+            turned_green=("t.py::a",),
+            kept=("t.py::c",),
+            still_failing=("t.py::b",),
+            flaky=("t.py::d",),
+            skipped=("t.py::e", "t.py::f"),
+            differs=("t.py::g",),
+            not_run=("t.py::h",),
+            runs=("own order, hash seed 0", "own order, hash seed 1"),
+            dropped={"reversed": "t.py::c"},
+        ),
+        selected=("-k", "not slow"),
+        message="Some failing tests were not repaired.",
         tests=2,
         tried=10,
         generated=10,

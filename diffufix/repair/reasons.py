@@ -1,0 +1,211 @@
+"""Why nothing was repaired: the reason that holds, and the next step. Pure.
+
+A search counts what became of its candidates in a `Tally`; `explain` says it in one sentence and a
+hint. What stopped a run before its search has sentences of its own here.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+from diffufix.types import State, Verdict
+
+MORE = "Give it more time with --budget, or a larger model with --model."
+LOOK = "`diffufix runs show` lists the candidates and what became of each."
+NAMED = 3  # rules or tests that are named
+
+
+@dataclass(frozen=True)
+class Reason:
+    message: str
+    hint: str = ""
+
+
+IN_PART = Reason("Some failing tests were not repaired.", "Give it more time with --budget.")
+
+
+@dataclass
+class Tally:
+    """What became of the candidates of a run."""
+
+    generated: int = 0  # samples
+    tried: int = 0  # candidates
+    states: Counter[str] = field(default_factory=Counter)
+    rules: Counter[str] = field(default_factory=Counter)  # by which candidates were refused
+    first: dict[str, str] = field(default_factory=dict)  # state -> detail of its first candidate
+
+    def note(self, verdict: Verdict) -> None:
+        self.tried += 1
+        state = str(verdict.state)
+        self.states[state] += 1
+        self.first.setdefault(state, verdict.detail)
+        if verdict.state is State.SUSPICIOUS:
+            self.rules[rule_of(verdict.detail)] += 1
+
+    def take_back(self, state: State) -> None:
+        """A candidate is tried once more: its first verdict does not count."""
+        self.tried -= 1
+        self.states[str(state)] -= 1
+
+
+def rule_of(detail: str) -> str:
+    """A refusal without what differs from candidate to candidate: paths, lines, test ids."""
+    text = re.sub(r"\S+::\S+", "a test", detail)
+    text = re.sub(r"\S+\.\w+(:\w+)?", "a file", text)
+    return " ".join(text.split())[:120] or "no reason was given"
+
+
+def interrupted(accepted: int) -> Reason:
+    """Interrupted before anything was confirmed; `accepted` patches passed the screening."""
+    if not accepted:
+        return Reason("Interrupted before a repair was found.")
+    return Reason(
+        "Interrupted before a patch was confirmed; what passed the screening is in the log.", LOOK
+    )
+
+
+def unverified(tests: Sequence[str]) -> Reason:
+    """The patch is green, but tests that run it could not be run in the sandbox."""
+    named = ", ".join(tests[:NAMED])
+    more = f" and {len(tests) - NAMED} more" if len(tests) > NAMED else ""
+    return Reason(
+        f"Not called repaired: {number(len(tests), 'test')} that run the changed code fail in the "
+        f"sandbox with and without the patch, so nothing checks it there: {named}{more}.",
+        "Run them yourself with the patch, or use another sandbox (--sandbox docker or local).",
+    )
+
+
+def explain(tally: Tally, searched: float) -> Reason:
+    """Why a search of `searched` seconds found nothing."""
+    counts = {state: n for state, n in tally.states.items() if n > 0}
+    if not tally.generated and not tally.tried:
+        return Reason(
+            "No candidate could be made: the suspects have no place that the model can fill.",
+            "Look at the suspects above; another model (--model) may take longer functions.",
+        )
+    if not tally.tried:
+        return Reason(
+            f"None of {number(tally.generated, 'sample')} made a program that is new and parses.",
+            MORE,
+        )
+    if len(counts) == 1:
+        return _all_alike(tally, next(iter(counts)), searched)
+    if not counts.get(State.FAIL):
+        return Reason(
+            f"No candidate was judged by the tests: of {tally.tried:,}, {_breakdown(counts)}. "
+            f"{_sample(tally, counts)}",
+            LOOK,
+        )
+    refused = counts.get(State.SUSPICIOUS, 0)
+    more = f" {number(refused, 'other')} refused: {_rules(tally)}." if refused else ""
+    return Reason(
+        f"Tried {number(tally.tried, 'candidate')} in {searched:.0f} s: none turned a failing test "
+        f"green.{more}",
+        MORE,
+    )
+
+
+def _all_alike(tally: Tally, state: str, searched: float) -> Reason:
+    every = f"All {tally.tried:,} candidates" if tally.tried > 1 else "The only candidate"
+    first = tally.first.get(state, "")
+    match state:
+        case State.FAIL:
+            return Reason(
+                f"Tried {number(tally.tried, 'candidate')} in {searched:.0f} s: none turned a "
+                "failing test green.",
+                MORE,
+            )
+        case State.SUSPICIOUS:
+            return Reason(
+                f"{every} were refused before or after the tests: {_rules(tally)}."
+                if tally.tried > 1
+                else f"{every} was refused: {_rules(tally)}.",
+                f"If that is what the project's own tests do, say so in a report. {LOOK}",
+            )
+        case State.TIMEOUT:
+            return Reason(
+                f"{every} ran out of time in the tests; the first: {first}.",
+                "Where the repaired test takes long, give it more time with --budget, or name "
+                "only that test.",
+            )
+        case State.ERROR:
+            return Reason(f"{every} ended in an error before the tests; the first: {first}.", LOOK)
+        case _:
+            return Reason(
+                f"The sandbox failed for every candidate; the first error: {first}.",
+                "Try another one with --sandbox; `diffufix env` shows what there is.",
+            )
+
+
+def unconfirmed(attempts: int, verdict: Verdict, out_of_time: bool) -> Reason:
+    """Candidates passed the screening, none of them the whole suite; `verdict` is the last one."""
+    what = "What passed" if attempts == 1 else f"Each of {attempts} patches that passed"
+    if verdict.state is State.INFRA:
+        return Reason(
+            f"{what} the screening could not be run against the whole suite: {verdict.detail}.",
+            "Try another sandbox with --sandbox, or run diffufix again.",
+        )
+    late = " There was no time for further ones." if out_of_time else ""
+    return Reason(
+        f"{what} the screening did not hold in a fresh run of the whole suite: "
+        f"{verdict.detail or verdict.state}.{late}",
+        LOOK,
+    )
+
+
+def out_of_time(phases: Mapping[str, float], budget: float, needed: float) -> Reason:
+    """Finding out what fails took so long that nothing could be searched."""
+    spent = ", ".join(f"{name} {seconds:.0f} s" for name, seconds in phases.items())
+    return Reason(
+        f"No time was left to search: of {budget:.0f} s, {spent}. Nothing was tried.",
+        f"This project needs about --budget {needed:.0f}; or name only the tests that matter: "
+        "diffufix repair tests/test_x.py::test_y",
+    )
+
+
+def suite_too_long(phases: Mapping[str, float], budget: float) -> Reason:
+    """A run of the tests did not end within the budget: the first, or that with coverage."""
+    if len(phases) > 1:
+        return out_of_time(phases, budget, 8 * next(iter(phases.values())))
+    return Reason(
+        f"The tests did not end within the budget of {budget:.0f} s. Nothing was tried.",
+        "Give more time with --budget, or name only the tests that matter: "
+        "diffufix repair tests/test_x.py::test_y",
+    )
+
+
+def none_reproduced(tests: Mapping[str, str]) -> Reason:
+    """Every failing test has another outcome in the sandbox; test -> what it says there."""
+    named = ", ".join(f"{test} ({outcome})" for test, outcome in list(tests.items())[:NAMED])
+    more = f" and {len(tests) - NAMED} more" if len(tests) > NAMED else ""
+    return Reason(
+        f"Nothing was tried: what fails outside of the sandbox does not fail in it: {named}{more}.",
+        "Does the test need the network, a variable or a file outside of the project? Another "
+        "sandbox may do: --sandbox docker, or --sandbox local.",
+    )
+
+
+def number(count: int, noun: str) -> str:
+    return f"{count:,} {noun}" + ("" if count == 1 else "s")
+
+
+def _breakdown(counts: Mapping[str, int]) -> str:
+    words = {"suspicious": "were refused", "error": "ended in an error", "infra": "met a sandbox "
+             "that failed", "timeout": "ran out of time", "pass": "passed"}  # fmt: skip
+    parts = [f"{n:,} {words.get(state, state)}" for state, n in sorted(counts.items())]
+    return ", ".join(parts)
+
+
+def _sample(tally: Tally, counts: Mapping[str, int]) -> str:
+    state = max(counts, key=lambda each: counts[each])
+    return f"The first: {tally.first.get(state, '')}."
+
+
+def _rules(tally: Tally) -> str:
+    named = tally.rules.most_common(NAMED)
+    if len(named) == 1:
+        return named[0][0]
+    return ", ".join(f"{rule} ({count:,})" for rule, count in named)

@@ -1,0 +1,177 @@
+"""What the steps of one run share: `Run`, and what is made for them from it.
+
+Scratch copies of the project in sandboxes, screens, confirmers, runs of tests on the side, and the
+model loaded in a thread. Touches the scratch folder of the run only.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from diffufix import events
+from diffufix.config import Settings
+from diffufix.events import Listener
+from diffufix.propose.candidates import Change
+from diffufix.registry.policy import Policy, choose_policy
+from diffufix.repair.job import Job, Plan
+from diffufix.repair.reasons import Reason, Tally
+from diffufix.repair.record import Record
+from diffufix.repair.types import RepairResult, Status
+from diffufix.sandbox import Sandbox
+from diffufix.testing import fresh_copy
+from diffufix.types import TestRun
+from diffufix.verify import Confirmer, Screen
+from diffufix.workspace.choice import Place
+from diffufix.workspace.clock import Clock
+from diffufix.workspace.diagnosis import Diagnosis, Suite
+
+if TYPE_CHECKING:
+    from diffufix.model.checkpoint import LoadedModel
+
+PROBE = 2.0  # seconds that a phase of a test may take in a run on the side
+
+
+@dataclass
+class Run:
+    """What every step is given, and what the result is made of, as far as it is known."""
+
+    job: Job
+    listener: Listener
+    scratch: Path
+    record: Record
+    clock: Clock
+    warnings: list[str] = field(default_factory=list)
+    tally: Tally = field(default_factory=Tally)
+    diagnosis: Diagnosis | None = None
+    plan: Plan = field(default_factory=Plan)
+    model: LoadedModel | None = None
+
+    @property
+    def settings(self) -> Settings:
+        return self.job.settings
+
+    @property
+    def wanted(self) -> tuple[str, ...]:
+        """Failing tests that this run is to turn green."""
+        if self.plan.wanted is not None:
+            return self.plan.wanted
+        return self.diagnosis.red if self.diagnosis else ()
+
+    def stage(self, text: str) -> None:
+        self.listener(events.Stage(text))
+
+    def warn(self, text: str) -> None:
+        self.warnings.append(text)
+        self.listener(events.Warned(text))
+
+    def result(self, status: Status, changes: Sequence[Change] = (), **values: Any) -> RepairResult:
+        model, tests = self.model, self.diagnosis.run.cases if self.diagnosis else ()
+        result = RepairResult(
+            status,
+            tried=self.tally.tried,
+            generated=self.tally.generated,
+            seconds=self.clock.elapsed,
+            tests=len(tests),
+            suspects=tuple(self.plan.suspects),
+            states={state: n for state, n in self.tally.states.items() if n > 0},
+            model=model.name if model else "",
+            model_hash=model.fingerprint if model else "",
+            warnings=tuple(self.warnings),
+            phases={name: round(seconds, 3) for name, seconds in self.clock.phases.items()},
+            selected=self.settings.pytest_args,
+            **values,
+        )
+        return self.job.finish(result, changes)
+
+    def failed(self, reason: Reason, status: Status = Status.NOT_REPAIRED) -> RepairResult:
+        return self.result(status, message=reason.message, hint=reason.hint)
+
+
+class Loading:
+    """The model, loaded in a thread from `start` on."""
+
+    def __init__(self, pool: ThreadPoolExecutor, settings: Settings) -> None:
+        self._pool, self._settings = pool, settings
+        self._future: Future[tuple[Policy, LoadedModel, float]] | None = None
+
+    def start(self) -> None:
+        if self._future is None:
+            self._future = self._pool.submit(self._load)
+
+    def result(self) -> tuple[Policy, LoadedModel, float]:
+        self.start()
+        assert self._future is not None
+        return self._future.result()
+
+    def _load(self) -> tuple[Policy, LoadedModel, float]:
+        began = time.monotonic()
+        policy = choose_policy(self._settings)
+        return policy, policy.load(self._settings.device), time.monotonic() - began
+
+
+@contextlib.contextmanager
+def loading_of(settings: Settings) -> Iterator[Loading]:
+    # At the end it is waited for: an interpreter must not end while torch is being imported.
+    with ThreadPoolExecutor(1) as pool:
+        yield Loading(pool, settings)
+
+
+def probe_of(
+    run: Run, place: Place
+) -> Callable[[Mapping[str, bytes], Sequence[str], bool], TestRun]:
+    """Runs tests on a copy in which some files are changed."""
+
+    def probe(files: Mapping[str, bytes], ids: Sequence[str], coverage: bool) -> TestRun:
+        def lay(tree: Path) -> None:
+            run.job.lay(tree)
+            for path, content in files.items():
+                (tree / path).write_bytes(content)
+
+        with Suite(run.settings, place, run.scratch, lay) as suite:
+            return suite.run(
+                ids=ids, coverage=coverage, test_timeout=PROBE, timeout=20 * PROBE + 60
+            )
+
+    return probe
+
+
+def sandbox_of(run: Run, place: Place, texts: Mapping[str, str] | None = None) -> Sandbox:
+    """One with the project, as the job wants it, and some files with these texts."""
+    tree = fresh_copy(run.settings.root, run.scratch)
+    run.job.lay(tree)
+    for path, text in (texts or {}).items():
+        (tree / path).write_bytes(run.plan.sources[path].encode(text))
+    return place.make(tree)
+
+
+def workers_of(settings: Settings) -> int:
+    return settings.workers or os.cpu_count() or 1
+
+
+def screen_of(run: Run, place: Place) -> Screen:
+    diagnosis, settings = run.diagnosis, run.settings
+    assert diagnosis is not None
+    return Screen(
+        lambda: sandbox_of(run, place), python=place.python, args=settings.pytest_args,
+        root=settings.root, expected=diagnosis.baseline, failing=diagnosis.red,
+        seconds=diagnosis.seconds, workers=workers_of(settings), protected=diagnosis.tests,
+        wanted=diagnosis.wanted,
+    )  # fmt: skip
+
+
+def confirmer_of(run: Run, place: Place, beside: Mapping[str, str]) -> Confirmer:
+    diagnosis, settings = run.diagnosis, run.settings
+    assert diagnosis is not None
+    return Confirmer(
+        lambda: sandbox_of(run, place, beside), python=place.python, args=settings.pytest_args,
+        root=settings.root, baseline=diagnosis.baseline, seconds=diagnosis.seconds,
+        flaky=diagnosis.flaky, hung=diagnosis.hung, wanted=diagnosis.wanted,
+        protected=diagnosis.tests, start_seconds=diagnosis.run.start_seconds,
+    )  # fmt: skip

@@ -1,0 +1,81 @@
+"""Does screening say of the unedited project what its own run said? If not: in which order it does.
+
+Screening runs the failing tests first and few others after them. Tests that share state come out
+otherwise then. For those, candidates are run in the project's own order: the tests of the files
+concerned, or else the whole suite up to the last test that matters. Runs the unedited project in
+the screen, while nothing is pending there.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+from diffufix.repair.search import Search
+from diffufix.types import RED
+from diffufix.verify import Screen
+
+LONGEST = 5.0  # seconds, and a share of the budget, after which no further search is compared
+SHARE = 0.08
+
+
+@dataclass
+class Compared:
+    """What the comparison has found out; ids -> outcome in the sandbox."""
+
+    ordered: list[Search] = field(default_factory=list)  # in the project's own order from now on
+    odd: dict[str, str] = field(default_factory=dict)  # left out of screening
+
+
+def compare(
+    screen: Screen, searches: Sequence[Search], baseline: Mapping[str, str], budget: float,
+    without: frozenset[str] = frozenset(),
+) -> Compared:  # fmt: skip
+    """Give each search an order in which the unedited project is as in `baseline` (id -> outcome,
+    in the project's own order); leave out what comes out otherwise in every order. `without` are
+    tests that end the whole run."""
+    found = Compared()
+    end = time.monotonic() + max(LONGEST, SHARE * budget)
+    suite = [test for test in baseline if test not in without]
+    for search in searches:
+        if time.monotonic() > end:
+            break
+        odd = _odd(screen, search.tests, search.tests, baseline)
+        if not odd:
+            continue
+        files = {test.partition("::")[0] for test in search.tests}
+        beside = [test for test in suite if test.partition("::")[0] in files]
+        for order in (beside, suite) if len(beside) < len(suite) else (suite,):
+            odd = _odd(screen, upto(order, search.tests), search.tests, baseline)
+            search.keep_order(order)
+            if not odd:
+                break
+        found.ordered.append(search)
+        if odd:
+            found.odd |= odd
+            search.leave_out(frozenset(odd))
+    return found
+
+
+def upto(order: Sequence[str], wanted: Sequence[str]) -> tuple[str, ...]:
+    """The tests of `order` as far as the last one that is wanted."""
+    places = {test: index for index, test in enumerate(order)}
+    last = max((places[test] for test in wanted if test in places), default=-1)
+    return tuple(order[: last + 1])
+
+
+def _odd(
+    screen: Screen, tests: Sequence[str], wanted: Sequence[str], baseline: Mapping[str, str]
+) -> dict[str, str]:
+    """Tests that come out otherwise than they should; what did not run says nothing."""
+    inside = screen.check(tests).outcomes if tests else {}
+    return {
+        test: inside[test]
+        for test in wanted
+        if test in inside and _kind(inside[test]) != _kind(baseline[test])
+    }
+
+
+def _kind(outcome: str) -> str:
+    return "red" if outcome in RED else outcome

@@ -1,0 +1,53 @@
+"""The time of one run: what is left of the budget, and how long each phase took. Pure."""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+SETTLE = 0.5  # seconds to end the sandboxes and print
+STARTING = 1.0  # seconds until a sandbox for confirmation stands
+SLOWER = 1.25  # a confirming run beside a run of measuring, whose tests nobody watches
+SHARE = 0.1  # of the budget that further confirming runs may have
+
+
+@dataclass
+class Clock:
+    """`began` is when the user began to wait (monotonic seconds)."""
+
+    budget: float
+    began: float = field(default_factory=time.monotonic)
+    phases: dict[str, float] = field(default_factory=dict)  # name -> seconds
+
+    @property
+    def elapsed(self) -> float:
+        return time.monotonic() - self.began
+
+    @property
+    def deadline(self) -> float:
+        """Monotonic seconds."""
+        return self.began + self.budget
+
+    @property
+    def left(self) -> float:
+        return self.deadline - time.monotonic()
+
+    @contextlib.contextmanager
+    def phase(self, name: str) -> Iterator[None]:
+        """Counts the seconds inside; several of one name add up."""
+        began = time.monotonic()
+        try:
+            yield
+        finally:
+            self.phases[name] = self.phases.get(name, 0.0) + time.monotonic() - began
+
+
+def confirmation_seconds(suite_seconds: float, budget: float) -> tuple[float, float]:
+    """(least, usual) seconds that confirming one patch takes, from one run of the suite: two
+    runs one after the other at least, the unedited project's beside them, and two further ones
+    as far as they are cheap."""
+    one = SLOWER * suite_seconds
+    least = STARTING + 2 * one + SETTLE
+    return least, least + min(2 * one, SHARE * budget)
