@@ -79,10 +79,20 @@ def unified_diff(path: str, old: str, new: str) -> str:
     head, tail = common_ends(before, after)
     if head == len(before) == len(after):
         return ""
-    start = max(0, head - CONTEXT_LINES)
-    keep = max(0, tail - CONTEXT_LINES)
+    # Only what lies between the common ends is compared: a change that were matched into them
+    # would come to stand at the window's end, which says "end of file" to git.
+    inner = difflib.SequenceMatcher(
+        None, before[head : len(before) - tail], after[head : len(after) - tail], autojunk=False
+    )
+    start, keep = max(0, head - CONTEXT_LINES), max(0, tail - CONTEXT_LINES)
     before, after = before[start : len(before) - keep], after[start : len(after) - keep]
+    lead, trail = head - start, tail - keep
     matcher = difflib.SequenceMatcher(None, before, after, autojunk=False)
+    matcher.opcodes = [
+        ("equal", 0, lead, 0, lead),
+        *((tag, *(at + lead for at in where)) for tag, *where in inner.get_opcodes()),
+        ("equal", len(before) - trail, len(before), len(after) - trail, len(after)),
+    ]
     suffix = "\t" if " " in path else ""
     out = [f"--- a/{path}{suffix}\n", f"+++ b/{path}{suffix}\n"]
     for group in matcher.get_grouped_opcodes(CONTEXT_LINES):

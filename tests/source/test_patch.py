@@ -6,7 +6,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from diffufix.errors import ProjectError
@@ -83,6 +83,7 @@ texts = st.builds(lambda rows, end: "\n".join(rows) + end, lines, st.sampled_fro
 
 
 @settings(max_examples=40, deadline=None)
+@example(old="a\nb\nb\nb\nb\na", new="b\nb\nb\na")  # what is the same could be matched otherwise
 @given(old=texts, new=texts)
 def test_git_applies_every_diff(old: str, new: str, tmp_path_factory: pytest.TempPathFactory):
     if not old or not new or old == new:
