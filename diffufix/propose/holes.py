@@ -68,7 +68,7 @@ def _suspicion(text: Text, start: int, end: int, lines: Mapping[int, float] | No
 def _spans(text: Text, node: FunctionNode | ast.Module) -> Iterator[tuple[int, int, Kind]]:
     if isinstance(node, ast.Module):
         tokens = lexical_tokens(text)
-        for run in _own_statements(node):
+        for run in own_statements(node):
             yield from _inside(text, run, tokens)
         return
     docstring = docstring_of(node)
@@ -118,12 +118,17 @@ def _is_hole(kind: str, string: str) -> bool:
     return True
 
 
-def _own_statements(module: ast.Module) -> list[list[ast.stmt]]:
-    """Runs of statements between the imports, functions and classes of a module."""
+def own_statements(module: ast.Module | ast.ClassDef) -> list[list[ast.stmt]]:
+    """Runs of statements between the imports, functions and classes of a module, and those of its
+    classes' bodies."""
     others = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef, ast.Import, ast.ImportFrom)
     body = module.body[1:] if docstring_of(module) else module.body
     groups = groupby(body, key=lambda statement: isinstance(statement, others))
-    return [list(run) for other, run in groups if not other]
+    found = [list(run) for other, run in groups if not other]
+    for statement in body:
+        if isinstance(statement, ast.ClassDef):
+            found += own_statements(statement)
+    return found
 
 
 def _expressions(text: Text, statement: ast.stmt) -> Iterator[tuple[int, int, Kind]]:

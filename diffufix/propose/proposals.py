@@ -83,17 +83,32 @@ def propose(
     seed: int = 0,
     watch: Watcher | None = None,
     busy: Callable[[], bool] = lambda: False,
+    beside: Iterator[Proposal] | None = None,
 ) -> Iterator[Proposal]:
     """Proposals for the subjects, which come most suspicious first.
 
     `busy` says whether other work waits for the processor's cores; a small model leaves them to it.
+    `beside` are proposals that need no fill (propose/beside.py): they take turns with the model's.
     """
-    if model.family.layout == "aside":
-        return _with_twins(_aside(model, subjects, story, watch, busy))
-    return _inline(model, subjects, story, seed, watch)
+    if model.family.layout != "aside":
+        return _inline(model, subjects, story, seed, watch)
+    own = _aside(model, subjects, story, watch, busy)
+    return _with_twins(own if beside is None else in_turns(own, beside))
 
 
-def _cost(suspect: Suspect, hole: Hole, top: float) -> float:
+def in_turns(*supplies: Iterator[Proposal]) -> Iterator[Proposal]:
+    """One of each, again and again: the place in its own supply says how good a proposal is."""
+    left = list(supplies)
+    while left:
+        for supply in list(left):
+            proposal = next(supply, None)
+            if proposal is None:
+                left.remove(supply)
+            else:
+                yield proposal
+
+
+def cost_of(suspect: Suspect, hole: Hole, top: float) -> float:
     """Nats that a hole starts behind with: less suspicious functions and lines come later."""
     function = SUSPECT_WEIGHT * -math.log(max(suspect.score, 1e-3) / max(top, 1e-3))
     highest = max(suspect.lines.values(), default=0.0)
@@ -146,7 +161,7 @@ def _aside(
     questions: list[Question] = []
     asked: list[tuple[Subject, Hole]] = []
     for rank, subject in enumerate(subjects):
-        failure = _failure(model, story, subject)
+        failure = failure_ids(model, story, subject)
         views: list[_View] = []
         seen: set[tuple[int, int]] = set()
         for hole in subject.holes():
@@ -162,7 +177,7 @@ def _aside(
                 continue
             seen.add((wide.start, wide.end))
             place = Place(start + 1, end + 1, original)
-            cost = _cost(subject.suspect, hole, top) + COARSE.get(hole.kind, 0.0) + RANK * rank
+            cost = cost_of(subject.suspect, hole, top) + COARSE.get(hole.kind, 0.0) + RANK * rank
             cost += min(TOKENS_AT_MOST, TOKEN * max(0, len(original) - 2))
             for begin, extra in _starts(model, original, hole.kind):
                 questions.append(Question(view.context, place, cost + extra, begin))
@@ -193,7 +208,7 @@ def _starts(
     return starts
 
 
-def _failure(model: LoadedModel, story: Story, subject: Subject) -> tuple[int, ...]:
+def failure_ids(model: LoadedModel, story: Story, subject: Subject) -> tuple[int, ...]:
     """What the model is shown of the failure."""
     if not model.family.failure:
         return ()
@@ -260,7 +275,7 @@ def _inline(
 
     top = max((s.suspect.score for s in subjects), default=1.0)
     queue = sorted(
-        ((_cost(s.suspect, hole, top), _ORDER.index(hole.kind), i, hole)
+        ((cost_of(s.suspect, hole, top), _ORDER.index(hole.kind), i, hole)
          for i, s in enumerate(subjects) for hole in s.holes()),
     )  # fmt: skip
     generator = torch.Generator().manual_seed(seed)

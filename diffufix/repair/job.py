@@ -160,10 +160,19 @@ class Mending:
         watch: Watcher,
         busy: Callable[[], bool],
     ) -> Supply:
+        from diffufix.propose.beside import Beside
+        from diffufix.propose.nearby import texts_near
         from diffufix.propose.proposals import propose
 
-        seed = self.settings.seed
-        return Supply(propose(model, goal.subjects, story, seed=seed, watch=watch, busy=busy))
+        beside = None
+        if model.family.layout == "aside":
+            near = texts_near(self.settings.root, [s.suspect.path for s in goal.subjects])
+            beside = Beside(model, goal.subjects, story, busy, near)
+        supply = propose(
+            model, goal.subjects, story, seed=self.settings.seed, watch=watch, busy=busy,
+            beside=beside,
+        )  # fmt: skip
+        return Supply(supply, beside.hear if beside else None)
 
     def sift(self, accepted: Sequence[Sequence[Success]]) -> Sequence[Sequence[Success]]:
         return accepted

@@ -1,0 +1,13 @@
+"""All edits that are known without a model, of one suspicious function. Text only."""
+
+from __future__ import annotations
+
+from diffufix.propose.code import Code, Edit
+from diffufix.propose.donors import Pool, donors
+from diffufix.propose.inverse import inverse, unique
+from diffufix.propose.moves import moves
+
+
+def edits_of(code: Code, pool: Pool) -> list[Edit]:
+    """Mutations backwards, statements moved, donors: each text once, in the order of the source."""
+    return unique(code, [*inverse(code), *moves(code), *donors(code, pool)])

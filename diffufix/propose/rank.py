@@ -1,0 +1,53 @@
+"""Which enumerated edit comes first: a conditional logit over kinds and the model's opinion.
+
+    score(e) = weight[kind of e] - share * log(edits of that kind) + told, was, new, old times theirs
+
+The weights were fitted by bench/edits.py on real fixes (their repositories are those that `mini`
+learns from, none that anything is measured on): how often an edit of this kind, of so many that a
+function offers, was the one that people made. Reads weights.json beside this file.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from functools import cache
+from pathlib import Path
+
+from diffufix.propose.code import Edit
+from diffufix.propose.score import Look
+
+NUMBERS = ("share", "told", "was", "new", "old", "unseen")
+
+
+@cache
+def weights() -> Mapping[str, float]:
+    """Weight by feature: kinds of edits, and NUMBERS."""
+    path = Path(__file__).with_name("weights.json")
+    return dict(json.loads(path.read_text())) if path.exists() else {}
+
+
+def numbers_of(edit: Edit, look: Look | None, count: int) -> tuple[float, ...]:
+    """The values of NUMBERS for one of `count` edits of its kind."""
+    share = -math.log(count)
+    if look is None:
+        return share, 0.0, 0.0, 0.0, 0.0, 1.0
+    return share, look.told, look.was, float(look.new), float(look.old), 0.0
+
+
+def scores(
+    edits: Sequence[Edit], looks: Sequence[Look | None], given: Mapping[str, float] | None = None
+) -> list[float]:
+    """A score (nats, up to a constant) for each of a function's edits."""
+    known = weights() if given is None else given
+    counts = Counter(edit.kind for edit in edits)
+    least = min(known.values(), default=0.0)
+    found = []
+    for edit, look in zip(edits, looks, strict=True):
+        value = known.get(edit.kind, least)
+        for name, number in zip(NUMBERS, numbers_of(edit, look, counts[edit.kind]), strict=True):
+            value += known.get(name, 0.0) * number
+        found.append(value)
+    return found

@@ -1,0 +1,175 @@
+"""What the model thinks of edits that are known already: one teacher-forced look for each.
+
+For an edit, `told` is the log-probability of the tokens that are new, given those it keeps, and
+`was` that of the tokens that go, both with all of them masked at once: a look is one row of a
+batch, and edits of the same place and length share it. The two make a likelihood ratio with
+learned weights (rank.py). Needs a model that reads holes beside their context.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import torch
+
+from diffufix.masking.spans import FunctionNode
+from diffufix.model.checkpoint import LoadedModel
+from diffufix.propose.code import Edit
+from diffufix.repair.window import Window, window
+from diffufix.sampler.aside import AsideContext, Asked, Place, logits
+
+BATCH = 1024  # masked positions in one pass
+MAX_TOKENS = 40  # new or old tokens of an edit that is looked at
+
+
+@dataclass(frozen=True)
+class Look:
+    """Log-probabilities (nats) of what comes and what goes, and how many tokens these are."""
+
+    told: float
+    was: float
+    new: int
+    old: int
+
+
+@dataclass
+class _Ask:
+    context: AsideContext
+    place: Place
+    hole: tuple[int, ...]  # masks and what is kept
+    wanted: tuple[int, ...]  # the ids at the masks
+
+
+class Scorer:
+    """Looks at the edits of one function. Contexts are kept for as long as it lives."""
+
+    def __init__(
+        self,
+        model: LoadedModel,
+        source: str,
+        node: FunctionNode | object,
+        failure: Sequence[int] = (),
+        answer: Callable[[Sequence[Asked]], torch.Tensor] = logits,
+    ) -> None:
+        self.model, self.source, self.node = model, source, node
+        self.failure, self.answer = failure, answer
+        self.views: list[tuple[Window, AsideContext]] = []
+
+    def looks(self, edits: Sequence[Edit]) -> list[Look | None]:
+        """A look at each edit; None where it does not fit what the model reads."""
+        asks: dict[tuple[int, Place, tuple[int, ...]], list[tuple[int, bool, tuple[int, ...]]]] = {}
+        contexts: dict[int, AsideContext] = {}
+        counts: list[tuple[int, int] | None] = []
+        for index, edit in enumerate(edits):
+            found = self._place(edit)
+            if found is None:
+                counts.append(None)
+                continue
+            context, place, kept_before, new, old, kept_behind = found
+            counts.append((len(new), len(old)))
+            contexts[id(context)] = context
+            mask = self.model.family.mask
+            for ids, is_new in ((new, True), (old, False)):
+                if ids:
+                    hole = (*kept_before, *([mask] * len(ids)), *kept_behind)
+                    asks.setdefault((id(context), place, hole), []).append((index, is_new, ids))
+        told = [0.0] * len(edits)
+        was = [0.0] * len(edits)
+        for (key, place, hole), wanted in self._answered(asks, contexts):
+            for index, is_new, value in wanted:
+                (told if is_new else was)[index] = value
+        return [
+            None if count is None else Look(told[i], was[i], *count)
+            for i, count in enumerate(counts)
+        ]
+
+    @torch.inference_mode()
+    def _answered(self, asks: dict, contexts: dict[int, AsideContext]) -> list:  # type: ignore[type-arg]
+        found = []
+        mask = self.model.family.mask
+        rows = sorted(asks.items(), key=lambda item: len(item[0][2]))
+        at = 0
+        while at < len(rows):
+            size, chunk = 0, []
+            while at < len(rows) and (size < BATCH or not chunk):
+                chunk.append(rows[at])
+                size += rows[at][0][2].count(mask)
+                at += 1
+            asked = [Asked(contexts[c], place, hole) for (c, place, hole), _ in chunk]
+            logits_NV = self.answer(asked).float()
+            whole_N = logits_NV.logsumexp(-1)
+            first: list[int] = []
+            ids: list[int] = []
+            row = 0
+            for (_, _, hole), wanted in chunk:
+                masks = hole.count(mask)
+                for _, _, tokens in wanted:
+                    first += range(row, row + masks)
+                    ids += tokens
+                row += masks
+            at_M, ids_M = torch.tensor(first), torch.tensor(ids)
+            values = (logits_NV[at_M, ids_M] - whole_N[at_M]).tolist()
+            begin = 0
+            for key, wanted in chunk:
+                own = []
+                for index, is_new, tokens in wanted:
+                    own.append((index, is_new, math.fsum(values[begin : begin + len(tokens)])))
+                    begin += len(tokens)
+                found.append((key, own))
+        return found
+
+    def _place(self, edit: Edit) -> tuple[AsideContext, Place, tuple[int, ...], tuple[int, ...],
+                                          tuple[int, ...], tuple[int, ...]] | None:  # fmt: skip
+        """The context and place of an edit, its kept, new and old ids."""
+        located = self._locate(edit)
+        if located is None:
+            return None
+        view, context, start, end = located
+        first = view.spans[start][0] if start < end else edit.start
+        last = view.spans[end - 1][1] if start < end else edit.end
+        text = self.source[first : edit.start] + edit.text + self.source[edit.end : last]
+        new = self.model.tokenizer.encode(text)
+        old = list(view.ids[start:end])
+        head = 0
+        while head < min(len(old), len(new)) and old[head] == new[head]:
+            head += 1
+        tail = 0
+        while tail < min(len(old), len(new)) - head and old[-1 - tail] == new[-1 - tail]:
+            tail += 1
+        begin, stop = start + head, end - tail
+        added, gone = tuple(new[head : len(new) - tail]), tuple(old[head : len(old) - tail])
+        if len(added) > MAX_TOKENS or len(gone) > MAX_TOKENS:
+            return None
+        kept: tuple[int, ...] = ()
+        if begin == stop:  # no hole is empty but between statements: what stands before is kept
+            if begin == 0:
+                return None
+            begin -= 1
+            kept = (view.ids[begin],)
+        original = view.ids[begin:stop]
+        return context, Place(begin + 1, stop + 1, original), kept, added, gone, ()
+
+    def _locate(self, edit: Edit) -> tuple[Window, AsideContext, int, int] | None:
+        for view, context in self.views:
+            found = _around(view, edit.start, edit.end)
+            if found is not None:
+                return view, context, *found
+        if edit.end - edit.start > 8 * MAX_TOKENS:
+            return None
+        made = window(self.source, self.node, self.model.tokenizer, (edit.start, edit.end))  # type: ignore[arg-type]
+        found = _around(made, edit.start, edit.end)
+        if found is None or any(view.ids == made.ids for view, _ in self.views):
+            return None
+        context = AsideContext(self.model, made.ids, failure=self.failure)
+        self.views.append((made, context))
+        return made, context, *found
+
+
+def _around(view: Window, start: int, end: int) -> tuple[int, int] | None:
+    """The tokens that cover a span; of an empty one within or between tokens, the one before."""
+    if start == end:
+        found = view.locate(max(0, start - 1), start)
+        return found
+    return view.locate(start, end)
