@@ -40,14 +40,14 @@ from pathlib import Path
 from repair import RESULTS
 
 import diffufix.model
-from diffufix.localize.types import Suspect
-from diffufix.masking.spans import FunctionNode, Text, Token, functions, lexical_tokens
-from diffufix.masking.syntax import parse
 from diffufix.model.tokenizer import Tokenizer, load_tokenizer
+from diffufix.propose.candidates import Subject
 from diffufix.propose.code import Code, Edit
 from diffufix.propose.donors import Pool, make_pool
 from diffufix.propose.enumerate import edits_of
-from diffufix.repair.candidates import Subject
+from diffufix.source.spans import FunctionNode, Text, Token, functions, lexical_tokens
+from diffufix.source.syntax import parse
+from diffufix.types import Suspect
 
 MAX_OLD, MAX_NEW = 40, 24  # tokens of a hole before, and of the new text
 
@@ -178,9 +178,10 @@ def fixes(path: Path) -> Iterator[Fix]:
 
 def _real(folder: Path) -> Iterator[Fix]:
     for bug in map(json.loads, (folder / "bugs.jsonl").open()):
-        with tempfile.TemporaryDirectory() as name, tarfile.open(
-            folder / "trees" / f"{bug['id']}.tar.xz"
-        ) as archive:
+        with (
+            tempfile.TemporaryDirectory() as name,
+            tarfile.open(folder / "trees" / f"{bug['id']}.tar.xz") as archive,
+        ):
             archive.extractall(name, filter="tar")
             file = Path(name) / bug["path"]
             source = file.read_text()
@@ -237,7 +238,7 @@ def code_of(fix: Fix) -> tuple[Code, Pool] | None:
         return None
     lines = None
     if isinstance(node, ast.Module) and fix.others:
-        lines = {line: 1.0 for line in range(fix.line - 2, fix.line + 12)}
+        lines = dict.fromkeys(range(fix.line - 2, fix.line + 12), 1.0)
     code = Code(fix.source, node, lines)
     pool = make_pool(fix.source, code, fix.others)
     if fix.outline:
@@ -271,7 +272,9 @@ def look(fix: Fix, encode: Tokenizer) -> dict[str, object] | None:
     row["hole"] = _hole(fix, code, regions, encode)
     row["names"], row["strange"] = _names(fix, code, pool, regions)
     lines = fix.source.split("\n")
-    span = code.text.span(code.node) if isinstance(code.node, FunctionNode) else (0, len(fix.source))
+    span = (
+        code.text.span(code.node) if isinstance(code.node, FunctionNode) else (0, len(fix.source))
+    )
     row["length"] = len(encode.encode(fix.source[span[0] : span[1]])) if lines else 0
     return row
 

@@ -4,17 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 
-from diffufix.masking import Hole
+from diffufix.decode.aside import logits
+from diffufix.decode.threads import Threads
 from diffufix.model.checkpoint import LoadedModel
+from diffufix.propose.candidates import Subject
 from diffufix.propose.code import Edit
 from diffufix.propose.known import KnownEdits, Tried
+from diffufix.propose.proposals import RANK, Proposal, Story, cost_of, failure_ids, fit
 from diffufix.propose.score import Look, Scorer
-from diffufix.repair.candidates import Subject
-from diffufix.repair.proposals import RANK, Proposal, Story, cost_of, failure_ids, fit
-from diffufix.sampler import Fill
-from diffufix.sampler.aside import logits
-from diffufix.sampler.threads import Threads
-from diffufix.verify import Verdict
+from diffufix.types import Fill, Hole, Verdict
 
 
 class Beside(Iterator[Proposal]):

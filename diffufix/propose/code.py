@@ -12,8 +12,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 
-from diffufix.masking.holes import own_statements
-from diffufix.masking.spans import FunctionNode, Text, Token, docstring_of, lexical_tokens
+from diffufix.propose.holes import own_statements
+from diffufix.source.spans import FunctionNode, Text, Token, docstring_of, lexical_tokens
 
 SHORT = 60  # characters of an expression that is copied, wrapped or compared
 

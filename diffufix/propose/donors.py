@@ -15,10 +15,10 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 
-from diffufix.masking.names import GIVEN
-from diffufix.masking.spans import FunctionNode
-from diffufix.masking.syntax import parse
 from diffufix.propose.code import SHORT, Code, Edit, inner_blocks, tests_of, walk
+from diffufix.source.names import GIVEN
+from diffufix.source.spans import FunctionNode
+from diffufix.source.syntax import parse
 
 MOST = {"condition": 60, "statement": 80, "expression": 40, "keyword": 40, "guard": 40}
 _LONG = 200  # characters of a statement that is written again
@@ -305,7 +305,9 @@ class _Donors:
             made[text] = None
         for parameter in self.pool.parameters.get(name, [])[:16]:
             values = [parameter] if parameter in code.names else []
-            values += [f for f in (f"self.{parameter}", f"self._{parameter}") if f in self.pool.fields]
+            values += [
+                f for f in (f"self.{parameter}", f"self._{parameter}") if f in self.pool.fields
+            ]
             for value in (*values, "True", "False", "None"):
                 made[f"{parameter}={value}"] = None
         for constant in STANDARD.get(name, ()):

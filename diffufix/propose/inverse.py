@@ -1,6 +1,6 @@
 """Mutations backwards: every small edit that would undo a usual slip. Text only, deterministic.
 
-The rules are those of diffufix/train/corrupt.py read from the wrong text to the right one (an
+The rules are those of diffufix/train/bugs/corrupt.py read from the wrong text to the right one (an
 operand added where that one drops it, a call unwrapped where it wraps), and what counts over real
 fixes of Python add to them: fallbacks (`x or []`), identity instead of equality, brackets of
 another kind, wider handlers. Expressions are here, statements in moves.py, what is taken from
@@ -13,7 +13,6 @@ import ast
 import re
 from collections.abc import Iterable, Iterator, Sequence
 
-from diffufix.masking.spans import FunctionNode
 from diffufix.propose.code import SHORT, Code, Edit
 from diffufix.propose.slips import (
     AUGMENTED,
@@ -28,6 +27,7 @@ from diffufix.propose.slips import (
     other_numbers,
     other_strings,
 )
+from diffufix.source.spans import FunctionNode
 
 MOST_NAMES = 12  # other names that one name is replaced by
 MOST_ELEMENTS = 12  # of a display or call whose parts are dropped or swapped
@@ -191,7 +191,9 @@ class _Inverse:
                 yield from self._of(n, "expression", others[:24])
             yield from self._minus(n, here, held)
         if self._is_test(n, parent):
-            simple = isinstance(n, ast.Name | ast.Attribute | ast.Call | ast.Subscript | ast.Compare)
+            simple = isinstance(
+                n, ast.Name | ast.Attribute | ast.Call | ast.Subscript | ast.Compare
+            )
             yield from self._of(n, "not", [f"not {here}" if simple else f"not ({here})"])
         yield from self._by_type(n)
 
@@ -397,7 +399,9 @@ class _Inverse:
                 yield Edit(span(n.values[i - 1])[1], span(value)[1], "", "drop-elements")
 
     def _handler(self, n: ast.expr) -> Iterator[Edit]:
-        types = [self.code.get(t) for t in n.elts] if isinstance(n, ast.Tuple) else [self.code.get(n)]
+        types = (
+            [self.code.get(t) for t in n.elts] if isinstance(n, ast.Tuple) else [self.code.get(n)]
+        )
         for other in EXCEPTIONS:
             if other not in types:
                 yield from self._of(n, "handler", [f"({', '.join([*types, other])})"])

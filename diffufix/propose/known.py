@@ -17,13 +17,12 @@ from dataclasses import dataclass
 from itertools import count
 from typing import TYPE_CHECKING, Protocol
 
-from diffufix.masking import Hole, Kind
+from diffufix.propose.candidates import Subject
 from diffufix.propose.code import Code, Edit
 from diffufix.propose.donors import Pool, make_pool
 from diffufix.propose.enumerate import edits_of
 from diffufix.propose.rank import scores
-from diffufix.repair.candidates import Subject
-from diffufix.verify import State, Verdict
+from diffufix.types import Hole, Kind, State, Verdict
 
 if TYPE_CHECKING:
     from diffufix.propose.score import Look
@@ -152,9 +151,7 @@ class KnownEdits(Iterator[Known]):
                 self._push(Known(subject, *pair, each.score + worth, "two"), each.score + worth)
 
 
-def joined(
-    source: str, one: tuple[Hole, str], two: tuple[Hole, str]
-) -> tuple[Hole, str] | None:
+def joined(source: str, one: tuple[Hole, str], two: tuple[Hole, str]) -> tuple[Hole, str] | None:
     """Two edits of a text as one; None where they touch each other."""
     (first, text), (second, other) = sorted([one, two])
     if second.start < first.end or (second.start, second.end) == (first.start, first.end):

@@ -5,8 +5,8 @@ from __future__ import annotations
 import ast
 from collections.abc import Iterable, Iterator
 
-from diffufix.masking.spans import FunctionNode
 from diffufix.propose.code import Code, Edit, inner_blocks
+from diffufix.source.spans import FunctionNode
 
 MOST_GUARDS = 24  # conditions from elsewhere that one statement is guarded by
 _ENDS = ("return", "return None", "return False", "return True", "continue", "break")
@@ -138,9 +138,7 @@ class _Moves:
         body = self.source[start:end].replace(f"\n{deep}", f"\n{margin}")
         yield Edit(start - len(deep), end, margin + body, "indent")
 
-    def _into(
-        self, before: ast.stmt, inner: list[ast.stmt], statement: ast.stmt
-    ) -> Iterator[Edit]:
+    def _into(self, before: ast.stmt, inner: list[ast.stmt], statement: ast.stmt) -> Iterator[Edit]:
         """A statement moves into the block before it."""
         margin, deep = self.code.margin(statement), self.code.margin(inner[-1])
         if margin is None or deep is None or isinstance(statement, FunctionNode | ast.ClassDef):

@@ -14,11 +14,11 @@ from dataclasses import dataclass
 
 import torch
 
-from diffufix.masking.spans import FunctionNode
+from diffufix.decode.aside import AsideContext, Asked, Place, logits
 from diffufix.model.checkpoint import LoadedModel
 from diffufix.propose.code import Edit
-from diffufix.repair.window import Window, window
-from diffufix.sampler.aside import AsideContext, Asked, Place, logits
+from diffufix.propose.window import Window, window
+from diffufix.source.spans import FunctionNode
 
 BATCH = 1024  # masked positions in one pass
 MAX_TOKENS = 40  # new or old tokens of an edit that is looked at

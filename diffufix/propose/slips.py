@@ -1,6 +1,6 @@
 """What people write where they meant something else: words, operators, literals, both ways round.
 
-`WORDS` closes the table of diffufix/train/confusions.py under reversal: an edit undoes a slip, so
+`WORDS` closes the table of diffufix/train/bugs/confusions.py under reversal: an edit undoes a slip, so
 what was confused with a word is what may stand there instead.
 """
 
@@ -86,7 +86,7 @@ def other_strings(text: str, strings: Sequence[str]) -> list[str]:
         return []
     quote = text[-1]
     lead = text[: len(text) - len(text.lstrip("rRbBuUfF"))]
-    if "f" in lead.lower() or text.endswith(quote * 3) and len(text) > 2:
+    if "f" in lead.lower() or (text.endswith(quote * 3) and len(text) > 2):
         return []
     made = dict.fromkeys(_strings(value))
     made |= dict.fromkeys(s for s in strings if s != value and "\n" not in s)
@@ -112,7 +112,14 @@ def _strings(value: str) -> Iterator[str]:
     if 0 < len(value) < 4:
         yield value * 2
         yield from (value.replace(old, new) for old, new in _MIRRORED if old in value)
-    for old, new in (("%s", "%r"), ("%d", "%s"), ("{}", "{!r}"), ("-", "_"), ("_", "-"), ("/", ".")):
+    for old, new in (
+        ("%s", "%r"),
+        ("%d", "%s"),
+        ("{}", "{!r}"),
+        ("-", "_"),
+        ("_", "-"),
+        ("/", "."),
+    ):
         if old in value:
             yield value.replace(old, new)
     yield from (value + end for end in (":", "\\n", ".", "/", ",", "s") if len(value) < 30)

@@ -7,14 +7,14 @@ from textwrap import dedent
 
 import pytest
 
-from diffufix.localize.types import Suspect
-from diffufix.masking.spans import functions
-from diffufix.masking.syntax import parse
+from diffufix.propose.candidates import Subject
 from diffufix.propose.code import Code, Edit
 from diffufix.propose.donors import make_pool
 from diffufix.propose.enumerate import edits_of
 from diffufix.propose.known import KnownEdits
-from diffufix.repair.candidates import Subject
+from diffufix.source.spans import functions
+from diffufix.source.syntax import parse
+from diffufix.types import Suspect
 
 
 def made(source: str, name: str = "f", others: dict[str, str] | None = None) -> dict[str, str]:
