@@ -7,8 +7,8 @@
 makes the function after, keeps it for a conditional logit over the function's edits: a weight for
 each kind of edit and for what the model says (diffufix/propose/rank.py lists the features).
 NEGATIVES others of each function are drawn, and stand for all. `rank` says at which place the right
-edit of other fixes stands; FIXES as in reach.py, or a file of HumanEvalFix-type lines. The last line
-on stdout is one JSON object.
+edit of other fixes stands; FIXES as in reach.py, or a file of HumanEvalFix-type lines. The last
+line on stdout is one JSON object.
 """
 
 from __future__ import annotations
@@ -29,10 +29,10 @@ import torch
 from reach import Fix, Target, code_of, fixes
 
 from diffufix.model.checkpoint import LoadedModel, load_model
-from diffufix.propose.code import Edit
-from diffufix.propose.enumerate import edits_of
-from diffufix.propose.rank import NUMBERS, numbers_of, scores
-from diffufix.propose.score import Look, Scorer
+from diffufix.propose.edits.code import Code, Edit
+from diffufix.propose.edits.enumerate import edits_of
+from diffufix.propose.edits.rank import NUMBERS, numbers_of, scores
+from diffufix.propose.edits.score import Look, Scorer
 
 NEGATIVES = 300
 MOST = 12_000  # characters of a function that is looked at
@@ -76,7 +76,7 @@ def human(path: Path) -> Iterator[Fix]:
         yield Fix(case["task_id"], case.get("bug_type", ""), source, fixed, case["entry_point"])
 
 
-def prepared(fix: Fix) -> tuple[list[Edit], list[int], object] | None:
+def prepared(fix: Fix) -> tuple[list[Edit], list[int], Code] | None:
     """The edits of a fix's function, which of them are right, and its code."""
     try:
         target, made = Target(fix.source, fix.fixed), code_of(fix)
@@ -97,11 +97,14 @@ def case_of(model: LoadedModel, fix: Fix, rng: random.Random) -> Case | None:
     others = [i for i in range(len(edits)) if i not in set(hits)]
     drawn = rng.sample(others, min(NEGATIVES, len(others)))
     chosen = [*hits, *drawn]
-    looks = Scorer(model, fix.source, code.node).looks([edits[i] for i in chosen])  # type: ignore[attr-defined]
+    looks = Scorer(model, fix.source, code.node).looks([edits[i] for i in chosen])
     weight = math.log(max(1.0, len(others) / max(1, len(drawn))))
     return Case(
         [edits[i].kind for i in chosen],
-        [numbers_of(edits[i], look, counts[edits[i].kind]) for i, look in zip(chosen, looks, strict=True)],
+        [
+            numbers_of(edits[i], look, counts[edits[i].kind])
+            for i, look in zip(chosen, looks, strict=True)
+        ],
         [0.0] * len(hits) + [weight] * len(drawn),
         list(range(len(hits))),
     )  # fmt: skip
@@ -158,14 +161,19 @@ def main() -> None:
                 cases.append(case)
             if len(cases) >= args.count:
                 break
-        held = cases[::5]
-        kept = [case for i, case in enumerate(cases) if i % 5]
-        _, inside = fit(kept)
         found, loss = fit(cases)
         assert args.weights is not None
         args.weights.write_text(json.dumps(found, indent=0) + "\n")
-        print(json.dumps({"looked at": seen, "cases": len(cases), "loss": loss, "train loss": inside,
-                          "held out": len(held), **{n: found[n] for n in NUMBERS}}))  # fmt: skip
+        print(
+            json.dumps(
+                {
+                    "looked at": seen,
+                    "cases": len(cases),
+                    "nats": loss,
+                    **{n: found[n] for n in NUMBERS},
+                }
+            )
+        )
         return
     given = json.loads(args.weights.read_text()) if args.weights else None
     path, ranks, spent = args.paths[0], [], 0.0
@@ -182,7 +190,7 @@ def main() -> None:
         if not hits:
             continue
         began = time.perf_counter()
-        looks: list[Look | None] = Scorer(model, fix.source, code.node).looks(edits)  # type: ignore[attr-defined]
+        looks: list[Look | None] = Scorer(model, fix.source, code.node).looks(edits)
         spent += time.perf_counter() - began
         values = scores(edits, looks, given)
         best = max(values[i] for i in hits)

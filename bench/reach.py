@@ -23,7 +23,6 @@ import difflib
 import gzip
 import json
 import keyword
-import os
 import re
 import subprocess
 import tarfile
@@ -42,9 +41,9 @@ from repair import RESULTS
 import diffufix.model
 from diffufix.model.tokenizer import Tokenizer, load_tokenizer
 from diffufix.propose.candidates import Subject
-from diffufix.propose.code import Code, Edit
-from diffufix.propose.donors import Pool, make_pool
-from diffufix.propose.enumerate import edits_of
+from diffufix.propose.edits.code import Code, Edit
+from diffufix.propose.edits.donors import Pool, make_pool
+from diffufix.propose.edits.enumerate import edits_of
 from diffufix.source.spans import FunctionNode, Text, Token, functions, lexical_tokens
 from diffufix.source.syntax import parse
 from diffufix.types import Suspect
@@ -78,8 +77,8 @@ class Target:
         self.fixed = fixed
         self.whole = "".join(self.before)
         self.at = list(accumulate(map(len, self.before), initial=0))  # of tokens in `whole`
-        self.head = len(os.path.commonprefix([self.whole, self.after]))
-        self.tail = len(os.path.commonprefix([self.whole[::-1], self.after[::-1]]))
+        self.head = _shared(self.whole, self.after)
+        self.tail = _shared(self.whole[::-1], self.after[::-1])
 
     def is_hit(self, edit: Edit) -> bool:
         first, last, text = self._placed(edit)
@@ -149,6 +148,12 @@ class Target:
         return found
 
 
+def _shared(one: str, two: str) -> int:
+    """How many characters they begin with alike."""
+    least = min(len(one), len(two))
+    return next((i for i in range(least) if one[i] != two[i]), least)
+
+
 def _plain(token: Token) -> str:
     return _plain_text(token.string)
 
@@ -191,7 +196,8 @@ def _real(folder: Path) -> Iterator[Fix]:
                 if p != file and "test" not in str(p.relative_to(name))
             }
             subprocess.run(
-                ["git", "apply", "--whitespace=nowarn", "--unsafe-paths", f"--directory={name}", "-"],
+                ["git", "apply", "--whitespace=nowarn", "--unsafe-paths", f"--directory={name}",
+                 "-"],
                 cwd=name, input=bug["fix"].encode(), check=True,
             )  # fmt: skip
             fixed = file.read_text()
@@ -216,10 +222,8 @@ def outline_text(outline: str) -> str:
         deeper = len(following) - len(following.lstrip()) > indent
         if line.rstrip().endswith(":") and not deeper:
             lines[-1] += " ..."
-    kept: list[str] = []
-    for line in lines:  # what was cut at its end does not parse
-        kept.append(line)
-    while kept:
+    kept = list(lines)
+    while kept:  # what was cut at its end does not parse
         try:
             parse("\n".join(kept))
             return "\n".join(kept)

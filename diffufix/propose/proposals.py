@@ -88,7 +88,7 @@ def propose(
     """Proposals for the subjects, which come most suspicious first.
 
     `busy` says whether other work waits for the processor's cores; a small model leaves them to it.
-    `beside` are proposals that need no fill (propose/beside.py): they take turns with the model's.
+    `beside` are proposals that need no fill (edits/beside.py): they take turns with the model's.
     """
     if model.family.layout != "aside":
         return _inline(model, subjects, story, seed, watch)

@@ -160,8 +160,8 @@ class Mending:
         watch: Watcher,
         busy: Callable[[], bool],
     ) -> Supply:
-        from diffufix.propose.beside import Beside
-        from diffufix.propose.nearby import texts_near
+        from diffufix.propose.edits.beside import Beside
+        from diffufix.propose.edits.nearby import texts_near
         from diffufix.propose.proposals import propose
 
         beside = None

@@ -8,10 +8,10 @@ from textwrap import dedent
 import pytest
 
 from diffufix.propose.candidates import Subject
-from diffufix.propose.code import Code, Edit
-from diffufix.propose.donors import make_pool
-from diffufix.propose.enumerate import edits_of
-from diffufix.propose.known import KnownEdits
+from diffufix.propose.edits.code import Code, Edit
+from diffufix.propose.edits.donors import make_pool
+from diffufix.propose.edits.enumerate import edits_of
+from diffufix.propose.edits.known import KnownEdits
 from diffufix.source.spans import functions
 from diffufix.source.syntax import parse
 from diffufix.types import Suspect
@@ -79,7 +79,8 @@ def edits(source: str, name: str = "f", others: dict[str, str] | None = None) ->
         ("x, y = g(y)", "y, x = g(y)"),
         ("try:\n        g(x)\n    except KeyError:\n        pass",
          "try:\n        g(x)\n    except (KeyError, TypeError):\n        pass"),
-        ("if x:\n        g(x)\n    elif y:\n        g(y)", "if x:\n        g(x)\n    else:\n        g(y)"),
+        ("if x:\n        g(x)\n    elif y:\n        g(y)",
+         "if x:\n        g(x)\n    else:\n        g(y)"),
     ],
 )  # fmt: skip
 def test_the_right_text_is_among_the_edits(wrong: str, right: str) -> None:

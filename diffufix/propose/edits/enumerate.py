@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from diffufix.propose.code import Code, Edit
-from diffufix.propose.donors import Pool, donors
-from diffufix.propose.inverse import inverse, unique
-from diffufix.propose.moves import moves
+from diffufix.propose.edits.code import Code, Edit
+from diffufix.propose.edits.donors import Pool, donors
+from diffufix.propose.edits.inverse import inverse, unique
+from diffufix.propose.edits.moves import moves
 
 
 def edits_of(code: Code, pool: Pool) -> list[Edit]:

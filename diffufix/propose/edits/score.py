@@ -8,17 +8,26 @@ learned weights (rank.py). Needs a model that reads holes beside their context.
 
 from __future__ import annotations
 
+import ast
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-
-import torch
+from typing import TYPE_CHECKING
 
 from diffufix.decode.aside import AsideContext, Asked, Place, logits
 from diffufix.model.checkpoint import LoadedModel
-from diffufix.propose.code import Edit
+from diffufix.propose.edits.code import Edit
 from diffufix.propose.window import Window, window
 from diffufix.source.spans import FunctionNode
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+#: A context's identity, a place in it, what is put there (masks and what is kept).
+_Row = tuple[int, Place, tuple[int, ...]]
+#: (edit, whether its new tokens are wanted or its old ones, their ids) of a row.
+_Wanted = tuple[int, bool, tuple[int, ...]]
+_Placed = tuple[AsideContext, Place, tuple[int, ...], tuple[int, ...], tuple[int, ...]]
 
 BATCH = 1024  # masked positions in one pass
 MAX_TOKENS = 40  # new or old tokens of an edit that is looked at
@@ -34,14 +43,6 @@ class Look:
     old: int
 
 
-@dataclass
-class _Ask:
-    context: AsideContext
-    place: Place
-    hole: tuple[int, ...]  # masks and what is kept
-    wanted: tuple[int, ...]  # the ids at the masks
-
-
 class Scorer:
     """Looks at the edits of one function. Contexts are kept for as long as it lives."""
 
@@ -49,9 +50,9 @@ class Scorer:
         self,
         model: LoadedModel,
         source: str,
-        node: FunctionNode | object,
+        node: FunctionNode | ast.Module,
         failure: Sequence[int] = (),
-        answer: Callable[[Sequence[Asked]], torch.Tensor] = logits,
+        answer: Callable[[Sequence[Asked]], Tensor] = logits,
     ) -> None:
         self.model, self.source, self.node = model, source, node
         self.failure, self.answer = failure, answer
@@ -59,7 +60,7 @@ class Scorer:
 
     def looks(self, edits: Sequence[Edit]) -> list[Look | None]:
         """A look at each edit; None where it does not fit what the model reads."""
-        asks: dict[tuple[int, Place, tuple[int, ...]], list[tuple[int, bool, tuple[int, ...]]]] = {}
+        asks: dict[_Row, list[_Wanted]] = {}
         contexts: dict[int, AsideContext] = {}
         counts: list[tuple[int, int] | None] = []
         for index, edit in enumerate(edits):
@@ -67,17 +68,17 @@ class Scorer:
             if found is None:
                 counts.append(None)
                 continue
-            context, place, kept_before, new, old, kept_behind = found
+            context, place, kept, new, old = found
             counts.append((len(new), len(old)))
             contexts[id(context)] = context
             mask = self.model.family.mask
             for ids, is_new in ((new, True), (old, False)):
                 if ids:
-                    hole = (*kept_before, *([mask] * len(ids)), *kept_behind)
+                    hole = (*kept, *([mask] * len(ids)))
                     asks.setdefault((id(context), place, hole), []).append((index, is_new, ids))
         told = [0.0] * len(edits)
         was = [0.0] * len(edits)
-        for (key, place, hole), wanted in self._answered(asks, contexts):
+        for wanted in self._answered(asks, contexts):
             for index, is_new, value in wanted:
                 (told if is_new else was)[index] = value
         return [
@@ -85,21 +86,26 @@ class Scorer:
             for i, count in enumerate(counts)
         ]
 
-    @torch.inference_mode()
-    def _answered(self, asks: dict, contexts: dict[int, AsideContext]) -> list:  # type: ignore[type-arg]
-        found = []
+    def _answered(
+        self, asks: Mapping[_Row, list[_Wanted]], contexts: Mapping[int, AsideContext]
+    ) -> Iterator[list[tuple[int, bool, float]]]:
+        """For each row (edit, whether new, log-probability of the ids)."""
+        import torch
+
         mask = self.model.family.mask
         rows = sorted(asks.items(), key=lambda item: len(item[0][2]))
         at = 0
         while at < len(rows):
-            size, chunk = 0, []
+            size = 0
+            chunk: list[tuple[_Row, list[_Wanted]]] = []
             while at < len(rows) and (size < BATCH or not chunk):
                 chunk.append(rows[at])
                 size += rows[at][0][2].count(mask)
                 at += 1
             asked = [Asked(contexts[c], place, hole) for (c, place, hole), _ in chunk]
-            logits_NV = self.answer(asked).float()
-            whole_N = logits_NV.logsumexp(-1)
+            with torch.inference_mode():
+                logits_NV = self.answer(asked).float()
+                whole_N = logits_NV.logsumexp(-1)
             first: list[int] = []
             ids: list[int] = []
             row = 0
@@ -112,16 +118,14 @@ class Scorer:
             at_M, ids_M = torch.tensor(first), torch.tensor(ids)
             values = (logits_NV[at_M, ids_M] - whole_N[at_M]).tolist()
             begin = 0
-            for key, wanted in chunk:
+            for _, wanted in chunk:
                 own = []
                 for index, is_new, tokens in wanted:
                     own.append((index, is_new, math.fsum(values[begin : begin + len(tokens)])))
                     begin += len(tokens)
-                found.append((key, own))
-        return found
+                yield own
 
-    def _place(self, edit: Edit) -> tuple[AsideContext, Place, tuple[int, ...], tuple[int, ...],
-                                          tuple[int, ...], tuple[int, ...]] | None:  # fmt: skip
+    def _place(self, edit: Edit) -> _Placed | None:
         """The context and place of an edit, its kept, new and old ids."""
         located = self._locate(edit)
         if located is None:
@@ -149,7 +153,7 @@ class Scorer:
             begin -= 1
             kept = (view.ids[begin],)
         original = view.ids[begin:stop]
-        return context, Place(begin + 1, stop + 1, original), kept, added, gone, ()
+        return context, Place(begin + 1, stop + 1, original), kept, added, gone
 
     def _locate(self, edit: Edit) -> tuple[Window, AsideContext, int, int] | None:
         for view, context in self.views:
@@ -158,7 +162,7 @@ class Scorer:
                 return view, context, *found
         if edit.end - edit.start > 8 * MAX_TOKENS:
             return None
-        made = window(self.source, self.node, self.model.tokenizer, (edit.start, edit.end))  # type: ignore[arg-type]
+        made = window(self.source, self.node, self.model.tokenizer, (edit.start, edit.end))
         found = _around(made, edit.start, edit.end)
         if found is None or any(view.ids == made.ids for view, _ in self.views):
             return None
@@ -170,6 +174,5 @@ class Scorer:
 def _around(view: Window, start: int, end: int) -> tuple[int, int] | None:
     """The tokens that cover a span; of an empty one within or between tokens, the one before."""
     if start == end:
-        found = view.locate(max(0, start - 1), start)
-        return found
+        return view.locate(max(0, start - 1), start)
     return view.locate(start, end)

@@ -1,10 +1,11 @@
 """Which enumerated edit comes first: a conditional logit over kinds and the model's opinion.
 
-    score(e) = weight[kind of e] - share * log(edits of that kind) + told, was, new, old times theirs
+    score(e) = weight[kind of e] - share * log(edits of that kind) + told * (what the model thinks)
 
-The weights were fitted by bench/edits.py on real fixes (their repositories are those that `mini`
-learns from, none that anything is measured on): how often an edit of this kind, of so many that a
-function offers, was the one that people made. Reads weights.json beside this file.
+The weights of the kinds were fitted by bench/edits.py on real fixes of projects that nothing is
+measured on: how often an edit of this kind, of so many that a function offers, was the one that
+people made. That of the model's opinion is the same at every scale of surprise: log-probability
+per token. Reads weights.json beside this file.
 """
 
 from __future__ import annotations
@@ -16,8 +17,8 @@ from collections.abc import Mapping, Sequence
 from functools import cache
 from pathlib import Path
 
-from diffufix.propose.code import Edit
-from diffufix.propose.score import Look
+from diffufix.propose.edits.code import Edit
+from diffufix.propose.edits.score import Look
 
 NUMBERS = ("share", "told", "was", "new", "old", "unseen")
 
@@ -34,7 +35,8 @@ def numbers_of(edit: Edit, look: Look | None, count: int) -> tuple[float, ...]:
     share = -math.log(count)
     if look is None:
         return share, 0.0, 0.0, 0.0, 0.0, 1.0
-    return share, look.told, look.was, float(look.new), float(look.old), 0.0
+    told, was = look.told / max(1, look.new), look.was / max(1, look.old)
+    return share, told, was, float(look.new), float(look.old), 0.0
 
 
 def scores(

@@ -15,7 +15,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 
-from diffufix.propose.code import SHORT, Code, Edit, inner_blocks, tests_of, walk
+from diffufix.propose.edits.code import SHORT, Code, Edit, inner_blocks, tests_of, walk
 from diffufix.source.names import GIVEN
 from diffufix.source.spans import FunctionNode
 from diffufix.source.syntax import parse
@@ -143,11 +143,11 @@ def make_pool(source: str, code: Code, others: Mapping[str, str] | None = None) 
         except (SyntaxError, ValueError, RecursionError):
             continue
         lines = text.split("\n")
-        for n in ast.walk(far):
-            if isinstance(n, FunctionNode | ast.ClassDef):
-                pool.definition(n)
-            elif isinstance(n, ast.Call):
-                pool.call(text, lines, n)
+        for each in ast.walk(far):
+            if isinstance(each, FunctionNode | ast.ClassDef):
+                pool.definition(each)
+            elif isinstance(each, ast.Call):
+                pool.call(text, lines, each)
     return pool
 
 
@@ -320,7 +320,7 @@ class _Donors:
             near = [f for f in self.pool.fields if f not in given][:8]
             yield from (Edit(end, end, lead + text, "donor-argument") for text in near)
         for each in n.keywords:
-            values = [f for f in self.pool.fields][:6]
+            values = list(self.pool.fields)[:6]
             yield from self._of(each.value, "donor-argument", values)
 
     def _attribute(self, n: ast.Attribute) -> Iterator[Edit]:
@@ -426,5 +426,6 @@ STANDARD = {
     "getattr": ("None",), "pop": ("None",), "next": ("None",), "sub": ("count=1",),
     "run": ("check=True", "text=True"), "decode": ('"utf-8"', 'errors="replace"'),
     "encode": ('"utf-8"',), "enumerate": ("start=1",), "warn": ("stacklevel=2",),
-    "print": ("file=sys.stderr", 'end=""'), "field": ("default=None",), "copytree": ("symlinks=True",),
+    "print": ("file=sys.stderr", 'end=""'), "field": ("default=None",),
+    "copytree": ("symlinks=True",),
 }  # fmt: skip

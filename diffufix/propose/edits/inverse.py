@@ -13,8 +13,8 @@ import ast
 import re
 from collections.abc import Iterable, Iterator, Sequence
 
-from diffufix.propose.code import SHORT, Code, Edit
-from diffufix.propose.slips import (
+from diffufix.propose.edits.code import SHORT, Code, Edit
+from diffufix.propose.edits.slips import (
     AUGMENTED,
     BINARY,
     BITWISE,
@@ -270,7 +270,7 @@ class _Inverse:
 
     def _call(self, n: ast.Call) -> Iterator[Edit]:
         code, get = self.code, self.code.get
-        start, end = code.text.span(n)
+        end = code.text.span(n)[1]
         alone = [a for a in n.args if not isinstance(a, ast.Starred)]
         if alone and len(n.args) <= 2:
             yield from self._of(n, "unwrap", [get(alone[0])])
@@ -327,13 +327,12 @@ class _Inverse:
             yield from self._of(n, "swap-operands", [get(right) + operator + get(n.left)])
             for other in ("is", "is not", "in", "not in", "==", "!=", "<", "<=", ">", ">="):
                 yield Edit(start, end, f" {other} ", "compare")
-        left, end = get(n.left), get(right)
+        left, other = get(n.left), get(right)
         yield from self._of(n, "drop-comparison", [left])
-        if isinstance(right, ast.Constant) and not isinstance(n.ops[0], ast.Is | ast.IsNot):
-            if isinstance(n.ops[0], ast.Eq):
-                made = [f"{left} in ({end}, None)", f"{left} is None or {left} == {end}"]
-                yield from self._of(n, "none", made)
-        if isinstance(n.ops[0], ast.Is | ast.IsNot) and end == "None":
+        if isinstance(right, ast.Constant) and isinstance(n.ops[0], ast.Eq):
+            made = [f"{left} in ({other}, None)", f"{left} is None or {left} == {other}"]
+            yield from self._of(n, "none", made)
+        if isinstance(n.ops[0], ast.Is | ast.IsNot) and other == "None":
             test = left if isinstance(n.ops[0], ast.IsNot) else f"not {left}"
             yield from self._of(n, "none", [test])
 

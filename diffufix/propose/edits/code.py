@@ -53,11 +53,14 @@ class Code:
         return self.source[start:end]
 
     def wanted(self, node: ast.AST) -> bool:
-        """Whether a node touches a line that is worth an edit."""
+        """Whether a node touches a line that is worth an edit; of what holds statements the head
+        counts alone."""
         if self.lines is None:
             return True
         first: int = node.lineno  # type: ignore[attr-defined]
         last: int = node.end_lineno  # type: ignore[attr-defined]
+        if isinstance(node, ast.stmt) and (inner := inner_blocks(node)):
+            last = max(first, min(block[0].lineno for block in inner) - 1)
         return any(line in self.lines for line in range(first, last + 1))
 
     # -- what there is -----------------------------------------------------------------------------

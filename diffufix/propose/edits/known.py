@@ -18,14 +18,14 @@ from itertools import count
 from typing import TYPE_CHECKING, Protocol
 
 from diffufix.propose.candidates import Subject
-from diffufix.propose.code import Code, Edit
-from diffufix.propose.donors import Pool, make_pool
-from diffufix.propose.enumerate import edits_of
-from diffufix.propose.rank import scores
+from diffufix.propose.edits.code import Code, Edit
+from diffufix.propose.edits.donors import Pool, make_pool
+from diffufix.propose.edits.enumerate import edits_of
+from diffufix.propose.edits.rank import scores
 from diffufix.types import Hole, Kind, State, Verdict
 
 if TYPE_CHECKING:
-    from diffufix.propose.score import Look
+    from diffufix.propose.edits.score import Look
 
 LINES = 30  # of a function in one piece
 LATER = 1.0  # nats for each piece of a function before this one

@@ -1,7 +1,7 @@
 """What people write where they meant something else: words, operators, literals, both ways round.
 
-`WORDS` closes the table of diffufix/train/bugs/confusions.py under reversal: an edit undoes a slip, so
-what was confused with a word is what may stand there instead.
+`WORDS` closes a table like that of diffufix/train/bugs/confusions.py under reversal: an edit undoes
+a slip, so what was confused with a word is what may stand there instead.
 """
 
 from __future__ import annotations
@@ -21,7 +21,8 @@ _ALIKE = (
     ("append", "extend", "add", "update", "insert", "appendleft"),
     ("pop", "get", "remove", "discard", "popleft", "setdefault"),
     ("lower", "upper", "casefold", "title", "capitalize"),
-    ("islower", "isupper"), ("isalpha", "isdigit", "isalnum", "isdecimal", "isspace", "isidentifier"),
+    ("islower", "isupper"),
+    ("isalpha", "isdigit", "isalnum", "isdecimal", "isspace", "isidentifier"),
     ("startswith", "endswith"), ("keys", "values", "items"),
     ("strip", "lstrip", "rstrip"), ("split", "rsplit", "splitlines"), ("partition", "rpartition"),
     ("find", "rfind", "index", "rindex"), ("removeprefix", "removesuffix"), ("ljust", "rjust"),
