@@ -8,12 +8,14 @@ import tokenize
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 from diffufix.errors import ProjectError
 from diffufix.source.difference import common_ends, edit_size, split_lines
 from diffufix.types import Edit, Patch
 
 CONTEXT_LINES = 3
+_Tag = Literal["replace", "delete", "insert", "equal"]
 _NO_NEWLINE = "\n\\ No newline at end of file\n"
 
 
@@ -79,20 +81,9 @@ def unified_diff(path: str, old: str, new: str) -> str:
     head, tail = common_ends(before, after)
     if head == len(before) == len(after):
         return ""
-    # Only what lies between the common ends is compared: a change that were matched into them
-    # would come to stand at the window's end, which says "end of file" to git.
-    inner = difflib.SequenceMatcher(
-        None, before[head : len(before) - tail], after[head : len(after) - tail], autojunk=False
-    )
     start, keep = max(0, head - CONTEXT_LINES), max(0, tail - CONTEXT_LINES)
     before, after = before[start : len(before) - keep], after[start : len(after) - keep]
-    lead, trail = head - start, tail - keep
-    matcher = difflib.SequenceMatcher(None, before, after, autojunk=False)
-    matcher.opcodes = [
-        ("equal", 0, lead, 0, lead),
-        *((tag, *(at + lead for at in where)) for tag, *where in inner.get_opcodes()),
-        ("equal", len(before) - trail, len(before), len(after) - trail, len(after)),
-    ]
+    matcher = _Between(before, after, head - start, tail - keep)
     suffix = "\t" if " " in path else ""
     out = [f"--- a/{path}{suffix}\n", f"+++ b/{path}{suffix}\n"]
     for group in matcher.get_grouped_opcodes(CONTEXT_LINES):
@@ -105,6 +96,32 @@ def unified_diff(path: str, old: str, new: str) -> str:
             out += [_marked("-", line) for line in before[a1:a2]]
             out += [_marked("+", line) for line in after[b1:b2]]
     return "".join(out)
+
+
+class _Between(difflib.SequenceMatcher[str]):
+    """Compares what lies between a common head and a common tail of so many lines.
+
+    A change that were matched into them could stand at the end of the lines that are shown, which
+    says "end of file" to git.
+    """
+
+    def __init__(self, before: list[str], after: list[str], head: int, tail: int) -> None:
+        super().__init__(
+            None, before[head : len(before) - tail], after[head : len(after) - tail], autojunk=False
+        )
+        self._sizes, self._head, self._tail = (len(before), len(after)), head, tail
+
+    def get_opcodes(self) -> list[tuple[_Tag, int, int, int, int]]:
+        head, (old, new) = self._head, self._sizes
+        inner = [
+            (tag, i1 + head, i2 + head, j1 + head, j2 + head)
+            for tag, i1, i2, j1, j2 in super().get_opcodes()
+        ]
+        return [
+            ("equal", 0, head, 0, head),
+            *inner,
+            ("equal", old - self._tail, old, new - self._tail, new),
+        ]
 
 
 def _range(start: int, length: int) -> str:
