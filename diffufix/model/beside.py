@@ -20,7 +20,7 @@ from typing import cast
 import torch
 from torch import Tensor
 
-from diffufix.model.transformer import Block, Cache, Transformer, rotary, rotate
+from diffufix.model.transformer import Block, Cache, Transformer, rotary
 
 
 @dataclass(frozen=True)
@@ -50,10 +50,7 @@ def denoise(
     for index, layer in enumerate(cast("list[Block]", model.model.layers)):
         attention = layer.self_attn
         h_ND = layer.input_layernorm(x_ND)
-        N = len(h_ND)
-        q = rotate(attention.q_proj(h_ND).view(N, attention.heads, 1, -1), cos, sin)[:, :, 0]
-        k = rotate(attention.k_proj(h_ND).view(N, attention.kv_heads, 1, -1), cos, sin)[:, :, 0]
-        v = attention.v_proj(h_ND).view(N, attention.kv_heads, -1)
+        q, k, v = (x[:, :, 0] for x in attention.project(h_ND[:, None], cos, sin))
         own.append(torch.stack([k, v], dim=1))
         attended, at = [], 0
         for group in groups:

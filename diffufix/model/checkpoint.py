@@ -14,6 +14,7 @@ import torch
 
 from diffufix.errors import CheckpointError, PrerequisiteError
 from diffufix.model import hub
+from diffufix.model.families import KINDS, plain_config, plain_name, repository
 from diffufix.model.family import Family, recognise
 from diffufix.model.tokenizer import Tokenizer, load_tokenizer
 from diffufix.model.transformer import ModelConfig, Transformer
@@ -84,7 +85,7 @@ def load_model(
     where = _device(device)
     kind = _dtype(dtype, where)
     folder = hub.locate(name, notify)
-    raw = read_json(folder / "config.json")
+    raw = plain_config(read_json(folder / "config.json"))
     tokenizer = load_tokenizer(folder) if has_tokenizer(folder) else None
     if family is None:
         family = _family(folder, raw, tokenizer.added if tokenizer else {}, str(name))
@@ -122,7 +123,8 @@ def _family(
         raw,
         added_tokens,
         generation=read_json(settings) if settings.is_file() else None,
-        name=name,
+        tokenizer=_tokenizer_settings(folder),
+        name=name if repository(name) else str(folder),
     )
     for key in ("mask", "pad", "bos", "eos", "expand", "delete"):
         value = getattr(family, key)
@@ -132,6 +134,19 @@ def _family(
                 "config.json and the tokenizer belong to different checkpoints.",
             )
     return family
+
+
+def _tokenizer_settings(folder: Path) -> dict[str, Any] | None:
+    """tokenizer_config.json with what other files say of special tokens and the chat template."""
+    path = folder / "tokenizer_config.json"
+    if not path.is_file():
+        return None
+    beside = folder / "special_tokens_map.json"
+    said = {**(read_json(beside) if beside.is_file() else {}), **read_json(path)}
+    for name in ("chat_template.jinja", "chat_template.json"):
+        if (folder / name).is_file():
+            said.setdefault("chat_template", name)
+    return said
 
 
 def _config(raw: Mapping[str, Any]) -> ModelConfig:
@@ -153,7 +168,7 @@ def _config(raw: Mapping[str, Any]) -> ModelConfig:
         "hidden_act": raw.get("hidden_act", "silu") != "silu",
         "rope_scaling": scaled.get("rope_type", scaled.get("type", "default")) != "default",
         "use_sliding_window": bool(raw.get("use_sliding_window")),
-        "head_dim": raw.get("head_dim", raw["hidden_size"] // heads) * heads != raw["hidden_size"],
+        "head_dim": (raw.get("head_dim") or raw["hidden_size"] // heads) % 2 != 0,
         "num_key_value_heads": heads % groups != 0,
     }
     unknown = [key for key, strange in odd.items() if strange]
@@ -161,16 +176,20 @@ def _config(raw: Mapping[str, Any]) -> ModelConfig:
         raise CheckpointError(
             f"config.json: {', '.join(f'{key}={raw.get(key)!r}' for key in unknown)} "
             "is not supported.",
-            "Only Qwen2.5-shaped models with plain rotary embeddings are.",
+            "Only models of Qwen2's, Qwen3's or LLaDA's shape with plain rotary embeddings are.",
         )
+    kind = next((k for k in KINDS if str(raw.get("model_type")).lower() in k.types), KINDS[0])
     return ModelConfig(
         **{key: raw[key] for key in needed},
         num_key_value_heads=groups,
         rope_theta=float(raw.get("rope_theta") or rope.get("rope_theta") or 1e4),
         rms_norm_eps=float(raw.get("rms_norm_eps", 1e-6)),
         tie_word_embeddings=bool(raw.get("tie_word_embeddings", False)),
-        attention_bias=bool(raw.get("attention_bias", True)),
+        attention_bias=bool(raw.get("attention_bias", kind.attention_bias)),
         copy_size=int(raw.get("copy_size") or 0),
+        head_size=int(raw.get("head_dim") or 0),
+        qk_norm=bool(raw.get("qk_norm", kind.qk_norm)),
+        rope_float32=bool(raw.get("rope_float32", kind.rope_float32)),
     )
 
 
@@ -185,7 +204,8 @@ def _state(
     shapes = {name: tensor.shape for name, tensor in model.state_dict().items()}
     tied = model.config.tie_word_embeddings
     state: dict[str, torch.Tensor] = {}
-    for name, tensor in read_tensors(folder):
+    for given, tensor in read_tensors(folder):
+        name = plain_name(given)
         if name.endswith("rotary_emb.inv_freq") or (tied and name == "lm_head.weight"):
             continue
         if name not in shapes:

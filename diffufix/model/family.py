@@ -12,12 +12,10 @@ from dataclasses import asdict, dataclass
 from typing import Any, Literal, get_args
 
 from diffufix.errors import CheckpointError
+from diffufix.model.families import Chat, Kind, kind_of, namesake, repository
 
 Layout = Literal["inline", "aside"]
-Chat = Literal["chatml", "none"]
 
-DREAM_TYPES = frozenset({"dream"})
-QWEN_TYPES = frozenset({"qwen2"})
 _EXPAND_TOKENS = ("<|expand|>", "<expand>")
 _DELETE_TOKENS = ("<|delete|>", "<delete>")
 _IDS = ("mask", "pad", "bos", "eos", "expand", "delete", "was", "now", "gap")
@@ -67,7 +65,7 @@ class Family:
         """The folder of its templates under prompts/."""
         if self.layout == "aside":
             return "mini"
-        return "dream" if self.chat == "chatml" else "dream-base"
+        return "dream-base" if self.chat == "none" else "dream"
 
     def as_dict(self) -> dict[str, Any]:
         """The value of the `diffufix` key in config.json that `recognise` reads back."""
@@ -81,57 +79,56 @@ def recognise(
     added_tokens: Mapping[str, int],
     *,
     generation: Mapping[str, Any] | None = None,
+    tokenizer: Mapping[str, Any] | None = None,
     name: str = "",
 ) -> Family:
-    """The family of a checkpoint.
+    """The family of a checkpoint, by what its files declare.
 
     `config` is its config.json, `added_tokens` its tokenizer's special strings with their ids,
-    `generation` its generation_config.json, `name` the folder or hub id it was asked for by.
-    A `diffufix` key in `config` decides alone. Raises CheckpointError for models that are not
-    masked diffusion models of this architecture, or that do not say how they are shifted.
+    `generation` its generation_config.json, `tokenizer` its tokenizer_config.json (None: it has
+    none), `name` the hub id or folder that it comes from: a published checkpoint is known by its
+    id, a folder's name says nothing. A whole `diffufix` key in `config` decides alone; one with
+    less corrects what was found. Raises CheckpointError for models that are not masked diffusion
+    models, or of a kind that is not known: what was found, and what is known.
     """
     own = config.get("diffufix")
-    if own is not None:
+    if isinstance(own, Mapping) and "family" in own:
         return _declared(own)
-    kind = str(config.get("model_type", "")).lower()
-    if kind in QWEN_TYPES:
+    kind = kind_of(config)
+    published = repository(name) or repository(str(config.get("_name_or_path") or ""))
+    if published is not None and published.block:
         raise CheckpointError(
-            "A Qwen2-shaped checkpoint does not say whether its predictions are shifted.",
-            'Add to its config.json: "diffufix": {"family": "qwen", "shift": true or false, '
-            '"layout": "inline", "chat": "none", "mask": the mask id}.',
-        )
-    if kind not in DREAM_TYPES:
-        raise CheckpointError(
-            f"Checkpoints of model_type {config.get('model_type')!r} are not supported.",
-            "Dream-family masked diffusion models are: DiffuCoder, Dream-Coder, DreamOn.",
+            f"{published.id} denoises blocks of {published.block} tokens and sees nothing to "
+            "their right: it cannot fill a hole in the middle.",
+            "Use the mdlm checkpoint of the same owner.",
         )
     known = {**config, **{k: v for k, v in (generation or {}).items() if v is not None}}
+    said = tokenizer or {}
 
     def find(key: str, *tokens: str) -> int | None:
         value = known.get(f"{key}_token_id")
         if isinstance(value, list):
             value = value[0] if value else None
+        strings = (_string(said.get(f"{key}_token")), *tokens)
         if value is None:
-            value = next((added_tokens[token] for token in tokens if token in added_tokens), None)
+            value = next((added_tokens[token] for token in strings if token in added_tokens), None)
         return value
 
-    mask = find("mask", "<|mask|>")
-    if mask is None:
-        raise CheckpointError(
-            "The checkpoint names no mask token: no mask_token_id in config.json.",
-            "Add mask_token_id (151666 for Dream and DiffuCoder) to its config.json.",
-        )
+    mask = find("mask", *kind.masks)
+    if mask is None and published is not None:
+        mask = published.mask
+    _check_kind(kind, config, mask)
+    assert mask is not None
     eos = find("eos", "<|endoftext|>")
     expand = find("expand", *_EXPAND_TOKENS)
     delete = find("delete", *_DELETE_TOKENS)
-    title = _title(name, str(config.get("_name_or_path") or ""), expand is not None)
-    base = "base" in name.lower() or expand is not None
-    chatty = "<|im_start|>" in added_tokens and not base
-    return Family(
+    title = "dreamon" if expand is not None and kind.name == "dream" else _title(kind, name, config)
+    chat = published.chat if published is not None else _chat(kind, added_tokens, tokenizer, name)
+    family = Family(
         name=title,
-        shift=True,
+        shift=kind.shift,
         layout="inline",
-        chat="chatml" if chatty else "none",
+        chat="none" if expand is not None else chat,
         mask=mask,
         pad=find("pad", "<|dlm_pad|>", "<|endoftext|>"),
         bos=find("bos"),
@@ -139,16 +136,63 @@ def recognise(
         expand=expand,
         delete=delete if delete is not None or expand is None else eos,
     )
+    return _declared({**family.as_dict(), **own}) if isinstance(own, Mapping) else family
 
 
-def _title(name: str, declared: str, expands: bool) -> str:
-    if expands:
-        return "dreamon"
-    for text in (name.lower(), declared.lower()):
-        for title in ("dreamon", "diffucoder", "dream-coder"):
-            if title in text:
-                return title
-    return "dream"
+def _string(token: Any) -> str:
+    """A token of tokenizer_config.json: a string, or an object that holds one."""
+    return str(token.get("content", "")) if isinstance(token, Mapping) else str(token or "")
+
+
+def _check_kind(kind: Kind, config: Mapping[str, Any], mask: int | None) -> None:
+    """Raises CheckpointError where the files contradict the kind, or name no mask token."""
+    architectures = {str(name) for name in config.get("architectures") or ()}
+    declare = (
+        'Add to its config.json: "diffufix": {"family": "qwen", "shift": true or false, '
+        '"layout": "inline", "chat": "none", "mask": the mask id}.'
+    )
+    shown = f"model_type {config.get('model_type')!r}"
+    if kind.architectures and mask is None:
+        raise CheckpointError(
+            f"The checkpoint of {shown} has no mask token: it is an autoregressive model.",
+            "A masked diffusion model names one in config.json or in its tokenizer. " + declare,
+        )
+    if kind.architectures and architectures and not architectures & kind.architectures:
+        raise CheckpointError(
+            f"A checkpoint of {shown} with the architecture {', '.join(sorted(architectures))} "
+            "does not say whether its predictions are shifted.",
+            declare,
+        )
+    if mask is None:
+        raise CheckpointError(
+            "The checkpoint names no mask token: no mask_token_id in config.json.",
+            "Add mask_token_id (151666 for Dream and DiffuCoder) to its config.json.",
+        )
+
+
+def _chat(
+    kind: Kind, added_tokens: Mapping[str, int], tokenizer: Mapping[str, Any] | None, name: str
+) -> Chat:
+    """Whether a checkpoint that is not known by its id is talked to in turns: it has the marks,
+    and a chat template or the pad token that only instruct checkpoints of its kind have. Where
+    no settings of a tokenizer say so, a folder that is called as a published one is taken for it.
+    """
+    mark = "<|im_start|>" if kind.chat == "chatml" else "<|start_header_id|>"
+    if mark not in added_tokens:
+        return "none"
+    if tokenizer is None:
+        called = namesake(name)
+        return called.chat if called is not None else kind.chat
+    padded = _string(tokenizer.get("pad_token")) == "<|dlm_pad|>"
+    return kind.chat if tokenizer.get("chat_template") or padded else "none"
+
+
+def _title(kind: Kind, name: str, config: Mapping[str, Any]) -> str:
+    for text in (name, str(config.get("_name_or_path") or "")):
+        published = repository(text) or namesake(text)
+        if published is not None:
+            return published.title
+    return kind.name
 
 
 def _declared(own: Mapping[str, Any]) -> Family:

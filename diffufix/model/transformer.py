@@ -1,4 +1,4 @@
-"""The Dream-family transformer: Qwen2.5 blocks with bidirectional attention.
+"""The transformer of all families: Qwen2.5, Qwen3 or Llama blocks, with bidirectional attention.
 
 Shape suffixes: B batch, T tokens, C context tokens, D model width, H heads, K key/value heads,
 E head dimension, V vocabulary. Parameter names follow the Hugging Face checkpoints, so that a
@@ -39,10 +39,13 @@ class ModelConfig:
     tie_word_embeddings: bool = False
     attention_bias: bool = True
     copy_size: int = 0  # width of the copying head (copying.py); 0: none
+    head_size: int = 0  # of one head; 0: hidden_size over the number of heads
+    qk_norm: bool = False  # queries and keys are normed, head by head (Qwen3)
+    rope_float32: bool = False  # they are rotated in float32, whatever the weights are (LLaDA)
 
     @property
     def head_dim(self) -> int:
-        return self.hidden_size // self.num_attention_heads
+        return self.head_size or self.hidden_size // self.num_attention_heads
 
 
 #: Keys [B, K, C, E] and values of every layer, for one encoded context.
@@ -99,6 +102,22 @@ class Attention(nn.Module):
         self.k_proj = nn.Linear(d, self.kv_heads * e, bias=config.attention_bias)
         self.v_proj = nn.Linear(d, self.kv_heads * e, bias=config.attention_bias)
         self.o_proj = nn.Linear(self.heads * e, d, bias=False)
+        self.q_norm = RMSNorm(e, config.rms_norm_eps) if config.qk_norm else None
+        self.k_norm = RMSNorm(e, config.rms_norm_eps) if config.qk_norm else None
+        self.wide = config.rope_float32
+
+    def project(self, x_BTD: Tensor, cos: Tensor, sin: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Queries [B, H, T, E], keys and values [B, K, T, E]; queries and keys are rotated."""
+        B, T, _ = x_BTD.shape
+        q = self.q_proj(x_BTD).view(B, T, self.heads, -1)
+        k = self.k_proj(x_BTD).view(B, T, self.kv_heads, -1)
+        v = self.v_proj(x_BTD).view(B, T, self.kv_heads, -1).transpose(1, 2)
+        if self.q_norm is not None and self.k_norm is not None:
+            q, k = self.q_norm(q), self.k_norm(k)
+        q, k = q.transpose(1, 2), k.transpose(1, 2)
+        if self.wide:
+            return rotate(q.float(), cos, sin).to(q), rotate(k.float(), cos, sin).to(k), v
+        return rotate(q, cos, sin), rotate(k, cos, sin), v
 
     def forward(
         self,
@@ -109,10 +128,7 @@ class Attention(nn.Module):
         past: tuple[Tensor, Tensor] | None,
     ) -> tuple[Tensor, tuple[Tensor, Tensor]]:
         B, T, _ = x_BTD.shape
-        q = self.q_proj(x_BTD).view(B, T, self.heads, -1).transpose(1, 2)
-        k = self.k_proj(x_BTD).view(B, T, self.kv_heads, -1).transpose(1, 2)
-        v = self.v_proj(x_BTD).view(B, T, self.kv_heads, -1).transpose(1, 2)
-        q, k = rotate(q, cos, sin), rotate(k, cos, sin)
+        q, k, v = self.project(x_BTD, cos, sin)
         own = (k, v)
         if past is not None:
             k = torch.cat([past[0].expand(B, -1, -1, -1), k], dim=2)
