@@ -12,8 +12,10 @@ from typing import Any
 
 import torch
 
-from diffufix.errors import CheckpointError, PrerequisiteError
+from diffufix.errors import CheckpointError
 from diffufix.model import hub
+from diffufix.model.adapted import attach
+from diffufix.model.devices import check_memory, choose_device, choose_dtype
 from diffufix.model.families import KINDS, plain_config, plain_name, repository
 from diffufix.model.family import Family, recognise
 from diffufix.model.tokenizer import Tokenizer, load_tokenizer
@@ -75,15 +77,15 @@ def load_model(
     """Load a checkpoint: `load_model(name)(input_ids, attention_mask)` gives logits [B, T, V].
 
     `name` is a folder, `mini` or a hub id (None: `mini`, or the 7B model where CUDA is there).
-    `device` defaults to CUDA where there is one, `dtype` to bfloat16 there and float32 on a CPU.
-    `adapter` is a folder with a LoRA adapter in peft's layout, merged into the weights.
+    `device` defaults to CUDA where there is one, then for large models to MPS; `dtype` to bfloat16
+    there and for large models, else to float32 (devices.py). `adapter` is a folder with a LoRA
+    adapter in peft's layout: merged into float32 weights, kept in float32 beside others.
     `family` says what a checkpoint does not say itself, such as an autoregressive one.
     Raises CheckpointError (a folder that cannot be loaded) and PrerequisiteError (no such model
     here, no such device).
     """
-    name = hub.default_model() if name is None else name
-    where = _device(device)
-    kind = _dtype(dtype, where)
+    name = hub.decide().name if name is None else name
+    choose_dtype(dtype, choose_device(device))  # an error before anything is read
     folder = hub.locate(name, notify)
     raw = plain_config(read_json(folder / "config.json"))
     tokenizer = load_tokenizer(folder) if has_tokenizer(folder) else None
@@ -91,8 +93,15 @@ def load_model(
         family = _family(folder, raw, tokenizer.added if tokenizer else {}, str(name))
     with torch.device("meta"):
         model = LoadedModel(_config(raw))
+    parameters = sum(p.numel() for p in model.parameters())
+    where = choose_device(device, parameters)
+    kind = choose_dtype(dtype, where, parameters)
+    check_memory(parameters, kind, where, str(name))
     lora = Adapter(Path(adapter).expanduser()) if adapter is not None else None
-    model.load_state_dict(_state(model, folder, lora, where, kind), strict=True, assign=True)
+    state, beside = _state(model, folder, lora, where, kind)
+    model.load_state_dict(state, strict=True, assign=True)
+    for name_of_layer, *part in beside:
+        attach(model, name_of_layer, *part)
     if model.config.tie_word_embeddings:
         model.lm_head.weight = model.model.embed_tokens.weight
     model.family, model.path, model.name = family, folder, str(name)
@@ -199,11 +208,13 @@ def _state(
     adapter: Adapter | None,
     device: torch.device,
     dtype: torch.dtype,
-) -> dict[str, torch.Tensor]:
-    """The state dict on its device, one tensor at a time, every name and shape checked."""
+) -> tuple[dict[str, torch.Tensor], list[tuple[str, torch.Tensor, torch.Tensor, float]]]:
+    """The state dict on its device, one tensor at a time, every name and shape checked; and what
+    of the adapter is kept beside it (`adapted.attach`)."""
     shapes = {name: tensor.shape for name, tensor in model.state_dict().items()}
     tied = model.config.tie_word_embeddings
     state: dict[str, torch.Tensor] = {}
+    beside: list[tuple[str, torch.Tensor, torch.Tensor, float]] = []
     for given, tensor in read_tensors(folder):
         name = plain_name(given)
         if name.endswith("rotary_emb.inv_freq") or (tied and name == "lm_head.weight"):
@@ -216,7 +227,11 @@ def _state(
                 _DAMAGED,
             )
         if adapter is not None:
-            tensor = adapter.merge(name, tensor)
+            merged = dtype == torch.float32 or tensor.ndim != 2
+            if merged:
+                tensor = adapter.merge(name, tensor)
+            elif (found := adapter.part(name, tensor.shape)) is not None:
+                beside.append((name.removesuffix(".weight"), *found))
         # A copy always: a mapped file that someone rewrites would end the process.
         state[name] = tensor.to(device=device, dtype=dtype, copy=True)
     if tied and "model.embed_tokens.weight" in state:
@@ -228,29 +243,4 @@ def _state(
         )
     if adapter is not None:
         adapter.finish()
-    return state
-
-
-def _device(device: str | torch.device | None) -> torch.device:
-    if device is None:
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    try:
-        where = torch.device(device)
-    except RuntimeError as error:
-        raise PrerequisiteError(f"There is no device {device!r}.", "Try cpu or cuda.") from error
-    if where.type == "cuda" and not torch.cuda.is_available():
-        raise PrerequisiteError(
-            "PyTorch finds no CUDA device.", "Use `cpu`, or install a CUDA build of PyTorch."
-        )
-    return where
-
-
-def _dtype(dtype: str | torch.dtype | None, device: torch.device) -> torch.dtype:
-    if dtype is None:
-        return torch.bfloat16 if device.type == "cuda" else torch.float32
-    kind = getattr(torch, dtype, None) if isinstance(dtype, str) else dtype
-    if not isinstance(kind, torch.dtype) or not kind.is_floating_point:
-        raise PrerequisiteError(
-            f"There is no floating dtype {dtype!r}.", "Try float32, bfloat16 or float16."
-        )
-    return kind
+    return state, beside

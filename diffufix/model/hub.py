@@ -1,32 +1,139 @@
-"""From what the user called a model to a folder on disk. May download, after saying so.
+"""From what the user called a model to a folder on disk. May download, never unasked.
 
 A local folder wins, then `mini` inside the package, then the Hugging Face cache, then the hub.
+Where no model is named, `decide` says which one: the large one on a machine with a CUDA device
+that holds it, if it is there or the user agrees to fetch it; `mini` everywhere else, and why.
 """
 
 from __future__ import annotations
 
+import json
+import os
 import re
 import sys
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 
 from diffufix.errors import CheckpointError, DiffufixError, PrerequisiteError
+from diffufix.model.families import repository
 from diffufix.model.weights import shards
 
 MINI = "mini"
 LARGE = "apple/DiffuCoder-7B-cpGRPO"
-_LICENCES = {
-    "apple": "Apple's research licence (apple-amlr): research use only",
-    "dream-org": "Apache-2.0",
-}
 _PATTERNS = ["*.json", "*.txt", "*.safetensors", "*.jinja"]
 
 
 def default_model() -> str:
-    """`mini` where there is no CUDA device, the 7B model where there is one."""
+    """What suits the machine: `mini`, or the 7B model where there is a CUDA device."""
     import torch
 
     return LARGE if torch.cuda.is_available() else MINI
+
+
+# -- which model, where none is named --------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Offer:
+    """A download that the user may agree to."""
+
+    name: str
+    bytes: int  # 0: not known
+    licence: str
+    restricted: bool = False  # the licence has to be accepted
+
+    def lines(self) -> tuple[str, str]:
+        size = f" (about {self.bytes / 1e9:.1f} GB)" if self.bytes else ""
+        return (
+            f"Downloading {self.name} from the Hugging Face hub{size}.",
+            f"Its weights are under {self.licence}.",
+        )
+
+
+Consent = Callable[[Offer], bool]
+
+
+@dataclass(frozen=True)
+class Choice:
+    """A model by name, and one line on why it is not the one that suits the machine."""
+
+    name: str
+    note: str = ""
+
+
+def never(offer: Offer) -> bool:
+    """The consent of a process that can ask nobody."""
+    return False
+
+
+def offer_of(name: str) -> Offer:
+    known = repository(name)
+    if known is None:
+        return Offer(name, 0, "its own licence: see its model card")
+    return Offer(known.id, known.bytes, known.licence, known.restricted)
+
+
+def decide(device: str = "auto", consent: Consent = never) -> Choice:
+    """Which model a run uses that names none. May download, where `consent` agrees."""
+    if device == "cpu" or default_model() == MINI:
+        return Choice(MINI)
+    offer = offer_of(LARGE)
+    reason = _too_large(offer, device)
+    if not reason and in_cache(LARGE) is None:
+        if not consent(offer):
+            reason = f"{LARGE} is not here and was not to be downloaded"
+        else:
+            try:
+                locate(LARGE)
+            except DiffufixError as error:
+                reason = error.message.rstrip(".")
+    return Choice(MINI, f"mini is used: {reason}") if reason else Choice(LARGE)
+
+
+def _too_large(offer: Offer, device: str) -> str:
+    import torch
+
+    from diffufix.model.devices import free_memory, needed
+
+    free = free_memory(torch.device("cuda" if device == "auto" else device))
+    need = needed(offer.bytes)
+    if free is None:
+        return f"{offer.name} needs {need / 1e9:.0f} GB, and the GPU does not say what it has"
+    if free < need:
+        return f"{offer.name} needs {need / 1e9:.0f} GB, the GPU has {free / 1e9:.1f} GB free"
+    return ""
+
+
+# -- what was answered before ----------------------------------------------------------------------
+
+
+def _answers() -> Path:
+    base = os.environ.get("XDG_CONFIG_HOME") or "~/.config"
+    return Path(base).expanduser() / "diffufix" / "models.json"
+
+
+def remembered(name: str) -> bool | None:
+    """What the user said to this download; None: not asked yet."""
+    try:
+        answer = json.loads(_answers().read_text("utf-8")).get(name)
+    except (OSError, ValueError, AttributeError):
+        return None
+    return answer if isinstance(answer, bool) else None
+
+
+def remember(name: str, answer: bool) -> None:
+    """Keep an answer, in the user's configuration folder; silently not where that is read-only."""
+    path = _answers()
+    try:
+        known = json.loads(path.read_text("utf-8")) if path.is_file() else {}
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(json.dumps({**known, name: answer}, indent=1) + "\n", "utf-8")
+    except (OSError, ValueError, TypeError):
+        pass
+
+
+# -- where a model is ------------------------------------------------------------------------------
 
 
 def _stderr(line: str) -> None:
@@ -50,12 +157,18 @@ def locate(name: str | Path, notify: Callable[[str], None] = _stderr) -> Path:
             )
         return folder
     text = str(name)
-    if re.fullmatch(r"[\w.-]+/[\w.-]+", text) and not text.startswith("."):
-        return _from_hub(text, notify)
+    if is_hub_id(text):
+        return in_cache(text) or _download(text, notify)
     raise PrerequisiteError(
         f"There is no model {text!r}.",
         f"Name a checkpoint folder, `{MINI}`, or a hub id such as {LARGE}.",
     )
+
+
+def is_hub_id(name: str) -> bool:
+    """Whether it has the form OWNER/NAME and is no folder here."""
+    shaped = re.fullmatch(r"[\w.-]+/[\w.-]+", name) is not None and not name.startswith(".")
+    return shaped and not Path(name).expanduser().is_dir()
 
 
 def _embedded() -> Path:
@@ -70,21 +183,36 @@ def _embedded() -> Path:
     return folder
 
 
-def _from_hub(name: str, notify: Callable[[str], None]) -> Path:
+def lacking(folder: Path) -> str:
+    """What a downloaded checkpoint lacks, in words; empty where it is complete."""
+    if not (folder / "config.json").is_file():
+        return "config.json"
+    try:
+        shards(folder)
+    except DiffufixError as error:
+        return error.message
+    parts = (folder / "vocab.json").is_file() and (folder / "merges.txt").is_file()
+    return "" if parts or (folder / "tokenizer.json").is_file() else "its tokenizer files"
+
+
+def in_cache(name: str) -> Path | None:
+    """The complete snapshot of a hub id in the local cache; None: not there, or only a part."""
     from huggingface_hub import snapshot_download
 
     try:
         folder = Path(snapshot_download(name, allow_patterns=_PATTERNS, local_files_only=True))
-        if (folder / "config.json").is_file() and shards(folder):
-            return folder
-    except (OSError, ValueError, DiffufixError):
-        pass  # not in the cache, or only a part of it
-    owner = name.split("/")[0].lower()
-    licence = _LICENCES.get(owner, "its own licence: see its model card")
-    notify(f"Downloading {name} from the Hugging Face hub (about 15 GB for a 7B model).")
-    notify(f"Its weights are under {licence}.")
+    except (OSError, ValueError):
+        return None
+    return None if lacking(folder) else folder
+
+
+def _download(name: str, notify: Callable[[str], None]) -> Path:
+    from huggingface_hub import snapshot_download
+
+    for line in offer_of(name).lines():
+        notify(line)
     try:
-        return Path(snapshot_download(name, allow_patterns=_PATTERNS))
+        folder = Path(snapshot_download(name, allow_patterns=_PATTERNS))
     except Exception as error:  # the HTTP client's errors differ from version to version
         reason = next(iter(str(error).strip().splitlines()), type(error).__name__)
         raise PrerequisiteError(
@@ -92,3 +220,9 @@ def _from_hub(name: str, notify: Callable[[str], None]) -> Path:
             f"Use `--model {MINI}`, a checkpoint folder, or check the name and the network "
             "(HF_TOKEN, HF_HUB_OFFLINE).",
         ) from error
+    if lacking(folder) == "its tokenizer files":  # offline, the hub's client gives what there is
+        raise PrerequisiteError(
+            f"The local copy of {name} lacks its tokenizer files, and they cannot be downloaded.",
+            f"`diffufix models pull {name}` with a network completes it.",
+        )
+    return folder

@@ -154,7 +154,8 @@ def pack_int8(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
 
 
 class Adapter:
-    """A LoRA adapter in peft's layout, to be merged: weight += alpha / r * B A."""
+    """A LoRA adapter in peft's layout: weight += alpha / r * B A. Merged into float32 weights;
+    beside others it stays what it is (adapted.py)."""
 
     def __init__(self, folder: Path) -> None:
         hint = "An adapter folder holds adapter_config.json and adapter_model.safetensors."
@@ -185,22 +186,32 @@ class Adapter:
             self._parts.setdefault(module + ".weight", {})[rest[0]] = tensor
 
     def merge(self, name: str, weight: Tensor) -> Tensor:
-        """The weight with its part of the adapter; every part is handed out once."""
+        """The weight with its part of the adapter, float32; every part is handed out once."""
+        found = self.part(name, weight.shape)
+        if found is None:
+            return weight
+        a, b, scale = found
+        return weight.float() + b @ a * scale
+
+    def part(self, name: str, shape: torch.Size) -> tuple[Tensor, Tensor, float] | None:
+        """A [R, in], B [out, R] and the scale of their product for a weight; None: it has none.
+        Every part is handed out once. Raises CheckpointError."""
         part = self._parts.pop(name, None)
         if part is None:
-            return weight
+            return None
         if part.keys() != {"A", "B"}:
             raise CheckpointError(f"The adapter has only one half for {name}.")
-        rank = part["A"].shape[0]
+        a, b = part["A"].float(), part["B"].float()
+        rank = a.shape[0]
         scale = self._alpha / (math.sqrt(rank) if self._root else rank)
-        delta = part["B"].float() @ part["A"].float() * scale
-        delta = delta.T if self._transposed else delta
-        if delta.shape != weight.shape:
+        if self._transposed:
+            a, b = b.T, a.T
+        if (b.shape[0], a.shape[1]) != tuple(shape) or b.shape[1] != a.shape[0]:
             raise CheckpointError(
-                f"The adapter's {name} is {list(delta.shape)}, the model's {list(weight.shape)}.",
+                f"The adapter's {name} is {[b.shape[0], a.shape[1]]}, the model's {list(shape)}.",
                 "The adapter belongs to another base model.",
             )
-        return weight.float() + delta
+        return a, b, scale
 
     def finish(self) -> None:
         """Raises CheckpointError where a part found no weight."""

@@ -25,6 +25,7 @@ import torch
 
 from diffufix.decode.rollout import Sampling
 from diffufix.errors import SandboxUnavailable, UsageError
+from diffufix.model.adapted import detach, merge
 from diffufix.train import checkpoints
 from diffufix.train.cost import cpu_seconds
 from diffufix.train.pretrain.trainer import make_accelerator, signals
@@ -309,13 +310,15 @@ def prepare(model: LoadedModel, plan: Plan) -> PeftModel | None:
     """
     large = sum(p.numel() for p in model.parameters()) >= LARGE
     if not (large if plan.lora is None else plan.lora):
-        model.float().requires_grad_(True)  # small steps are lost in bfloat16
+        merge(model.float())  # small steps are lost in bfloat16
+        model.requires_grad_(True)
         return None
     from diffufix.model import load_model
     from diffufix.train.rl.lora import add_lora, checkpoint_blocks, load_lora
 
     before = model.adapter
     if before is not None:
+        detach(model)
         bare = load_model(model.path, device=model.device, dtype=model.lm_head.weight.dtype)
         model.load_state_dict(bare.state_dict())
     adapted = add_lora(model, plan.rank, 2 * plan.rank)

@@ -1,0 +1,103 @@
+"""Where a model is computed and in which dtype: what the machine has, and what fits. Reads only."""
+
+from __future__ import annotations
+
+import os
+
+import torch
+
+from diffufix.errors import PrerequisiteError
+
+#: Parameters from which a model is worth a Mac's GPU; below, the CPU is as fast.
+WORTH_MPS = 100_000_000
+#: Parameters from which weights stay in bfloat16 on a CPU: float32 would double the memory.
+WIDE_AT_MOST = 1_000_000_000
+#: Memory beside the weights that a decoding batch takes, as a share of them, and in bytes.
+BESIDE, AT_LEAST = 0.1, 1_000_000_000
+DTYPES = ("auto", "float32", "bfloat16", "float16")
+
+
+def choose_device(asked: str | torch.device | None, parameters: int = 0) -> torch.device:
+    """The device that was asked for; None and "auto": CUDA, else MPS for a large model, else CPU.
+
+    Raises PrerequisiteError where PyTorch cannot use it here.
+    """
+    if asked is None or asked == "auto":
+        if torch.cuda.is_available():
+            return torch.device("cuda")
+        large = parameters >= WORTH_MPS and torch.backends.mps.is_available()
+        return torch.device("mps" if large else "cpu")
+    try:
+        where = torch.device(asked)
+    except RuntimeError as error:
+        raise PrerequisiteError(
+            f"There is no device {asked!r}.", "Try cpu, cuda or mps."
+        ) from error
+    if where.type == "cuda" and not torch.cuda.is_available():
+        raise PrerequisiteError(
+            "PyTorch finds no CUDA device.", "Use `cpu`, or install a CUDA build of PyTorch."
+        )
+    if where.type == "mps" and not torch.backends.mps.is_available():
+        raise PrerequisiteError(
+            "PyTorch finds no MPS device: it needs a Mac with Apple silicon and macOS 14 or later.",
+            "Use `cpu`.",
+        )
+    try:
+        torch.zeros(1, device=where).cpu()
+    except (RuntimeError, AssertionError, NotImplementedError) as error:
+        reason = (str(error).splitlines() or [type(error).__name__])[0]
+        raise PrerequisiteError(
+            f"PyTorch cannot use the device {str(asked)!r}: {reason}", "Try cpu, cuda or mps."
+        ) from error
+    return where
+
+
+def choose_dtype(
+    asked: str | torch.dtype | None, device: torch.device, parameters: int = 0
+) -> torch.dtype:
+    """The floating dtype that was asked for; None and "auto": bfloat16 on a GPU and for large
+    models, else float32. Raises PrerequisiteError."""
+    if asked is None or asked == "auto":
+        if device.type == "cpu":
+            return torch.float32 if parameters < WIDE_AT_MOST else torch.bfloat16
+        return torch.bfloat16
+    kind = getattr(torch, asked, None) if isinstance(asked, str) else asked
+    if not isinstance(kind, torch.dtype) or not kind.is_floating_point:
+        raise PrerequisiteError(
+            f"There is no floating dtype {asked!r}.", "Try float32, bfloat16 or float16."
+        )
+    return kind
+
+
+def free_memory(device: torch.device) -> int | None:
+    """Bytes that are free there; None where the machine does not say."""
+    try:
+        if device.type == "cuda":
+            return int(torch.cuda.mem_get_info(device)[0])
+        if device.type == "mps":
+            most = torch.mps.recommended_max_memory()
+            return int(most - torch.mps.current_allocated_memory())
+        with open("/proc/meminfo", encoding="ascii") as file:
+            for line in file:
+                if line.startswith("MemAvailable:"):
+                    return int(line.split()[1]) * 1024
+        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    except (OSError, RuntimeError, AssertionError, AttributeError, ValueError):
+        return None
+
+
+def needed(weights: int) -> int:
+    """Bytes that a model with so many bytes of weights takes while it fills holes (estimate)."""
+    return weights + max(AT_LEAST, int(BESIDE * weights))
+
+
+def check_memory(parameters: int, dtype: torch.dtype, device: torch.device, name: str) -> None:
+    """Raises PrerequisiteError where the weights alone do not fit."""
+    weights, free = parameters * dtype.itemsize, free_memory(device)
+    if free is None or weights <= free:
+        return
+    raise PrerequisiteError(
+        f"{name} takes {weights / 1e9:.1f} GB in {str(dtype).removeprefix('torch.')}, "
+        f"{device.type} has {free / 1e9:.1f} GB free.",
+        "Use `--model mini`, another --device, or a smaller --dtype.",
+    )
