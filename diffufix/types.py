@@ -324,6 +324,8 @@ class Task:
     answer: str | None = None  # a text known to pass; never shown to the model
     failing: tuple[str, ...] = ()  # those of the tests that fail on `source` as it stands
     said: str = ""  # what the first of those says (propose/failure.py)
+    test_source: str = ""  # that test's own text, and the traceback where there is one: for
+    report: str = ""  # families that read more (propose/shown.py)
 
 
 @dataclass(frozen=True)

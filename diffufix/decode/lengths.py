@@ -9,8 +9,8 @@ from diffufix.types import Canvas
 
 #: How many lengths are tried at once by families that cannot change them.
 AT_ONCE = 4
-_LADDER = (1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64, 96, 128)
-_AROUND = (-2, -1, 0, 1, 2, 3)
+LADDER = (1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64, 96, 128)
+AROUND = (-2, -1, 0, 1, 2, 3)
 
 
 def choose_lengths(denoiser: Denoiser, canvas: Canvas, n: int, max_tokens: int) -> list[int]:
@@ -25,11 +25,11 @@ def choose_lengths(denoiser: Denoiser, canvas: Canvas, n: int, max_tokens: int) 
     known = len(canvas.original)
     if denoiser.family.variable_length:
         return [min(max_tokens, known + 4 if known else 8)]
-    candidates = {length for length in _LADDER if length <= max_tokens}
+    candidates = {length for length in LADDER if length <= max_tokens}
     if known:
         # Far from the original the ladder only costs time.
         candidates = {length for length in candidates if length <= 2 * known + 4}
-        candidates |= {known + d for d in _AROUND if 1 <= known + d <= max_tokens}
+        candidates |= {known + d for d in AROUND if 1 <= known + d <= max_tokens}
     scores = first_confidence(denoiser, sorted(candidates))
     best = sorted(scores, key=lambda length: -scores[length])
     if 1 <= known <= max_tokens:

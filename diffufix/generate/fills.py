@@ -19,16 +19,16 @@ from diffufix.decode import infill
 from diffufix.decode.aside import AsideContext, Place
 from diffufix.decode.best_first import BestFirst, Question
 from diffufix.decode.blockwise import blockwise
-from diffufix.decode.canvas import fill_text, inline_canvas
+from diffufix.decode.canvas import fill_text, inline_canvas, room_of
 from diffufix.decode.leaning import Leaning
 from diffufix.decode.threads import Threads
 from diffufix.generate.body import Body
 from diffufix.generate.scope import Scope, Sketch
 from diffufix.model.checkpoint import LoadedModel
 from diffufix.propose.candidates import Subject
-from diffufix.propose.prompting import render
 from diffufix.propose.proposals import Proposal, Story, Watcher, fit, show
 from diffufix.propose.pruning import Pruner
+from diffufix.propose.shown import fitted, own_test
 from diffufix.propose.window import window
 from diffufix.types import Hole, Kind
 
@@ -221,12 +221,14 @@ def prompt(model: LoadedModel, body: Body, story: Story) -> tuple[str, str]:
     before, after = source[: hole.start], source[hole.end :]
     left = "".join(before.splitlines(keepends=True)[-BEFORE:])
     right = "".join(after.splitlines(keepends=True)[: AFTER + 1])
-    return render(
-        model.family.prompts,
+    return fitted(
+        model.family,
         "generate",
+        lambda text: len(model.tokenizer.encode(text)),
+        room_of(model, MAX_TOKENS),
         path=body.suspect.path,
         function=body.qualname,
         left=left,
         right=right,
-        tests=story.test_source,
+        test_source=own_test(story.test_source, story.test),
     )

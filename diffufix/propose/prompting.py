@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 import diffufix
 from diffufix.errors import UsageError
+from diffufix.model.families import Chat
 
 if TYPE_CHECKING:
     from jinja2 import Environment
@@ -47,6 +48,17 @@ def render(family: str, task: str, **context: str) -> tuple[str, str]:
     if len(rest) != 1:
         raise UsageError(f"The prompt {family}/{task} has {len(rest)} holes.", "Write one.")
     return left, rest[0]
+
+
+def spoken(text: str, chat: Chat) -> str:
+    """A rendered text, whose turns are marked in ChatML, with the marks of another chat format."""
+    if chat != "llama3":
+        return text
+    for role in ("system", "user", "assistant"):
+        header = f"<|start_header_id|>{role}<|end_header_id|>\n\n"
+        begin = "<|startoftext|>" if role == "system" else ""
+        text = text.replace(f"<|im_start|>{role}\n", begin + header)
+    return text.replace("<|im_end|>\n", "<|eot_id|>").replace("<|im_end|>", "<|eot_id|>")
 
 
 @cache

@@ -20,14 +20,14 @@ from itertools import count
 from diffufix.decode import infill
 from diffufix.decode.aside import AsideContext, Place, logits
 from diffufix.decode.best_first import BestFirst, Question
-from diffufix.decode.canvas import fill_text, inline_canvas
+from diffufix.decode.canvas import fill_text, inline_canvas, room_of
 from diffufix.decode.threads import Threads
 from diffufix.events import MASK
 from diffufix.model.checkpoint import LoadedModel
 from diffufix.propose.candidates import Subject
 from diffufix.propose.failure import encode, failure_text
-from diffufix.propose.prompting import render
 from diffufix.propose.pruning import Pruner
+from diffufix.propose.shown import fitted, own_test
 from diffufix.propose.twins import Twins
 from diffufix.propose.window import Window, window
 from diffufix.source.spans import FunctionNode, Text
@@ -65,7 +65,7 @@ class Story:
     """What is known of the failure, for families that read it."""
 
     test: str
-    test_source: str = ""
+    test_source: str = ""  # the text of its file
     traceback: str = ""
     message: str = ""
     told: str = ""  # the same for families that read little (failure.py), where it is made already
@@ -312,16 +312,18 @@ def _prompt(model: LoadedModel, subject: Subject, hole: Hole, story: Story) -> t
         text = Text(subject.source)
         line = text.line_of(hole.start)
         start = text.starts[max(0, line - 30)]
-    return render(
-        model.family.prompts,
+    return fitted(
+        model.family,
         "repair",
+        lambda text: len(model.tokenizer.encode(text)),
+        room_of(model),
         path=subject.suspect.path,
         function=subject.suspect.qualname,
         left=subject.source[start : hole.start],
         original=subject.source[hole.start : hole.end],
         right=subject.source[hole.end : subject.end],
         test=story.test,
-        test_source=story.test_source,
+        test_source=own_test(story.test_source, story.test),
         traceback=story.traceback,
         message=story.message,
     )

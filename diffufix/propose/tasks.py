@@ -8,16 +8,18 @@ from __future__ import annotations
 
 import ast
 import hashlib
+import random
 from collections.abc import Sequence
 from dataclasses import replace
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
-from diffufix.decode.canvas import inline_canvas
+from diffufix.decode.canvas import inline_canvas, room_of
 from diffufix.decode.layout import SLACK
+from diffufix.decode.lengths import AROUND, LADDER
 from diffufix.propose.failure import encode
-from diffufix.propose.prompting import render
 from diffufix.propose.proposals import MAX_ORIGINAL, fit
+from diffufix.propose.shown import fitted
 from diffufix.propose.window import Window, window
 from diffufix.source.spans import FunctionNode, Text, functions
 from diffufix.source.syntax import parse
@@ -44,11 +46,13 @@ def make_task(
     answer: str | None = None,
     failing: Sequence[str] = (),
     said: str = "",
+    test_source: str = "",
+    report: str = "",
 ) -> Task:
     """A task with its key; the arguments are the fields of `Task`, `span` its start and end."""
     task = Task(
         "", path, qualname, source, *span, kind, origin, tuple(tests), shown, answer,
-        tuple(failing), said,
+        tuple(failing), said, test_source, report,
     )  # fmt: skip
     return replace(task, key=_key(task))
 
@@ -88,8 +92,9 @@ def aligned(model: LoadedModel, task: Task) -> Task | None:
 def prompt_of(model: LoadedModel, task: Task) -> Prompt | None:
     """What the model sees of an aligned task; None where it cannot be asked (see `aligned`).
 
-    The width is the length of what is in the hole, or of the answer where that is longer, with
-    SLACK masks more for families that can leave some unused. Raises SyntaxError.
+    For families that can leave masks unused the width is the length of what is in the hole, or of
+    the answer where that is longer, and SLACK more; for the others it is guessed. Raises
+    SyntaxError.
     """
     if model.family.layout == "aside":
         return _aside(model, task)
@@ -158,14 +163,17 @@ def _inline(model: LoadedModel, task: Task) -> Prompt | None:
     else:
         begin, end = text.starts[max(0, text.line_of(task.start) - 30)], len(source)
     original = source[task.start : task.end]
-    context = {"path": task.path, "function": task.qualname}
+    context = {"path": task.path, "function": task.qualname, "test_source": task.test_source}
     context |= {"left": source[begin : task.start], "right": source[task.end : end]}
     if task.shown:
-        context |= {"original": original, "test": task.tests[0] if task.tests else ""}
-        context |= dict.fromkeys(("test_source", "traceback", "message"), "")
-        left, right = render(model.family.prompts, "repair", **context)
-    else:
-        left, right = render(model.family.prompts, "generate", tests="", **context)
+        tests = task.failing or task.tests
+        message = task.said.partition("\n")[0]
+        context |= {"original": original, "test": tests[0] if tests else ""}
+        context |= {"traceback": task.report, "message": message}
+    left, right = fitted(
+        model.family, "repair" if task.shown else "generate",
+        lambda part: len(model.tokenizer.encode(part)), room_of(model, MAX_WIDTH), **context,
+    )  # fmt: skip
     canvas = inline_canvas(model, left, right, original, max_tokens=MAX_WIDTH)
     width = _width(model, task, len(canvas.original))
     if width > MAX_WIDTH:
@@ -175,12 +183,23 @@ def _inline(model: LoadedModel, task: Task) -> Prompt | None:
 
 
 def _width(model: LoadedModel, task: Task, original: int) -> int:
+    if model.family.delete is None:
+        return _guessed(task, original)
     answer = len(model.tokenizer.encode(task.answer)) if task.answer else 0
-    if model.family.delete is None:  # every place has to be filled
-        return max(1, answer or original)
     if not original and task.answer is None:
         return INSERTED
     return max(original, answer) + SLACK
+
+
+def _guessed(task: Task, original: int) -> int:
+    """A width of which every place has to be filled, as repair guesses it (decode/lengths.py):
+    often that of what is there, else one near it; any where nothing is shown. Never from the
+    answer, which nobody knows where a repair is made. The same for the same task."""
+    lots = random.Random(task.key)
+    if not task.shown or not original:
+        return lots.choice([length for length in LADDER if length <= MAX_WIDTH // 2])
+    near = [original + by for by in AROUND if original + by >= 1]
+    return lots.choice([*near, *[original] * len(near)])
 
 
 @lru_cache(maxsize=32)

@@ -125,7 +125,9 @@ def _task(
 ) -> Task:
     suspect = subject.suspect
     tests = dict.fromkeys([*failing, *search.guards_of(subject)])
+    source, report = search.shown(failing[0]) if failing else ("", "")
     return make_task(
         suspect.path, suspect.qualname, subject.source, span, str(kind), "repair", tuple(tests),
         answer=answer, failing=failing, said=search.said(failing[0], subject) if failing else "",
+        test_source=source, report=report,
     )  # fmt: skip

@@ -14,6 +14,7 @@ from typing import Protocol
 from diffufix.propose.candidates import Assembly, Change, Subject
 from diffufix.propose.failure import failure_text
 from diffufix.propose.proposals import Proposal
+from diffufix.propose.shown import own_test
 from diffufix.repair.ranking import badness
 from diffufix.repair.reasons import Tally
 from diffufix.types import RED, Candidate, State, Suspect, TestRun, Verdict
@@ -104,6 +105,7 @@ class Search:
         self.spent = 0.0
         self._covering = {id(s): covering(run, s.suspect) for s in goal.subjects}
         self._messages = {case.id: case.message for case in run.red}
+        self._reports = {case.id: case.report for case in run.red}
         self._waiting: dict[int, _Pending] = {}
         self._hurried: list[_Pending] = []  # timed out when there was little time to give
         self._order: tuple[str, ...] = ()
@@ -118,6 +120,10 @@ class Search:
         """What a failing test says, as a small model is shown it beside this subject."""
         message, qualname = self._messages.get(test), subject.suspect.qualname
         return failure_text(message, test, self.tests_source, qualname) if message else ""
+
+    def shown(self, test: str) -> tuple[str, str]:
+        """The text of a failing test and its traceback, for families that read more."""
+        return own_test(self.tests_source, test), self._reports.get(test, "")
 
     def guards_of(self, subject: Subject) -> tuple[str, ...]:
         """Tests that a change of this subject must leave green."""

@@ -65,8 +65,9 @@ def rows_of(group: Group, run_id: int | None) -> list[Row]:
 
 def _graded(task: Task) -> dict[str, Any]:
     """What is known of the task's tests."""
-    said = {"said": task.said} if task.said else {}
-    return {"tests": task.tests, "failing": task.failing, **said}
+    told = {"said": task.said, "test_source": task.test_source, "report": task.report}
+    known = {key: text for key, text in told.items() if text}
+    return {"tests": task.tests, "failing": task.failing, **known}
 
 
 _INSERT_BLOB = "INSERT OR IGNORE INTO blobs VALUES (?, ?, ?, ?, ?)"

@@ -137,6 +137,7 @@ class _Reader:
             self._blob(row["source_id"]).decode("utf-8", "surrogatepass"),
             row["start"], row["end"], row["kind"], row["origin"], tuple(held["tests"]),
             bool(row["shown"]), row["answer"], tuple(held["failing"]), held.get("said", ""),
+            held.get("test_source", ""), held.get("report", ""),
         )  # fmt: skip
 
     def _read_prompt(self, blob_id: int) -> Prompt:

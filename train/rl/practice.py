@@ -24,6 +24,7 @@ from typing import TYPE_CHECKING
 from diffufix.config import Settings
 from diffufix.errors import ProjectError
 from diffufix.propose.failure import failure_text
+from diffufix.propose.shown import own_test
 from diffufix.sandbox import Sandbox
 from diffufix.sandbox.reap import reap_folders, scratch_prefix
 from diffufix.source.patch import read_source
@@ -258,8 +259,12 @@ class Practice:
             return None
         first, others = red[0], (test for test in task.tests if test != red[0])
         message = verdict.detail.removeprefix(f"{first}: ")
-        said = failure_text(message, first, self._text(file_of_test(first)), task.qualname)
-        return replace(task, tests=(first, *others), failing=(first,), said=said)
+        file = self._text(file_of_test(first))
+        said = failure_text(message, first, file, task.qualname)
+        return replace(
+            task, tests=(first, *others), failing=(first,), said=said,
+            test_source=own_test(file, first),
+        )  # fmt: skip
 
     def _read(self, path: str) -> str:
         """Of a file of tests; "" where it cannot be read."""
