@@ -17,6 +17,7 @@ from typing import Any
 from diffufix.errors import UsageError
 
 SANDBOXES = ("auto", "docker", "e2b", "local")
+DTYPES = ("auto", "float32", "bfloat16", "float16")
 ENV_PREFIX = "DIFFUFIX_"
 #: Variables that diffufix or its tests set for child processes; never settings.
 PRIVATE_ENV = ("DIFFUFIX_INTERNAL_", "DIFFUFIX_INSIDE", "DIFFUFIX_COLLECTOR", "DIFFUFIX_UPDATE_")
@@ -44,8 +45,12 @@ class Settings:
     model: str = _option("")
     #: What was trained on top of it: a name, a folder, `none`; empty: what is adopted.
     adapter: str = _option("")
-    #: `auto`, `cpu`, `cuda`, `cuda:1`, ...
+    #: `auto`, `cpu`, `cuda`, `cuda:1`, `mps`, ...
     device: str = _option("auto")
+    #: Of the weights; `auto`: bfloat16 on a GPU and for large models, else float32.
+    dtype: str = _option("auto", choices=DTYPES)
+    #: Agree to a download without being asked.
+    yes: bool = _option(False)
     #: Where code under test runs; `auto`: a container, else bubblewrap, never without a boundary.
     #: The code that may be changed: `path::qualname`, `path` or `qualname`; empty: all suspects.
     function: str = _option("")
@@ -58,7 +63,8 @@ class Settings:
     dockerfile: str = _option("")
     #: An OCI runtime of the engine, such as `runsc`; empty: the engine's default.
     runtime: str = _option("")
-    #: Seconds that the search may take, from the first test run to the last candidate.
+    #: Seconds that the search may take, from the first test run to the last candidate. Waiting for
+    #: a model that is downloaded or loaded does not count.
     budget: float = _option(60.0, above=0.0)
     #: At most this many candidates are run; 0: as many as the budget allows.
     candidates: int = _option(0, least=0)
@@ -74,6 +80,8 @@ class Settings:
     force: bool = _option(False)
     json: bool = _option(False)
     verbose: bool = _option(False)
+    #: Why `model` is not the one that suits the machine, for the user; set by cli/consent.py.
+    model_note: str = ""
 
     def __post_init__(self) -> None:
         for item in fields(self):

@@ -10,6 +10,7 @@ from typing import Annotated
 import typer
 
 from diffufix.cli import options
+from diffufix.cli.consent import settled
 from diffufix.cli.repair import applied
 from diffufix.config import Settings, load_settings
 from diffufix.repair.types import RepairResult, Status
@@ -45,12 +46,14 @@ def generate(
     model: options.Model = None,
     adapter: options.Adapter = None,
     device: options.Device = None,
+    dtype: options.Dtype = None,
     sandbox: options.Sandbox = None,
     image: options.Image = None,
     python: options.Python = None,
     workers: options.Workers = None,
     seed: options.Seed = None,
     json: options.Json = None,
+    yes: options.Yes = None,
     verbose: options.Verbose = None,
 ) -> None:
     """Write function bodies from signature and docstring, verified by what can verify them.
@@ -61,7 +64,7 @@ def generate(
     given = dict(locals())
     arguments = given.pop("paths") or []
     every, unverified = given.pop("every"), given.pop("allow_unverified")
-    settings = load_settings(Path.cwd(), (), given)
+    settings = settled(load_settings(Path.cwd(), (), given))
     result = _run(replace(settings, pytest_args=()), arguments, every, unverified)
     if settings.apply and result.patch is not None and not result.applied:
         result = applied(settings, result)

@@ -25,7 +25,12 @@ Adapter = Annotated[
         show_default="the adopted one",
     ),
 ]
-Device = Annotated[str | None, typer.Option(help="auto, cpu, cuda.", show_default="auto")]
+Device = Annotated[str | None, typer.Option(help="auto, cpu, cuda, mps.", show_default="auto")]
+Dtype = Annotated[
+    str | None,
+    typer.Option(help="Of the weights: float32, bfloat16, float16.", show_default="by machine"),
+]
+Yes = Annotated[bool | None, typer.Option("--yes", "-y", help="Agree to a model's download.")]
 Sandbox = Annotated[
     str | None, typer.Option(help="auto, docker, e2b or local.", show_default="auto")
 ]

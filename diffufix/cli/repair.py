@@ -11,6 +11,7 @@ from typing import Annotated, Any
 import typer
 
 from diffufix.cli import options
+from diffufix.cli.consent import settled
 from diffufix.config import Settings, load_settings
 from diffufix.repair.types import RepairResult, Status
 from diffufix.report import jsondoc, terminal
@@ -39,6 +40,7 @@ def repair(
     model: options.Model = None,
     adapter: options.Adapter = None,
     device: options.Device = None,
+    dtype: options.Dtype = None,
     function: Annotated[
         str | None,
         typer.Option(help="Change nothing but path::qualname.", show_default="all suspects"),
@@ -57,6 +59,7 @@ def repair(
         ),
     ] = None,
     json: options.Json = None,
+    yes: options.Yes = None,
     verbose: options.Verbose = None,
 ) -> None:
     """Find a verified patch that makes the failing tests of this project pass.
@@ -66,7 +69,7 @@ def repair(
     """
     began, given = time.monotonic(), dict(locals())
     args = tuple(given.pop("pytest_args") or ())
-    settings = load_settings(Path.cwd(), args, given)
+    settings = settled(load_settings(Path.cwd(), args, given))
     result = _search(settings, began)
     if settings.apply and result.patch is not None and not result.applied:
         result = applied(settings, result)

@@ -14,7 +14,6 @@ WORTH_MPS = 100_000_000
 WIDE_AT_MOST = 1_000_000_000
 #: Memory beside the weights that a decoding batch takes, as a share of them, and in bytes.
 BESIDE, AT_LEAST = 0.1, 1_000_000_000
-DTYPES = ("auto", "float32", "bfloat16", "float16")
 
 
 def choose_device(asked: str | torch.device | None, parameters: int = 0) -> torch.device:

@@ -223,6 +223,6 @@ def _download(name: str, notify: Callable[[str], None]) -> Path:
     if lacking(folder) == "its tokenizer files":  # offline, the hub's client gives what there is
         raise PrerequisiteError(
             f"The local copy of {name} lacks its tokenizer files, and they cannot be downloaded.",
-            f"`diffufix models pull {name}` with a network completes it.",
+            "Run it once with a network: what is missing is fetched then.",
         )
     return folder

@@ -31,13 +31,11 @@ class Policy:
     card: Card | None = None  # of what was trained, where it has one
     note: str = ""  # one line for the user; empty: nothing but what was asked for
 
-    def load(self, device: str = "auto") -> LoadedModel:
+    def load(self, device: str = "auto", dtype: str = "auto") -> LoadedModel:
         """Raises CheckpointError, PrerequisiteError."""
         from diffufix.model import load_model
 
-        model = load_model(
-            self.checkpoint, device=None if device == "auto" else device, adapter=self.adapter
-        )
+        model = load_model(self.checkpoint, device=device, dtype=dtype, adapter=self.adapter)
         model.name = self.name
         return model
 
@@ -58,9 +56,9 @@ class Base:
 
 def base_of(settings: Settings) -> Base:
     """What `--model` names, found on disk. Raises CheckpointError, PrerequisiteError."""
-    from diffufix.model import default_model, hub
+    from diffufix.model import hub
 
-    name = settings.model or default_model()
+    name = settings.model or hub.decide(settings.device).name
     folder = hub.locate(name)
     is_folder = name != hub.MINI and Path(name).expanduser().is_dir()
     return Base(str(folder.resolve()) if is_folder else name, folder)
@@ -72,6 +70,16 @@ def choose_policy(settings: Settings) -> Policy:
     Raises UsageError (no such adapter), CheckpointError (one for another model, a damaged one),
     StoreError (the pointer to the adopted one cannot be read).
     """
+    from diffufix.model import hub
+
+    if settings.model:
+        return _chosen(settings)
+    choice = hub.decide(settings.device)
+    chosen = _chosen(replace(settings, model=choice.name))
+    return replace(chosen, note="; ".join(filter(None, (choice.note, chosen.note))))
+
+
+def _chosen(settings: Settings) -> Policy:
     base = base_of(settings)
     plain = Policy(base.name, base.folder)
     if settings.adapter == NONE:

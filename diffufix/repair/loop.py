@@ -89,6 +89,8 @@ def _steps(run: Run) -> RepairResult:
     place = choose(settings, run.stage)
     if place.note:
         run.warn(place.note)
+    if settings.model_note:
+        run.warn(settings.model_note)
 
     with loading_of(settings) as loading:
         # 1. baseline
@@ -115,6 +117,7 @@ def _steps(run: Run) -> RepairResult:
         run.stage("loading the model")
         with clock.phase("loading the model"):
             policy, model, seconds = loading.result()
+        clock.excused += clock.phases["loading the model"]  # the budget is the search's
     run.model = model
     run.record.model(model)
     parameters = sum(p.numel() for p in model.parameters())
@@ -185,7 +188,8 @@ def _search(run: Run, goal: Goal, assembly: Assembly, screen: Screen) -> Search:
     source = _source_of_tests(settings.root, goal.targets)
     story = Story("", source)
     if case is not None:
-        story = Story(case.id, source, case.report, case.message)
+        own = _source_of_tests(settings.root, [case.id])
+        story = Story(case.id, own, case.report, case.message)
     busy = workers_of(settings)
     supply = run.job.propose(
         run.model, goal, story, _Watcher(run.listener), lambda: screen.pending >= busy

@@ -113,7 +113,11 @@ class Loading:
     def _load(self) -> tuple[Policy, LoadedModel, float]:
         began = time.monotonic()
         policy = choose_policy(self._settings)
-        return policy, policy.load(self._settings.device), time.monotonic() - began
+        return (
+            policy,
+            policy.load(self._settings.device, self._settings.dtype),
+            time.monotonic() - began,
+        )
 
 
 @contextlib.contextmanager

@@ -15,10 +15,12 @@ SHARE = 0.1  # of the budget that further confirming runs may have
 
 @dataclass
 class Clock:
-    """`began` is when the user began to wait (monotonic seconds)."""
+    """`began` is when the user began to wait (monotonic seconds); `excused` seconds do not count,
+    such as those of a model's download."""
 
     budget: float
     began: float = field(default_factory=time.monotonic)
+    excused: float = 0.0
     phases: dict[str, float] = field(default_factory=dict)  # name -> seconds
 
     @property
@@ -28,7 +30,7 @@ class Clock:
     @property
     def deadline(self) -> float:
         """Monotonic seconds."""
-        return self.began + self.budget
+        return self.began + self.budget + self.excused
 
     @property
     def left(self) -> float:

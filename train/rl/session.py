@@ -136,7 +136,7 @@ def improve(settings: Settings, wish: Wish, tell: Tell, listen: Listen) -> Outco
     policy = choose_policy(settings)
     logged = [] if wish.samples_anew else _logged(settings.root)
     tell("loading the model")
-    model = policy.load(settings.device)
+    model = policy.load(settings.device, settings.dtype)
     if policy.note:
         tell(policy.note)
     _check_start(wish.plan, policy, model, base_of(settings).folder)
@@ -186,7 +186,7 @@ def try_out(settings: Settings, wish: Wish, tell: Tell) -> list[str]:
     """What a session would be made of and what a step takes, as lines; nothing is kept."""
     policy = choose_policy(settings)
     tell("loading the model")
-    model = policy.load(settings.device)
+    model = policy.load(settings.device, settings.dtype)
     with Practice(settings, model, wish.wanted, tell) as here:
         import torch
 

@@ -42,11 +42,13 @@ def train(
     model: options.Model = None,
     adapter: options.Adapter = None,
     device: options.Device = None,
+    dtype: options.Dtype = None,
     sandbox: options.Sandbox = None,
     image: options.Image = None,
     python: options.Python = None,
     workers: options.Workers = None,
     seed: options.Seed = None,
+    yes: options.Yes = None,
     json: options.Json = None,
 ) -> None:
     """Learn from what tests said, on this project; use what came of it if it is better.

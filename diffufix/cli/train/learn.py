@@ -65,12 +65,16 @@ def learn(
     values: dict[str, object],
 ) -> int:
     """Run one training with the values of the options; returns the exit code."""
+    from diffufix.cli.consent import settled
     from diffufix.config import load_settings
     from diffufix.report import jsondoc
     from diffufix.report.learning import display
 
-    shared = ("model", "adapter", "device", "sandbox", "image", "python", "workers", "seed", "json")
-    settings = load_settings(Path.cwd(), (), {key: values[key] for key in shared})
+    shared = (
+        "model", "adapter", "device", "dtype", "yes", "sandbox", "image", "python", "workers",
+        "seed", "json",
+    )  # fmt: skip
+    settings = settled(load_settings(Path.cwd(), (), {key: values[key] for key in shared}))
     with display(sys.stderr) as shown:
         shown.tell("getting ready")
         from diffufix.train.rl.session import improve, try_out  # imports torch
