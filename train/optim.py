@@ -101,6 +101,12 @@ class Average:
             p.copy_(value)
 
     @torch.no_grad()
+    def mix(self, share: float) -> None:
+        """Move towards the weights as they now are, by this share of the way; 1: all of it."""
+        for value, p in zip(self.values, self._live, strict=True):
+            value.lerp_(p.detach().float(), share)
+
+    @torch.no_grad()
     def restart(self) -> None:
         """Forget; go on from the weights as they now are."""
         self.updates = 0

@@ -22,7 +22,8 @@ from diffufix.errors import UsageError
 from diffufix.types import Task
 
 SAMPLES = 8  # of each task, from each model
-ALPHA = 0.05  # a difference that chance gives less often than this is one
+ALPHA = 0.05  # adoptions by luck: at most in so many of a project's whole series of sessions,
+FIRST = 0.032  # of which the first one may spend this
 EXACT = 14  # functions that differ up to which all flips are looked at
 FLIPS, DRAWS = 50_000, 4_000  # drawn flips; resamplings of the interval
 _TINY = 1e-12
@@ -48,6 +49,17 @@ class Repairs:
     def line(self) -> str:
         text = f"repairs {self.before} -> {self.after} of {self.tasks} searched"
         return f"{text}, {self.tries} candidates each"
+
+
+def threshold(look: int) -> float:
+    """What chance may give at the look-th comparison on the same held-out functions (from 1).
+
+    Every session asks the same functions, so each spends a part of ALPHA (alpha spending): over
+    however many sessions, a model that is no better is adopted with a probability of ALPHA at most.
+    """
+    if look <= 1:
+        return FIRST
+    return (ALPHA - FIRST) * 6 / (math.pi * (look - 1)) ** 2
 
 
 def repairs(before: Places, after: Places, tries: int) -> Repairs | None:
@@ -84,6 +96,8 @@ class GateResult:
     lost: int
     samples: int  # of each task, at most
     repairs: Repairs | None = None  # None: nothing was searched
+    look: int = 1  # which comparison on these functions it is
+    alpha: float = FIRST  # what p had to be below
 
     def document(self) -> dict[str, Any]:
         return asdict(self)
@@ -111,10 +125,15 @@ class GateResult:
             return "Better, and by more than chance explains."
         if self.difference <= 0:
             return "Not better."
-        if self.p < ALPHA:
+        if self.p < self.alpha:
             return "Its samples are better, but the search repairs less with it."
-        if 0.5 ** (self.won + self.lost) > ALPHA:
+        if 0.5 ** (self.won + self.lost) > self.alpha:
             return "Too few functions differ to tell it from chance."
+        if self.p < ALPHA:
+            return (
+                f"Better, but these functions were asked in {self.look - 1} sessions before: "
+                f"p has to be below {self.alpha:.2g}."
+            )
         return "Better by no more than chance explains."
 
 
@@ -133,10 +152,12 @@ def compare(
     k: int = SAMPLES,
     seed: int = 0,
     searched: Repairs | None = None,
+    look: int = 1,
 ) -> GateResult:
     """Counts of the same tasks, of two models. Raises UsageError where no task has samples of both.
 
-    A task counts with the samples that both have of it, for pass@k with at most `k` of them.
+    `look` counts the comparisons on the same tasks, this one included (`threshold`). A task counts
+    with the samples that both have of it, for pass@k with at most `k` of them.
     """
     rows = [
         (f"{task.path}::{task.qualname}", b, a)
@@ -154,6 +175,7 @@ def compare(
     for name, b, a in rows:
         sums[number[name]] += a[0] / a[1] - b[0] / b[1]
         counts[number[name]] += 1
+    alpha = threshold(look)
     generator = numpy.random.default_rng(seed)
     low, high = _interval(sums, counts, generator)
     p = sign_flip(sums, generator)
@@ -165,10 +187,10 @@ def compare(
         before_at_k=math.fsum(pair[0] for pair in at_k) / len(rows),
         after_at_k=math.fsum(pair[1] for pair in at_k) / len(rows),
         k=k, low=low, high=high, p=p,
-        better=bool(sums.sum() > _TINY and p < ALPHA and not (searched and searched.fewer)),
+        better=bool(sums.sum() > _TINY and p < alpha and not (searched and searched.fewer)),
         tasks=len(rows), functions=len(names), won=int((sums > _TINY).sum()),
         lost=int((sums < -_TINY).sum()), samples=max(max(b[1], a[1]) for _, b, a in rows),
-        repairs=searched,
+        repairs=searched, look=look, alpha=alpha,
     )  # fmt: skip
 
 

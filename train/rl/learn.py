@@ -73,6 +73,7 @@ class Plan:
     wrong_fills: bool = True
     lora: bool | None = None  # an adapter, or all weights; None: an adapter from LARGE on
     rank: int = 16
+    tokens: int = Tuning.tokens  # of one pass of a policy gradient: memory
 
     @property
     def sampling(self) -> Sampling:
@@ -80,7 +81,9 @@ class Plan:
 
     @property
     def tuning(self) -> Tuning:
-        return Tuning(self.method, self.lr, self.inner, self.beta, seed=self.seed)
+        return Tuning(
+            self.method, self.lr, self.inner, self.beta, seed=self.seed, tokens=self.tokens
+        )
 
 
 @dataclass(frozen=True)
@@ -140,6 +143,7 @@ class _Session:
         trained = sum(p.numel() for p in model.parameters() if p.requires_grad)
         checkpoints.check_room(out, trained)
         self.method = make_method(plan.tuning, model, practice.tasks, practice.code, accelerator)
+        self.method.named(self.base)
         self.curriculum = Curriculum()
         self.curriculum.add(practice.tasks)
         self.made: list[Task] = []  # out of wrong fills
@@ -203,6 +207,7 @@ class _Session:
         self.step += 1
         if metrics["steps"]:
             self.collector.version = f"{self.base[:16]}+{plan.seed}.{self.step}"
+            self.method.named(self.collector.version)
         self.groups += len(groups)
         self.signal += sum(group.has_signal for group in groups)
         self._tell(metrics, groups, spent.since(before), time.monotonic() - began)

@@ -14,7 +14,7 @@ from __future__ import annotations
 import math
 import random
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Protocol
 
 import torch
@@ -57,6 +57,7 @@ class Tuning:
     rows: int = 12  # of the repository's code at once
     seed: int = 0
     max_age: int = 2
+    tokens: int = GRPOSettings.tokens  # of one pass of a policy gradient
 
 
 class Method(Protocol):
@@ -64,6 +65,9 @@ class Method(Protocol):
 
     collects: bool
     estimator: str
+
+    def named(self, version: str) -> None:
+        """The weights as they are now are called this in the groups that they sample."""
 
     def update(self, groups: Sequence[Group], step: int) -> dict[str, float]: ...
 
@@ -117,30 +121,39 @@ class Policy:
     def __init__(self, tuning: Tuning, model: LoadedModel, accelerator: Any) -> None:
         own = {} if tuning.beta is None else {"beta": tuning.beta}
         settings = GRPOSettings.of(
-            tuning.method, inner=tuning.inner, max_norm=tuning.clip, max_age=tuning.max_age, **own
-        )
+            tuning.method, inner=tuning.inner, max_norm=tuning.clip, max_age=tuning.max_age,
+            tokens=tuning.tokens, **own,
+        )  # fmt: skip
         self.estimator = tuning.method
         self.learner = Learner(model, lambda m: _optimise(tuning, m), settings, accelerator)
-        self.ages: dict[str, int] = {}
+        self.ages: dict[str, int] = {}  # updates since the weights of that name; empty: not told
+
+    def named(self, version: str) -> None:
+        self.ages[version] = 0
 
     def update(self, groups: Sequence[Group], step: int) -> dict[str, float]:
         _warm(self.learner.optimisers, step)
         metrics = self.learner.update(groups, self.ages or None)
         if metrics["steps"]:
-            self.ages = {version: age + 1 for version, age in self.ages.items()}
+            limit = self.learner.settings.max_age
+            self.ages = {v: age + 1 for v, age in self.ages.items() if age < limit}
         return metrics
 
     def state(self) -> dict[str, Any]:
-        return self.learner.state_dict()
+        return {**self.learner.state_dict(), "ages": dict(self.ages)}
 
     def restore(self, state: Mapping[str, Any]) -> None:
         self.learner.load_state_dict(state)
+        self.ages = dict(state.get("ages", {}))
 
 
 class _Stepping:
     """Steps of one optimiser on the loss of a few examples."""
 
     estimator = ""
+
+    def named(self, version: str) -> None:
+        """What was sampled by other weights is learned from all the same."""
 
     def __init__(self, tuning: Tuning, model: LoadedModel) -> None:
         self.tuning, self.model = tuning, model
@@ -299,6 +312,8 @@ def answer_of(model: LoadedModel, task: Task) -> Example | None:
     if prompt is None or task.answer is None:
         return None
     ids = model.tokenizer.encode(prompt.lead + task.answer)
+    if model.family.delete is None:  # the text that is known takes what it takes
+        prompt = replace(prompt, width=len(ids))
     silent = model.family.delete if model.family.delete is not None else model.family.pad
     spare = prompt.width - len(ids)
     if spare < 0 or (spare and silent is None):

@@ -150,7 +150,7 @@ def improve(settings: Settings, wish: Wish, tell: Tell, listen: Listen) -> Outco
         store.set_model(run_id, model.name, started_from, str(policy.adapter or ""), parameters)
         if wish.samples_anew:
             tell(_practice_line(here))
-        ruler = _Ruler(here, wish, tell)
+        ruler = _Ruler(here, wish, tell, _looks(registry, settings) + 1)
         before = ruler.measure(model, "the model as it is")
         if wish.samples_anew:
             tell(f"learning: {wish.plan.method}")
@@ -169,7 +169,9 @@ def improve(settings: Settings, wish: Wish, tell: Tell, listen: Listen) -> Outco
         if learned.interrupted:
             store.finish_run(run_id, "interrupted", outcome.document())
             return outcome
-        after = ruler.measure(model, "what was learned")
+        del model  # what is measured is what will be used: the saved weights, loaded anew
+        trained = _trained(base_of(settings).folder, name, learned.model)
+        after = ruler.measure(trained.load(settings.device, settings.dtype), "what was learned")
         gate = ruler.compare(before, after) if before and after else None
         outcome = replace(outcome, status="kept", gate=gate)
         card = _card(settings, policy, started_from, outcome)
@@ -277,8 +279,8 @@ class _Measured:
 class _Ruler:
     """The held-out tasks and what both models are asked of them, under the same seeds."""
 
-    def __init__(self, here: Practice, wish: Wish, tell: Tell) -> None:
-        self.here, self.wish, self.tell = here, wish, tell
+    def __init__(self, here: Practice, wish: Wish, tell: Tell, look: int) -> None:
+        self.here, self.wish, self.tell, self.look = here, wish, tell, look
         self.collector = Collector(here.screen, sampling=wish.plan.sampling)
         self.searcher = Searcher(here.screen, seed=wish.plan.seed)
         self.searched = chosen(here.held_out, wish.searched)
@@ -308,8 +310,23 @@ class _Ruler:
     def compare(self, before: _Measured, after: _Measured) -> GateResult:
         searched = repairs(before.places, after.places, self.searcher.tries)
         return compare(
-            self.here.held_out, before.counts, after.counts, self.wish.samples, searched=searched
-        )
+            self.here.held_out, before.counts, after.counts, self.wish.samples,
+            searched=searched, look=self.look,
+        )  # fmt: skip
+
+
+def _looks(registry: Registry, settings: Settings) -> int:
+    """How often models on the same base were compared on this project's held-out functions."""
+    base = base_of(settings).fingerprint
+    here = [card for card in registry.cards() if card.base == base and not card.source]
+    return sum(card.gate is not None for card in here)
+
+
+def _trained(base: Path, name: str, folder: Path) -> Policy:
+    """What was learned, as `repair` will use it."""
+    if (folder / "adapter_config.json").is_file():
+        return Policy(name, base, adapter=folder)
+    return Policy(name, folder)
 
 
 def _card(settings: Settings, policy: Policy, started_from: str, outcome: Outcome) -> Card:

@@ -10,7 +10,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from diffufix.errors import UsageError
-from diffufix.train.rl.gate import ALPHA, EXACT, compare, pass_at_k, repairs, sign_flip
+from diffufix.train.rl.gate import (
+    ALPHA,
+    EXACT,
+    compare,
+    pass_at_k,
+    repairs,
+    sign_flip,
+    threshold,
+)
 from diffufix.types import Task
 
 
@@ -123,3 +131,18 @@ def test_fewer_repairs_by_more_than_chance_stop_an_adoption() -> None:
     assert more is not None
     assert more.p == 1.0
     assert repairs([], [], 50) is None
+
+
+def test_many_sessions_adopt_by_luck_no_more_often_than_one() -> None:
+    spent = [threshold(look) for look in range(1, 2000)]
+    assert spent == sorted(spent, reverse=True)
+    assert 0.045 < sum(spent) <= ALPHA
+    # by simulation: models that are no better, compared on the same functions ten times
+    generator = numpy.random.default_rng(1)
+    lucky = 0
+    for _ in range(400):
+        lucky += any(
+            sign_flip(generator.choice([-0.25, 0.0, 0.25], 10), generator) < threshold(look)
+            for look in range(1, 11)
+        )
+    assert lucky / 400 < ALPHA + 0.03

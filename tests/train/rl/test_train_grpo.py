@@ -10,7 +10,9 @@ import torch
 
 from diffufix.decode.likelihood import noised_logps
 from diffufix.model.transformer import Transformer
+from diffufix.train.optim import Average
 from diffufix.train.pretrain.fresh import mini_family
+from diffufix.train.rl.methods import Policy, Tuning
 from diffufix.train.rl.objectives.advantages import leave_one_out
 from diffufix.train.rl.objectives.coupled_grpo import GRPOSettings, Learner, objective, usable
 from diffufix.train.rl.objectives.estimators import ESTIMATORS
@@ -206,3 +208,58 @@ def test_what_is_saved_goes_on_bit_for_bit(groups: list[Group]) -> None:
         second.update(groups)
     for a, b in zip(whole.model.parameters(), second.model.parameters(), strict=True):
         assert torch.equal(a, b)
+
+
+def test_what_counts_as_clipped_is_what_has_no_gradient(groups: list[Group]) -> None:
+    one = learner(fresh(), GRPOSettings(beta=0.0))
+    (batch,) = one._batches(groups, 0)
+    apart = torch.linspace(-2, 2, batch.old.numel()).view_as(batch.old)
+    l_NC = (batch.old + apart).requires_grad_(True)
+    loss, sums = objective(l_NC, None, batch, one.settings)
+    loss.backward()
+    weights = batch.weights[:, None] * batch.keep
+    silent = (l_NC.grad == 0) & (batch.keep > 0) & (batch.advantages[:, None] != 0)
+    assert float(sums["clipped"]) == pytest.approx(float((silent * weights).sum()), abs=1e-6)
+    outside = ((apart.exp() - 1).abs() > 0.5) & (batch.keep > 0)
+    assert float(sums["clipped"]) < float((outside * weights).sum())
+
+
+@pytest.mark.parametrize("tokens", [1, 60, 10**6])
+def test_passes_of_any_size_make_the_same_step(groups: list[Group], tokens: int) -> None:
+    model, whole = fresh(), fresh()
+    learner(model, GRPOSettings(tokens=tokens)).update(groups)
+    learner(whole, GRPOSettings()).update(groups)
+    for a, b in zip(model.parameters(), whole.parameters(), strict=True):
+        torch.testing.assert_close(a, b, atol=2e-5, rtol=1e-4)
+    sizes = [len(b.completions) for b in learner(fresh(), GRPOSettings(tokens=tokens))._batches(
+        groups, 0)]  # fmt: skip
+    assert sum(sizes) == sum(len(g.completions) for g in groups)
+    assert (max(sizes) == 1) == (tokens == 1)
+
+
+def test_the_reference_moves_a_part_of_the_way() -> None:
+    model = fresh()
+    average = Average(model, 0.0)
+    before = [value.clone() for value in average.values]
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter += 1.0
+    average.mix(0.6)
+    for was, now in zip(before, average.values, strict=True):
+        torch.testing.assert_close(now, was + 0.6)
+
+
+def test_a_session_leaves_out_what_older_weights_sampled(groups: list[Group]) -> None:
+    model = fresh()
+    policy = Policy(Tuning(lr=1e-4, max_age=1), model, None)  # type: ignore[arg-type]
+    assert policy.update(groups, 0)["stale"] == 0  # nobody said who sampled
+    policy.named("v1")
+    fresh_ones = [replace(group, model="v1") for group in groups]
+    assert policy.update(fresh_ones, 1)["stale"] == 0
+    policy.named("v2")
+    assert policy.update(fresh_ones, 2)["stale"] == 0  # one update ago
+    policy.named("v3")
+    assert policy.update(fresh_ones, 3)["stale"] == len(groups)
+    other = Policy(Tuning(lr=1e-4, max_age=1), fresh(), None)  # type: ignore[arg-type]
+    other.restore(policy.state())
+    assert other.update(fresh_ones, 4)["stale"] == len(groups)

@@ -39,21 +39,27 @@ _FAR = 20.0  # nats: beyond, a ratio is as good as infinite
 
 @dataclass(frozen=True)
 class GRPOSettings:
-    """The paper's recipe, but for what depends on the size of the model (learning rate, groups)."""
+    """The objective of the paper, with its clipping, KL and reference.
 
-    estimator: str = (
-        "coupled"  # train/rl/objectives/estimators.py; groups of another one are left out
-    )
+    What a run of `diffufix train` does otherwise than the released recipe: the norm of the gradient
+    is cut at 1 (.2 there), AdamW has the betas .9/.97 and no weight decay (.9/.99, .1), the rate is
+    constant after a short warm-up (cosine), a group has 8 completions (10), and likelihoods are
+    those at the temperature of the sampling (1 there).
+    """
+
+    estimator: str = "coupled"  # estimators.py; groups of another one are left out
     level: str = "token"  # or "sequence"
     inner: int = 2  # optimiser steps on the same groups (mu)
     clip_low: float = 0.5
     clip_high: float = 0.5
     beta: float = 0.01  # weight of the KL to the reference
-    sync_every: int = 64  # optimiser steps after which the reference is the policy of then
+    sync_every: int = 64  # optimiser steps after which the reference moves towards the policy,
+    sync_mix: float = 0.6  # by this share of the way (TRL's default, which the recipe keeps)
     scaled: bool = False  # advantages by the group's standard deviation
     max_norm: float = 0.2  # of the gradient
     max_age: int = 2  # updates since the weights that sampled
-    together: int = 8  # groups in one pass: memory
+    together: int = 8  # groups in one pass at most, and
+    tokens: int = 32_768  # so many tokens, prompts counted with every mask: memory
 
     @classmethod
     def of(cls, estimator: str, **others: Any) -> GRPOSettings:
@@ -67,16 +73,12 @@ class Batch:
     """Completions of one pass. `old`, `keep` [N, C]; `advantages`, `weights` [N]: the share of
     each place's, or each sequence's, loss in the whole update's."""
 
-    groups: Sequence[Group]
+    completions: Sequence[tuple[Group, Completion]]
     draw: int
     old: Tensor
     keep: Tensor
     advantages: Tensor
     weights: Tensor
-
-    @property
-    def completions(self) -> list[tuple[Group, Completion]]:
-        return [(group, completion) for group in self.groups for completion in group.completions]
 
 
 class Scorer(nn.Module):
@@ -138,6 +140,7 @@ def objective(
         ratio = ((l_NC - old).sum(-1) / length).clamp(-_FAR, _FAR).exp()
         clipped = ratio.clamp(low, high)
         gain = clipped * advantages
+        bites = ratio != clipped
         apart = None if reference_NC is None else (l_NC - reference_NC).sum(-1) / length
         kl = torch.zeros_like(gain) if apart is None else apart.square() / 2
     else:
@@ -145,6 +148,7 @@ def objective(
         ratio = (l_NC - old).clamp(-_FAR, _FAR).exp()
         clipped = ratio.clamp(low, high)
         gain = torch.minimum(ratio * advantages[:, None], clipped * advantages[:, None])
+        bites = clipped * advantages[:, None] < ratio * advantages[:, None]
         apart = None if reference_NC is None else (reference_NC - l_NC).clamp(-_FAR, _FAR)
         kl = torch.zeros_like(gain) if apart is None else apart.exp() - apart - 1
     loss = ((settings.beta * kl - gain) * weights).sum()
@@ -152,7 +156,7 @@ def objective(
         sums = {
             "loss": loss.detach(),
             "kl": (kl * weights).sum(),
-            "clipped": ((ratio != clipped) * weights).sum(),
+            "clipped": (bites * weights).sum(),  # no gradient comes through these
             "ratio": (ratio * weights).sum(),
         }
     return loss, sums
@@ -232,40 +236,63 @@ class Learner:
         self._clear()
         self.steps += 1
         if self.steps % self.settings.sync_every == 0:
-            self.reference.restart()
+            self.reference.mix(self.settings.sync_mix)
         return {**metrics, "norm": norm}
 
     def _batches(self, groups: Sequence[Group], draw: int) -> list[Batch]:
-        """This process's share of the groups, in passes. All processes have as many passes: who
-        has a group less sees the first one once more, with weight 0."""
+        """This process's share of the groups, in passes of bounded memory. All processes have as
+        many passes: who has fewer sees its first one again, with weight 0."""
         every = [c for group in groups for c in group.completions]
         places = sum(sum(scored(self.family, c.ids)) for c in every)
         whole = len(every) if self.settings.level == "sequence" else places
         rank = self.accelerator.process_index if self.accelerator is not None else 0
-        mine = [(group, 1.0 / whole) for group in groups[rank :: self._processes]]
-        if len(mine) < math.ceil(len(groups) / self._processes):
-            mine.append((groups[0], 0.0))
-        size = self.settings.together
-        return [self._batch(mine[at : at + size], draw) for at in range(0, len(mine), size)]
+        shares = [
+            self._passes(groups[at :: self._processes] or groups[:1], draw)
+            for at in range(self._processes)
+        ]
+        mine = shares[rank] if rank < len(groups) else []
+        most = max(map(len, shares))
+        batches = [self._batch(part, draw, 1.0 / whole) for part in mine]
+        return batches + [
+            self._batch(shares[rank][0], draw, 0.0) for _ in range(most - len(batches))
+        ]
 
-    def _batch(self, weighted: Sequence[tuple[Group, float]], draw: int) -> Batch:
-        groups = [group for group, _ in weighted]
-        completions = [c for group in groups for c in group.completions]
-        width = max(len(c.ids) for c in completions)
-        old, keep = torch.zeros(len(completions), width), torch.zeros(len(completions), width)
-        for row, c in enumerate(completions):
+    def _passes(
+        self, groups: Sequence[Group], draw: int
+    ) -> list[list[tuple[Group, Completion, float]]]:
+        """Completions with their advantages, cut where a pass would get too large."""
+        passes: list[list[tuple[Group, Completion, float]]] = []
+        used, inside = 0, 0
+        for group in groups:
+            worth = leave_one_out(group.rewards or (), scaled=self.settings.scaled)
+            inside += 1
+            for completion, advantage in zip(group.completions, worth, strict=True):
+                size = tokens_of(self.family, group, completion, draw)
+                full = used + size > self.settings.tokens or inside > self.settings.together
+                if not passes or (full and passes[-1]):
+                    passes.append([])
+                    used, inside = 0, 1
+                passes[-1].append((group, completion, advantage))
+                used += size
+        return passes
+
+    def _batch(
+        self, part: Sequence[tuple[Group, Completion, float]], draw: int, weight: float
+    ) -> Batch:
+        completions = [(group, c) for group, c, _ in part]
+        width = max(len(c.ids) for _, c in completions)
+        old, keep = torch.zeros(len(part), width), torch.zeros(len(part), width)
+        for row, (_, c) in enumerate(completions):
             keep[row, : len(c.ids)] = torch.tensor(scored(self.family, c.ids)).float()
             old[row, : len(c.ids)] = torch.tensor(c.behaviour[draw])
-        worth = [leave_one_out(g.rewards or (), scaled=self.settings.scaled) for g in groups]
-        weights = [weight for group, weight in weighted for _ in group.completions]
         device = self.model.device
         return Batch(
-            groups,
+            completions,
             draw,
             old.to(device),
             keep.to(device),
-            torch.tensor([a for one in worth for a in one], device=device),
-            torch.tensor(weights, device=device),
+            torch.tensor([advantage for *_, advantage in part], device=device),
+            torch.full((len(part),), weight, device=device),
         )
 
     def _references(self, batches: Sequence[Batch]) -> list[Tensor | None]:
@@ -319,6 +346,15 @@ class Learner:
         for optimiser, saved in zip(self.optimisers, state["optims"], strict=True):
             optimiser.load_state_dict(saved)
         self.reference.load_state_dict(state["reference"])
+
+
+def tokens_of(family: Family, group: Group, completion: Completion, draw: int) -> int:
+    """Tokens that one completion costs in a pass: a sequence for every mask of its draw, with the
+    prompt in each where the hole stands in it; beside an encoded prompt (appended) without."""
+    prompt, passes = group.prompt, len(completion.noise[draw].masks)
+    around = len(prompt.left) + len(prompt.right) + len(prompt.original) + len(prompt.failure)
+    shared = family.layout == "aside"
+    return passes * (len(completion.ids) + (0 if shared else around)) + (around if shared else 0)
 
 
 def _described(
