@@ -1,12 +1,15 @@
 """How many fills of an 8-token hole in a 160-token context are made per minute.
 
     python bench/decode.py [--model mini] [--threads 2] [--fills 256] [--out bench/results]
+    python bench/decode.py --shape qwen2-100m [--threads 2] [--refresh 8] [--out bench/results]
 
 Holes of eight tokens in functions of the standard library, cut to 160 tokens, are filled by
 `infill` one token a step, `--batch` fills at once; then some of them again with the plain way to
 answer the same questions, one forward pass over context, what was there and fill for every state.
 Last, the search of `diffufix repair` (`BestFirst`) over several such holes, in states per second.
-The table goes to stderr, the last line of stdout is one JSON object. Touches only `--out`.
+With `--shape` it is a large model's shape instead, against the reference algorithm
+(decode_shapes.py). The table goes to stderr, the last line of stdout is one JSON object. Touches
+only `--out`.
 """
 
 from __future__ import annotations
@@ -31,13 +34,15 @@ import diffufix  # noqa: F401  # isort: skip  # it decides how the threads of to
 import torch
 from torch import Tensor
 
-from diffufix.decode import infill
-from diffufix.decode.aside import AsideContext, AsideDenoiser, Place
+from diffufix.decode import Context, infill, open_context
+from diffufix.decode.aside import AsideContext, Place
 from diffufix.decode.best_first import BestFirst, Question
-from diffufix.decode.denoiser import Denoiser
 from diffufix.decode.layout import context_ids, segment
 from diffufix.model import LoadedModel, load_model
+from diffufix.propose.proposals import REFRESH
 from diffufix.types import Canvas, Fill
+
+import decode_shapes  # isort: skip  # beside this file
 
 CONTEXT, HOLE = 160, 8  # tokens
 MODULES = (textwrap, random, argparse, json, inspect, ast)
@@ -61,13 +66,14 @@ def canvas(ids: Sequence[int], rng: random.Random) -> Canvas:
 
 
 class Plain:
-    """The `Denoiser` that computes the whole sequence for every state."""
+    """The `Context` that computes the whole sequence for every state."""
 
     def __init__(self, model: LoadedModel, canvas: Canvas) -> None:
         self.model, self.canvas, self.family = model, canvas, model.family
         self.banned, self.vocab_size = model.banned, model.config.vocab_size
 
-    def logits(self, holes: Sequence[Sequence[int]]) -> Tensor:
+    def logits(self, asked: Sequence[tuple[int, Sequence[int]]]) -> Tensor:
+        holes = [hole for _, hole in asked]
         family, canvas = self.family, self.canvas
         context = context_ids(family, [*canvas.left, *canvas.original, *canvas.right])
         start, C = len(canvas.left) + 1, len(context)
@@ -93,10 +99,14 @@ class Plain:
         return head(logits, places, head.k_proj(hidden[0, :C]), shown, torch.ones(C).bool())
 
 
+def shared(model: LoadedModel, canvas: Canvas) -> Context:
+    return open_context(model, [canvas])
+
+
 def sample(
     model: LoadedModel,
     canvases: Sequence[Canvas],
-    make: Callable[[LoadedModel, Canvas], Denoiser],
+    make: Callable[[LoadedModel, Canvas], Context],
     batch: int,
 ) -> tuple[list[Fill], float, float]:
     """`batch` fills of every canvas; seconds on the clock and of the processor."""
@@ -105,7 +115,7 @@ def sample(
     for number, one in enumerate(canvases):
         fills += infill(
             model, one, batch, lengths=[HOLE], max_tokens=HOLE, temperature=1.0,
-            denoiser=make(model, one), generator=torch.Generator().manual_seed(number),
+            context=make(model, one), generator=torch.Generator().manual_seed(number),
         )  # fmt: skip
     return fills, time.perf_counter() - clock, time.process_time() - cpu
 
@@ -126,6 +136,21 @@ def search(model: LoadedModel, texts: Sequence[Sequence[int]], states: int) -> t
     return engine.denoised / seconds, engine.denoised / (time.process_time() - cpu)
 
 
+def shape(args: argparse.Namespace) -> None:
+    """The run with a large model's shape."""
+    options = decode_shapes.Options(args.shape, args.refresh, args.reference_steps)
+    result = decode_shapes.measure(options)
+    result |= {"threads": args.threads, "cores": os.cpu_count(), "torch": str(torch.__version__)}
+    table = decode_shapes.table(result)
+    print(table, file=sys.stderr)
+    if args.out:
+        args.out.mkdir(parents=True, exist_ok=True)
+        name = f"decode-{args.shape}"
+        (args.out / f"{name}.json").write_text(json.dumps(result, indent=2) + "\n")
+        (args.out / f"{name}.md").write_text(table + "\n")
+    print(json.dumps(result))
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
     parser.add_argument("--model", default="mini")
@@ -133,17 +158,23 @@ def main() -> None:
     parser.add_argument("--fills", type=int, default=256, help="in all; a sixteenth the plain way")
     parser.add_argument("--batch", type=int, default=32, help="fills of one hole")
     parser.add_argument("--states", type=int, default=4000, help="of the search")
+    parser.add_argument("--shape", choices=sorted(decode_shapes.SHAPES), help="instead of a model")
+    parser.add_argument("--refresh", type=int, default=REFRESH, help="steps, of --shape")
+    parser.add_argument("--reference-steps", type=int, default=2, help="timed, of --shape")
     parser.add_argument("--out", type=Path)
     args = parser.parse_args()
     torch.set_num_threads(args.threads)
+    if args.shape:
+        shape(args)
+        return
     model = load_model(args.model, device="cpu")
     rng = random.Random(0)
     texts = list(functions(model))
     holes = [canvas(rng.choice(texts), rng) for _ in range(max(1, args.fills // args.batch))]
     some = holes[: max(1, len(holes) // 16)]
     with torch.inference_mode():
-        sample(model, holes[:1], AsideDenoiser, 4)  # warm
-        fills, clock, cpu = sample(model, holes, AsideDenoiser, args.batch)
+        sample(model, holes[:1], shared, 4)  # warm
+        fills, clock, cpu = sample(model, holes, shared, args.batch)
         plain, plain_clock, plain_cpu = sample(model, some, Plain, args.batch)
         states, cpu_states = search(model, texts[:2], args.states)
     same = sum(a.ids == b.ids for a, b in zip(fills, plain, strict=False))

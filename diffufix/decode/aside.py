@@ -14,13 +14,12 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from diffufix.decode.denoiser import family_of
 from diffufix.decode.layout import context_ids, fill_segment, was_segment
+from diffufix.decode.views import family_of
 from diffufix.errors import UsageError
 from diffufix.model.beside import Group, denoise
 from diffufix.model.family import Family
 from diffufix.model.transformer import Transformer
-from diffufix.types import Canvas
 
 
 @dataclass(frozen=True)
@@ -147,19 +146,3 @@ def _joined(
     ids = [token for row, _ in rows for token in row]
     positions = [position for _, row in rows for position in row]
     return torch.tensor(ids, device=device), torch.tensor(positions, device=device)
-
-
-class AsideDenoiser:
-    """The `Denoiser` of one canvas: its original, where known, is shown in the context."""
-
-    def __init__(self, model: Transformer, canvas: Canvas, family: Family | None = None) -> None:
-        known = family_of(model, family)
-        shown = canvas.original or ((known.gap,) if known.gap is not None else ())
-        self._context = AsideContext(model, [*canvas.left, *shown, *canvas.right], family)
-        self.family, self.banned = self._context.family, self._context.banned
-        self.vocab_size = self._context.vocab_size
-        start = len(canvas.left) + 1
-        self._place = Place(start, start + len(shown), canvas.original)
-
-    def logits(self, holes: Sequence[Sequence[int]]) -> Tensor:
-        return self._context.logits([self._place] * len(holes), holes)

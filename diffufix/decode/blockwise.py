@@ -16,9 +16,11 @@ from dataclasses import replace
 
 import torch
 
-from diffufix.decode.denoiser import InlineDenoiser, family_of
-from diffufix.decode.infill import Hook, Row, Rule, _advance, _chunks
+from diffufix.decode.context import open_context
+from diffufix.decode.in_place import InPlaceContext
+from diffufix.decode.infill import Hook, Row, Rule, advance, chunks
 from diffufix.decode.tokens import check_algorithm
+from diffufix.decode.views import family_of
 from diffufix.errors import UsageError
 from diffufix.model.transformer import Transformer
 from diffufix.types import Canvas, Fill
@@ -44,31 +46,32 @@ def blockwise(
     threshold: float | None = None,
     generator: torch.Generator | None = None,
     hook: Hook | None = None,
+    refresh: int | None = None,
 ) -> list[Fill]:
     """`n` fills of the canvas's hole, each at most `max_tokens` long, in the order of the batch.
 
-    A fill that never ends has `max_tokens` tokens. Raises UsageError.
+    A fill that never ends has `max_tokens` tokens. `refresh` is that of `infill`. Raises
+    UsageError.
     """
     check_algorithm(alg)
     if min(n, block, max_tokens, tokens_per_step) < 1 or ahead < 0:
         raise UsageError("n, block, max_tokens and tokens_per_step must be at least 1.")
     family = family_of(model, None)
-    if family.layout != "inline":
-        raise UsageError(f"{family.name} writes beside its context, not block by block.")
     mask, eos = family.mask, family.eos
     right = (*[mask] * ahead, *canvas.right)
-    denoiser = InlineDenoiser(model, replace(canvas, right=right), family)
+    context = open_context(model, [replace(canvas, right=right)], refresh=refresh)
+    if not isinstance(context, InPlaceContext):
+        raise UsageError(f"{family.name} writes beside its context, not block by block.")
     no_splices = [i for i in (family.expand, family.delete) if i is not None and i != eos]
-    denoiser.banned = (*(i for i in denoiser.banned if i != eos), *no_splices)
-    plain = replace(family, expand=None, delete=None)  # the block's length is what it is
-    denoiser.family = plain
+    context.banned = (*(i for i in context.banned if i != eos), *no_splices)
+    context.family = replace(family, expand=None, delete=None)  # a block is as long as it is
     rule = Rule(temperature, top_p, None, alg, 0.0, tokens_per_step, threshold, None, generator)
     rows = [Row([mask] * min(block, max_tokens), budget=0) for _ in range(n)]
     done: set[int] = set()
     step = 0
     while live := [row for row in rows if id(row) not in done]:
-        for part in _chunks(live, denoiser):
-            _advance(part, denoiser, rule, step)
+        for part in chunks(live, context):
+            advance(part, context, rule, step)
         step += 1
         for row in live:
             if mask not in row.ids and not _grow(row, ended, eos, mask, block, max_tokens):

@@ -1,6 +1,8 @@
 """`diffusion_generate`: completion of prompts, with the meaning of the reference implementation.
 
-Same schedule, same rules, same results at temperature 0. Three things are cheaper: logits are
+Same schedule, same rules; at temperature 0 the same results in float32, and in bfloat16 with
+`precision="model"`: the reference computes confidences in the model's own numbers, which tie and
+round, and by default they are computed in float32 here. Three things are cheaper: logits are
 computed at masked positions only, a step that commits nothing runs no forward pass, and nothing
 runs once no mask is left. B rows, T positions, N masked positions, V vocabulary.
 """
@@ -13,7 +15,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from diffufix.decode.tokens import check_algorithm, choose, gumbel, uniform
+from diffufix.decode.tokens import Precision, check_algorithm, choose, gumbel, uniform
 from diffufix.errors import UsageError
 from diffufix.model.transformer import Transformer, padded
 
@@ -52,13 +54,15 @@ def diffusion_generate(
     generation_logits_hook_func: LogitsHook | None = None,
     mask_token_id: int | None = None,
     shift: bool | None = None,
+    precision: Precision = "float32",
 ) -> Generation:
     """Denoise `max_new_tokens` masks after each prompt [B, P] in `steps` steps.
 
     `attention_mask` [B, P] is 0 at padding, which stands on the left. Masks in the prompt are
     filled too. Hooks see full logits and every step, so with them no work is skipped. The mask
     id and the shift are the model family's where they are not given. Ids that the model's
-    tokenizer has no text for are never chosen. Raises UsageError.
+    tokenizer has no text for are never chosen. `precision` is that of the confidences
+    (tokens.py). Raises UsageError.
     """
     check_algorithm(alg)
     if steps < 1 or max_new_tokens < 0:
@@ -101,6 +105,7 @@ def diffusion_generate(
                     top_k=top_k,
                     alg=alg,
                     generator=generator,
+                    precision=precision,
                 )
                 if alg != "origin":
                     counts = chosen.sum(-1).tolist()
@@ -162,9 +167,11 @@ def _most_confident(
     generator: torch.Generator | None,
 ) -> Tensor:
     """The masks to reveal [B, T]: `counts[b]` of row b, by confidence or drawn by it."""
-    full = torch.full(masked.shape, -torch.inf, device=masked.device)
+    full = torch.full(masked.shape, -torch.inf, device=masked.device, dtype=confidence_N.dtype)
     full[masked] = confidence_N
     chosen = torch.zeros_like(masked)
+    if len(set(counts)) == 1 and not alg_temp and counts[0]:  # ties fall as in the reference
+        return chosen.scatter(-1, full.topk(counts[0], dim=-1).indices, True) & masked
     for row, count in enumerate(counts):
         if count == 0:
             continue

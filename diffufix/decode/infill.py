@@ -17,10 +17,9 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
-from diffufix.decode.cached import CachedDenoiser
-from diffufix.decode.denoiser import Denoiser, InlineDenoiser, family_of
+from diffufix.decode.context import Context, open_context
 from diffufix.decode.lengths import choose_lengths
-from diffufix.decode.tokens import check_algorithm, choose, gumbel, uniform
+from diffufix.decode.tokens import Shortlist, check_algorithm, gumbel, uniform
 from diffufix.errors import UsageError
 from diffufix.model.family import Family
 from diffufix.model.transformer import Transformer
@@ -127,7 +126,7 @@ def infill(
     generator: torch.Generator | None = None,
     hook: Hook | None = None,
     family: Family | None = None,
-    denoiser: Denoiser | None = None,
+    context: Context | None = None,
     refresh: int | None = None,
 ) -> list[Fill]:
     """`n` fills of the canvas's hole, in the order of the batch; equal ones are not merged.
@@ -136,57 +135,44 @@ def infill(
     Families with `<expand>` and `<delete>` change them while decoding, up to `max_tokens` in
     all. Each step commits `tokens_per_step` masks of a hole, and with `threshold` also all whose
     probability exceeds it; `steps` bounds the passes for families of fixed length. `refresh`
-    shares one context among the fills (cached.py: faster, approximate) and renews it after so
-    many passes, 0 never; None is exact. A `denoiser` takes the place of all that (then `model`
-    may be None). Raises UsageError.
+    shares one encoding of the surroundings among the fills (in_place.py: faster, approximate) and
+    renews it after so many passes, 0 never; None is exact. A `context` of one prompt takes the
+    place of all that (then `model` may be None). Raises UsageError.
     """
     check_algorithm(alg)
     if n < 1 or tokens_per_step < 1 or max_tokens < 1 or (steps is not None and steps < 1):
         raise UsageError("n, max_tokens, tokens_per_step and steps must be at least 1.")
-    if denoiser is None:
+    if context is None:
         if model is None:
-            raise UsageError("infill needs a model or a denoiser.")
-        denoiser = _denoiser(model, canvas, family, refresh)
+            raise UsageError("infill needs a model or a context.")
+        context = open_context(model, [canvas], family=family, refresh=refresh)
     if lengths is None:
-        lengths = choose_lengths(denoiser, canvas, n, max_tokens)
+        lengths = choose_lengths(context, canvas, n, max_tokens)
     if not lengths or not all(0 <= length <= max_tokens for length in lengths):
         raise UsageError(f"lengths must lie between 0 and max_tokens ({max_tokens}).")
     rule = Rule(
         temperature, top_p, top_k, alg, alg_temp, tokens_per_step, threshold, steps, generator
     )
-    mask = denoiser.family.mask
+    mask = context.family.mask
     dealt = [lengths[index % len(lengths)] for index in range(n)]
     rows = [Row([mask] * length, budget=max_tokens - length) for length in dealt]
     step = 0
     while live := [row for row in rows if mask in row.ids]:
-        for part in _chunks(live, denoiser):
-            _advance(part, denoiser, rule, step)
+        for part in chunks(live, context):
+            advance(part, context, rule, step)
         step += 1
         if hook:
             hook(step, [list(row.ids) for row in rows])
     return [row.fill() for row in rows]
 
 
-def _denoiser(
-    model: Transformer, canvas: Canvas, family: Family | None, refresh: int | None
-) -> Denoiser:
-    if family_of(model, family).layout == "aside":
-        from diffufix.decode.aside import AsideDenoiser  # not needed by the others
-
-        aside: Denoiser = AsideDenoiser(model, canvas, family)
-        return aside
-    if refresh is not None:
-        return CachedDenoiser(model, canvas, family, refresh=refresh)
-    return InlineDenoiser(model, canvas, family)
-
-
-def _chunks(rows: list[Row], denoiser: Denoiser) -> Iterator[list[Row]]:
+def chunks(rows: list[Row], context: Context) -> Iterator[list[Row]]:
     """Rows in groups whose logits fit into memory; equal holes stay together."""
     rows = sorted(rows, key=lambda row: row.ids)
     part: list[Row] = []
     numbers = 0
     for row in rows:
-        more = len(row.masks(denoiser.family.mask)) * denoiser.vocab_size
+        more = len(row.masks(context.family.mask)) * context.vocab_size
         if part and numbers + more > _CHUNK:
             yield part
             part, numbers = [], 0
@@ -195,57 +181,87 @@ def _chunks(rows: list[Row], denoiser: Denoiser) -> Iterator[list[Row]]:
     yield part
 
 
-def _advance(rows: list[Row], denoiser: Denoiser, rule: Rule, step: int) -> None:
-    """One step for these rows."""
-    family = denoiser.family
-    logits_NV = _logits(rows, denoiser)
-    if family.expand is not None:
-        spent = [row.budget == 0 for row in rows for _ in row.masks(family.mask)]
+def advance(rows: list[Row], context: Context, rule: Rule, step: int) -> None:
+    """One step for these rows. Equal holes are computed once: at low temperature most samples agree
+    for most of the way. Ids are drawn for the masks that are committed alone."""
+    family = context.family
+    keys = [(tuple(row.ids), family.expand is not None and row.budget == 0) for row in rows]
+    distinct = list(dict.fromkeys(keys))
+    logits_NV = context.logits([(0, hole) for hole, _ in distinct]).float()
+    logits_NV[:, list(context.banned)] = -torch.inf
+    spans, at, spent = {}, 0, []
+    for key in distinct:
+        count = key[0].count(family.mask)
+        spans[key] = range(at, at + count)
+        spent += [key[1]] * count
+        at += count
+    if family.expand is not None and any(spent):
         logits_NV[torch.tensor(spent), family.expand] = -torch.inf
-    ids_N, confidence_N = choose(
-        logits_NV,
-        temperature=rule.temperature,
-        top_p=rule.top_p,
-        top_k=rule.top_k,
-        alg=rule.alg,
-        generator=rule.generator,
-    )
-    logps_N = logits_NV.gather(-1, ids_N[:, None])[:, 0] - logits_NV.logsumexp(-1)
-    device = confidence_N.device
-    if rule.alg == "origin":
-        confidence_N = uniform(len(ids_N), device, rule.generator)
-    elif rule.alg_temp:
-        noise = gumbel(len(ids_N), device, rule.generator)
-        confidence_N = confidence_N / rule.alg_temp + noise
-    ids, confidence, logps = ids_N.tolist(), confidence_N.tolist(), logps_N.tolist()
+    where = [i for key in keys for i in spans[key]]  # of every mask of every row
+    short = Shortlist(logits_NV, temperature=rule.temperature, top_p=rule.top_p, top_k=rule.top_k)
+    drawn = None
+    if rule.threshold is not None or (rule.alg == "maskgit_plus" and rule.temperature > 0):
+        drawn = _drawn(short, logits_NV, where, rule)
+    confidence = _confidence(short, drawn, where, rule)
+    picks = _picks(rows, confidence, drawn, rule, family, step)
+    flat = [i for chosen in picks for i in chosen]
+    if drawn is None:
+        ids, logps, _ = _drawn(short, logits_NV, [where[i] for i in flat], rule)
+    else:
+        ids, logps = ([values[i] for i in flat] for values in drawn[:2])
+    commits = iter(zip(ids, logps, strict=True))
     at = 0
-    for row in rows:
+    for row, chosen in zip(rows, picks, strict=True):
         places = row.masks(family.mask)
-        ranked = sorted(range(at, at + len(places)), key=lambda i: -confidence[i])
-        quota = rule.quota(len(places), step)
-        picks = [
-            (places[i - at], ids[i], logps[i])
-            for rank, i in enumerate(ranked)
-            if rank < quota or (rule.threshold is not None and math.exp(logps[i]) > rule.threshold)
-        ]
         row.steps += 1
-        row.commit(picks, step, family)
+        row.commit([(places[i - at], *next(commits)) for i in chosen], step, family)
         at += len(places)
 
 
-def _logits(rows: list[Row], denoiser: Denoiser) -> Tensor:
-    """Float32 logits [N, V] at the masks of every row, banned ids at -inf.
+#: Ids, their log-probabilities (untruncated, temperature 1) and those in the shortlist.
+_Drawn = tuple[list[int], list[float], list[float]]
 
-    Equal holes are computed once: at low temperature most samples agree for most of the way.
-    """
-    distinct = list(dict.fromkeys(tuple(row.ids) for row in rows))
-    logits = denoiser.logits(distinct).float()
-    logits[:, list(denoiser.banned)] = -torch.inf
-    spans, at = {}, 0
-    for hole in distinct:
-        count = hole.count(denoiser.family.mask)
-        spans[hole] = range(at, at + count)
-        at += count
-    if len(distinct) == len(rows):
-        return logits
-    return logits[torch.tensor([i for row in rows for i in spans[tuple(row.ids)]])]
+
+def _drawn(short: Shortlist, logits_NV: Tensor, rows: Sequence[int], rule: Rule) -> _Drawn:
+    ids, own = short.draw(rows, rule.generator)
+    lines = logits_NV[torch.tensor(rows, dtype=torch.long, device=logits_NV.device)]
+    logps = lines.gather(-1, ids[:, None])[:, 0] - lines.logsumexp(-1)
+    return ids.tolist(), logps.tolist(), own.tolist()
+
+
+def _confidence(
+    short: Shortlist, drawn: _Drawn | None, where: Sequence[int], rule: Rule
+) -> list[float]:
+    """Of every mask of every row."""
+    device = short.probs_NK.device
+    if rule.alg == "origin":
+        return uniform(len(where), device, rule.generator).tolist()
+    if rule.alg == "maskgit_plus" and drawn is not None:
+        values = drawn[2]
+    else:
+        every = short.confidence(rule.alg).tolist()
+        values = [every[i] for i in where]
+    if not rule.alg_temp:
+        return values
+    noise = gumbel(len(where), device, rule.generator).tolist()
+    return [value / rule.alg_temp + n for value, n in zip(values, noise, strict=True)]
+
+
+def _picks(
+    rows: Sequence[Row], confidence: Sequence[float], drawn: _Drawn | None, rule: Rule,
+    family: Family, step: int,
+) -> list[list[int]]:  # fmt: skip
+    """Of every row, which of all masks it commits, the most confident first."""
+    found = []
+    at = 0
+    for row in rows:
+        masks = len(row.masks(family.mask))
+        ranked = sorted(range(at, at + masks), key=lambda i: -confidence[i])
+        quota = rule.quota(masks, step)
+        sure = [
+            i for i in ranked[quota:]
+            if rule.threshold is not None and drawn and math.exp(drawn[1][i]) > rule.threshold
+        ]  # fmt: skip
+        found.append([*ranked[:quota], *sure])
+        at += masks
+    return found

@@ -16,9 +16,9 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from diffufix.decode.denoiser import family_of
-from diffufix.decode.scene import NEVER, make_scene
+from diffufix.decode.context import open_context
 from diffufix.decode.types import NoiseLike, PromptLike
+from diffufix.decode.views import NEVER, family_of, never
 from diffufix.errors import UsageError
 from diffufix.model.family import Family
 from diffufix.model.transformer import Transformer
@@ -69,10 +69,10 @@ def token_logps(
             labels.append((first + i, ids[place], number * width + place, heat[number]))
     if not labels:
         return torch.zeros(len(items), width, device=model.device)
-    scene = make_scene(
-        model, [prompt for prompt, _ in prompts], [seed for _, seed in prompts], known
+    context = open_context(
+        model, [prompt for prompt, _ in prompts], seeds=[seed for _, seed in prompts], family=known
     )
-    logits_UV = scene.logits(list(spans))
+    logits_UV = context.logits(list(spans)).float() + never(model, known)
     logps = _gathered(logits_UV, labels)
     flat = torch.zeros(len(items) * width, dtype=logps.dtype, device=logps.device)
     where = torch.tensor([place for _, _, place, _ in labels], device=logps.device)

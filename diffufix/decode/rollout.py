@@ -14,10 +14,10 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from diffufix.decode.denoiser import family_of
-from diffufix.decode.scene import Scene, make_scene
+from diffufix.decode.context import Context, open_context
 from diffufix.decode.tokens import check_algorithm, draw, keep_top_p, uniform
 from diffufix.decode.types import PromptLike
+from diffufix.decode.views import family_of, never
 from diffufix.errors import UsageError
 from diffufix.model.family import Family
 from diffufix.model.transformer import Transformer
@@ -104,13 +104,14 @@ def rollout(
     known = family_of(model, family)
     result: list[list[Sampled]] = [[] for _ in prompts]
     for part in _parts(prompts):
-        scene = make_scene(model, [prompts[i] for i in part], family=known)
+        context = open_context(model, [prompts[i] for i in part], family=known)
+        bias = never(model, known)
         rows = [
             _Row(i, prompts[at].width, known.mask) for i, at in enumerate(part) for _ in range(n)
         ]
         while live := [row for row in rows if known.mask in row.ids]:
             for some in _chunks(live, model.config.vocab_size):
-                _advance(scene, known, some, sampling, generator)
+                _advance(context, bias, some, sampling, generator)
         for row in rows:
             result[part[row.prompt]].append(row.sampled(known))
     return result
@@ -144,16 +145,17 @@ def _chunks(rows: Sequence[_Row], vocabulary: int) -> Iterator[list[_Row]]:
 
 
 def _advance(
-    scene: Scene,
-    family: Family,
+    context: Context,
+    bias_V: Tensor,
     rows: Sequence[_Row],
     sampling: Sampling,
     generator: torch.Generator | None,
 ) -> None:
     """One step of these rows; equal holes of a prompt are computed once."""
+    family = context.family
     holes = [(row.prompt, row.hole(family)) for row in rows]
     distinct = list(dict.fromkeys(holes))
-    logits_NV = scene.logits(distinct)
+    logits_NV = context.logits(distinct).float() + bias_V
     if sampling.temperature > 0:
         logits_NV /= sampling.temperature
     if sampling.top_p is not None and sampling.top_p < 1:

@@ -1,9 +1,12 @@
 """From logits to tokens and confidences: the rules that all decoding loops share.
 
-N masked positions, V vocabulary.
+N masked positions, V vocabulary, K ids of it that may be drawn.
 """
 
 from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Literal
 
 import torch
 from torch import Tensor
@@ -12,6 +15,10 @@ from diffufix.errors import UsageError
 
 #: `origin` reveals positions at random, the others the most confident ones first.
 ALGORITHMS = ("origin", "maskgit_plus", "topk_margin", "entropy")
+#: Ids among which a nucleus is looked for first; a wider one is found all the same.
+NUCLEUS = (512, 8192)
+#: In which numbers confidences are computed: float32, or the model's own, as the reference does.
+Precision = Literal["float32", "model"]
 
 
 def check_algorithm(alg: str) -> None:
@@ -35,11 +42,97 @@ def keep_top_k(logits_NV: Tensor, top_k: int) -> Tensor:
     return logits_NV.masked_fill(logits_NV < least, torch.finfo(logits_NV.dtype).min)
 
 
+def nucleus(logits_NV: Tensor, top_p: float) -> tuple[Tensor, Tensor]:
+    """`keep_top_p` without sorting the vocabulary: logits [N, K] of the ids [N, K] that stay, the
+    likeliest first, -inf where a row keeps fewer.
+
+    The likeliest few hundred are looked at; rows whose mass they do not reach, at more.
+    """
+    N, V = logits_NV.shape
+    total_N1 = logits_NV.logsumexp(-1, keepdim=True)
+    rows = torch.arange(N, device=logits_NV.device)
+    found: list[tuple[Tensor, Tensor, Tensor]] = []
+    for width in (*(k for k in NUCLEUS if k < V), V):
+        values, ids = logits_NV[rows].topk(width, dim=-1)
+        mass = (values - total_N1[rows]).exp().cumsum(-1)
+        values[:, 1:].masked_fill_(mass[:, :-1] > top_p, -torch.inf)
+        settled = mass[:, -1] > top_p if width < V else torch.ones_like(rows, dtype=torch.bool)
+        found.append((rows[settled], values[settled], ids[settled]))
+        rows = rows[~settled]
+        if not len(rows):
+            break
+    most = max(int((values > -torch.inf).sum(-1).max()) if len(values) else 0
+               for _, values, _ in found)  # fmt: skip
+    kept_NK = logits_NV.new_full((N, max(most, 1)), -torch.inf)
+    ids_NK = torch.zeros(kept_NK.shape, dtype=torch.long, device=logits_NV.device)
+    for of, values, ids in found:
+        count = min(values.shape[1], kept_NK.shape[1])
+        kept_NK[of, :count], ids_NK[of, :count] = values[:, :count], ids[:, :count]
+    return kept_NK, ids_NK
+
+
+class Shortlist:
+    """What may be drawn at each of N masks, after temperature, top_p and top_k.
+
+    As in the reference they come before the confidence and so change the order too.
+    """
+
+    def __init__(
+        self,
+        logits_NV: Tensor,
+        *,
+        temperature: float = 0.0,
+        top_p: float | None = None,
+        top_k: int | None = None,
+    ) -> None:
+        self._cold = temperature <= 0
+        logits = logits_NV.float()
+        if not self._cold:
+            logits = logits / temperature
+        self._ids: Tensor | None = None  # [N, K]; None: all of them, in their order
+        if top_p is not None and top_p < 1:
+            logits, self._ids = nucleus(logits, top_p)
+        if top_k is not None:
+            logits = keep_top_k(logits, top_k)
+        self.probs_NK = logits.softmax(-1)
+
+    def confidence(self, alg: str) -> Tensor:
+        """[N]: p1 - p2 for `topk_margin`, the negative entropy for `entropy`, else the highest
+        probability (which is that of the id at temperature 0)."""
+        probs = self.probs_NK
+        if alg == "topk_margin":
+            if probs.shape[-1] == 1:
+                return probs[:, 0]
+            first, second = probs.topk(2, dim=-1).values.unbind(-1)
+            return first - second
+        if alg == "entropy":
+            return (probs * (probs + 1e-10).log()).sum(-1)
+        return probs.amax(-1)
+
+    def draw(self, rows: Sequence[int], generator: torch.Generator | None) -> tuple[Tensor, Tensor]:
+        """An id for each of these rows, which may repeat, and its probability here.
+
+        At temperature 0 it is the likeliest.
+        """
+        probs = self.probs_NK[torch.tensor(rows, dtype=torch.long, device=self.probs_NK.device)]
+        at = probs.argmax(-1) if self._cold else draw(probs, generator)
+        chosen = probs.gather(-1, at[:, None])[:, 0]
+        if self._ids is None:
+            return at, chosen
+        own = self._ids[torch.tensor(rows, dtype=torch.long, device=self._ids.device)]
+        return own.gather(-1, at[:, None])[:, 0], chosen
+
+
 def draw(probs_NV: Tensor, generator: torch.Generator | None) -> Tensor:
-    """One id [N] from each row of probabilities; the generator may live on another device."""
-    where = generator.device if generator is not None else probs_NV.device
-    ids = torch.multinomial(probs_NV.to(where), 1, replacement=True, generator=generator)
-    return ids[:, 0].to(probs_NV.device)
+    """One id [N] from each row of probabilities, drawn where they are; the generator may live on
+    another device, of which then one number a row is fetched."""
+    if generator is None or generator.device == probs_NV.device:
+        return torch.multinomial(probs_NV, 1, replacement=True, generator=generator)[:, 0]
+    mass = probs_NV.double().cumsum(-1)
+    lots = uniform(len(probs_NV), probs_NV.device, generator).double()[:, None] * mass[:, -1:]
+    ids = (mass <= lots).sum(-1)
+    last = probs_NV.shape[-1] - 1 - (probs_NV.flip(-1) > 0).int().argmax(-1)
+    return torch.minimum(ids, last)
 
 
 def uniform(count: int, device: torch.device, generator: torch.Generator | None) -> Tensor:
@@ -62,14 +155,25 @@ def choose(
     top_k: int | None = None,
     alg: str = "maskgit_plus",
     generator: torch.Generator | None = None,
+    precision: Precision = "float32",
 ) -> tuple[Tensor, Tensor]:
     """An id [N] for every masked position and the confidence [N] that decides who goes first.
 
-    As in the reference, temperature, top_p and top_k come before the confidence and so change
-    the order too. Confidence is p(id) for `maskgit_plus` (and `origin`), p1 - p2 for
-    `topk_margin`, the negative entropy for `entropy`.
+    Confidence is p(id) for `maskgit_plus` (and `origin`), p1 - p2 for `topk_margin`, the negative
+    entropy for `entropy`; computed in float32, or with `precision` "model" in the logits' dtype.
     """
-    logits_NV = logits_NV.float()
+    if precision == "model":
+        return _choose_as_given(logits_NV, temperature, top_p, top_k, alg, generator)
+    short = Shortlist(logits_NV, temperature=temperature, top_p=top_p, top_k=top_k)
+    ids, own = short.draw(range(len(logits_NV)), generator)
+    return ids, own if alg in ("origin", "maskgit_plus") else short.confidence(alg)
+
+
+def _choose_as_given(
+    logits_NV: Tensor, temperature: float, top_p: float | None, top_k: int | None, alg: str,
+    generator: torch.Generator | None,
+) -> tuple[Tensor, Tensor]:  # fmt: skip
+    """Every step in the dtype of the logits, in the order of the reference implementation."""
     if temperature > 0:
         logits_NV = logits_NV / temperature
     if top_p is not None and top_p < 1:

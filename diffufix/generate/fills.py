@@ -26,7 +26,7 @@ from diffufix.generate.body import Body
 from diffufix.generate.scope import Scope, Sketch
 from diffufix.model.checkpoint import LoadedModel
 from diffufix.propose.candidates import Subject
-from diffufix.propose.proposals import Proposal, Story, Watcher, fit, show
+from diffufix.propose.proposals import REFRESH, Proposal, Story, Watcher, fit, show
 from diffufix.propose.pruning import Pruner
 from diffufix.propose.shown import fitted, own_test
 from diffufix.propose.window import window
@@ -175,11 +175,13 @@ def _inline(
             fills = infill(
                 model, canvas, SAMPLES, temperature=temperature, top_p=0.95,
                 max_tokens=MAX_TOKENS, generator=generator, hook=hook,
+                refresh=REFRESH,
             )  # fmt: skip
         else:
             fills = blockwise(
                 model, canvas, SAMPLES, ended, temperature=temperature, top_p=0.95,
                 max_tokens=MAX_TOKENS, threshold=0.95, generator=generator, hook=hook,
+                refresh=REFRESH,
             )  # fmt: skip
         for fill in sorted(fills, key=lambda f: -f.logp / max(1, len(f.ids))):
             text = fit(body.source, fill_text(model, canvas, fill))

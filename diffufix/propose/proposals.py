@@ -35,7 +35,8 @@ from diffufix.types import Fill, Hole, Kind, Suspect
 
 MAX_ORIGINAL = 40  # tokens of a hole in the aside layout, as in training
 LONGEST = 8 * MAX_ORIGINAL  # characters: not worth a view of its own
-SAMPLES = 8  # fills of a hole in one batch, inline
+SAMPLES = 8  # fills of a hole in one batch, inline,
+REFRESH = 8  # and the passes after which what they share of its surroundings is renewed
 LINE_WEIGHT = 1.0  # nats per e-fold of a line's suspiciousness
 SUSPECT_WEIGHT = 2.0  # and of a function's
 FAR = 6.0  # nats for lines that no failing test executes
@@ -296,7 +297,7 @@ def _inline(
             fills = infill(
                 model, canvas, SAMPLES, temperature=temperature, top_p=0.95, alg="entropy",
                 max_tokens=max(16, min(64, 2 * len(canvas.original) + 8)),
-                generator=generator, hook=hook,
+                generator=generator, hook=hook, refresh=REFRESH,
             )  # fmt: skip
             for fill in sorted(fills, key=lambda f: -f.logp / max(1, len(f.ids))):
                 score = fill.logp / max(1, len(fill.trace)) - cost

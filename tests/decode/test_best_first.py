@@ -12,8 +12,9 @@ import torch
 from torch import Tensor
 
 from diffufix.decode import infill
-from diffufix.decode.aside import AsideContext, AsideDenoiser, Asked, Place
+from diffufix.decode.aside import AsideContext, Asked, Place
 from diffufix.decode.best_first import BestFirst, Question
+from diffufix.decode.context import open_context
 from diffufix.decode.layout import context_ids, segment
 from diffufix.errors import UsageError
 from diffufix.model.family import Family
@@ -104,13 +105,13 @@ def test_the_context_does_not_see_the_hole() -> None:
 
 
 @pytest.mark.parametrize("original", [(), (10, 9)])
-def test_denoiser_of_a_canvas(original: tuple[int, ...]) -> None:
+def test_context_of_a_canvas(original: tuple[int, ...]) -> None:
     """The original is shown where it is known, and a gap where it is not."""
     canvas = Canvas(LEFT, RIGHT, original)
     shown = original or (GAP,)
-    denoiser = AsideDenoiser(MODEL, canvas, FREE)
+    context = open_context(MODEL, [canvas], family=FREE)
     place = Place(5, 5 + len(shown), original)
-    logits = denoiser.logits([(MASK, 9), (9, MASK, MASK)])
+    logits = context.logits([(0, (MASK, 9)), (0, (9, MASK, MASK))])
     assert logits.shape == (3, VOCABULARY)
     logits[:, sorted(FREE.specials)] = -torch.inf
     whole = [*LEFT, *shown, *RIGHT]
@@ -123,9 +124,8 @@ def test_infill_beside_the_context() -> None:
 
     def make() -> list[Fill]:
         generator = torch.Generator().manual_seed(3)
-        denoiser = AsideDenoiser(MODEL, canvas, FREE)
         return infill(
-            MODEL, canvas, 6, temperature=1.0, max_tokens=8, denoiser=denoiser, generator=generator
+            MODEL, canvas, 6, temperature=1.0, max_tokens=8, family=FREE, generator=generator
         )
 
     fills = make()

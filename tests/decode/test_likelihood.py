@@ -14,8 +14,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from diffufix.decode.likelihood import noised_logps, scored, token_logps
-from diffufix.decode.scene import never
 from diffufix.decode.types import Draw
+from diffufix.decode.views import never
 from diffufix.errors import UsageError
 from diffufix.model.family import Family
 from diffufix.train.rl.objectives.estimators import (

@@ -5,8 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from diffufix.decode import InlineDenoiser, infill
-from diffufix.decode.cached import CachedDenoiser
+from diffufix.decode import infill, open_context
 from diffufix.decode.canvas import inline_canvas
 from diffufix.model import load_model
 from tests.support.checkpoints import make_dream_checkpoint
@@ -26,9 +25,9 @@ def canvas(model):
 
 def test_the_first_pass_is_exact(model, canvas):
     mask = model.family.mask
-    holes = [[mask] * length for length in (1, 4, 2, 4)]
-    exact = InlineDenoiser(model, canvas).logits(holes)
-    shared = CachedDenoiser(model, canvas).logits(holes)
+    holes = [(0, (mask,) * length) for length in (1, 4, 2, 4)]
+    exact = open_context(model, [canvas]).logits(holes)
+    shared = open_context(model, [canvas], refresh=8).logits(holes)
     torch.testing.assert_close(shared, exact, rtol=1e-4, atol=1e-4)
 
 
@@ -46,10 +45,10 @@ def test_it_stays_close(model, canvas):
     mask = model.family.mask
     ids = model.tokenizer.encode(" a + b")
     hole = [ids[0], mask, ids[1], mask]
-    shared = CachedDenoiser(model, canvas, refresh=0)
-    shared.logits([[mask] * 4])
-    exact = InlineDenoiser(model, canvas).logits([hole]).softmax(-1)
-    assert (shared.logits([hole]).softmax(-1) - exact).abs().sum(-1).max() / 2 < 0.3
+    shared = open_context(model, [canvas], refresh=0)
+    shared.logits([(0, (mask,) * 4)])
+    exact = open_context(model, [canvas]).logits([(0, hole)]).softmax(-1)
+    assert (shared.logits([(0, hole)]).softmax(-1) - exact).abs().sum(-1).max() / 2 < 0.3
 
 
 def test_options_work_together(model, canvas):
@@ -57,3 +56,36 @@ def test_options_work_together(model, canvas):
                    tokens_per_step=2, generator=torch.Generator().manual_seed(0))  # fmt: skip
     assert len(fills) == 6
     assert not {i for fill in fills for i in fill.ids} & set(model.banned)
+
+
+def test_many_prompts_and_lengths_share_a_pass(model, canvas):
+    """Holes of several prompts and lengths, some of them half filled, each beside its own sides."""
+    mask = model.family.mask
+    other = inline_canvas(model, "x = 1\ny = ", "\nprint(x, y)\n")
+    ids = model.tokenizer.encode(" a + b")
+    holes = [(0, (mask,) * 3), (1, (mask,) * 2), (0, (mask,) * 3), (1, (ids[0], mask))]
+    exact = open_context(model, [canvas, other])
+    shared = open_context(model, [canvas, other], refresh=0)
+    torch.testing.assert_close(
+        shared.logits(holes[:3]), exact.logits(holes[:3]), rtol=1e-4, atol=1e-4
+    )
+    assert shared.logits(holes).shape == exact.logits(holes).shape
+    # around what was encoded it is exact however the holes are ordered
+    again = torch.cat([shared.logits([hole]) for hole in (holes[1], holes[0])])
+    expected = torch.cat([exact.logits([hole]) for hole in (holes[1], holes[0])])
+    torch.testing.assert_close(again, expected, rtol=1e-4, atol=1e-4)
+
+
+def test_a_pass_is_cut_where_it_would_be_too_large(model, canvas, monkeypatch):
+    holes = [(0, (model.family.mask,) * (1 + i % 5)) for i in range(23)]
+    context = open_context(model, [canvas])
+    whole = context.logits(holes)
+    rows = []
+    hidden = model.hidden
+    monkeypatch.setattr(
+        model, "hidden", lambda ids, *rest: rows.append(ids.numel()) or hidden(ids, *rest)
+    )
+    monkeypatch.setattr("diffufix.decode.in_place.TOKENS", 100)
+    torch.testing.assert_close(context.logits(holes), whole, rtol=1e-4, atol=1e-4)
+    assert max(rows) <= 100
+    assert len(rows) > 1

@@ -12,7 +12,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from diffufix.decode import InlineDenoiser, infill
+from diffufix.decode import infill, open_context
 from diffufix.decode.lengths import AT_ONCE, first_confidence
 from diffufix.decode.tokens import ALGORITHMS
 from diffufix.errors import UsageError
@@ -273,20 +273,19 @@ def test_deleting_reaches_right_where_eos_deletes():
             self.family = family
 
         def logits(self, holes):
-            rows = sum(list(hole).count(MASK) for hole in holes)
+            rows = sum(list(hole).count(MASK) for _, hole in holes)
             logits = torch.zeros(rows, VOCABULARY)
             logits[:, self.family.delete] = 9.0
             return logits
 
     for family, passes in ((DREAMON, 1), (FREE, 4)):
-        (fill,) = infill(None, CANVAS, 1, lengths=[4], temperature=0.0, denoiser=Deleting(family),
+        (fill,) = infill(None, CANVAS, 1, lengths=[4], temperature=0.0, context=Deleting(family),
                          alg="entropy")  # fmt: skip
         assert (fill.ids, fill.steps) == ((), passes)
 
 
 def test_first_lengths():
-    denoiser = InlineDenoiser(MODEL, CANVAS, FIXED)
-    scores = first_confidence(denoiser, [1, 3])
+    scores = first_confidence(open_context(MODEL, [CANVAS], family=FIXED), [1, 3])
     for length, score in scores.items():
         expected = explicit(FIXED, (MASK,) * length, 0).exp().amax(-1).mean().item()
         assert score == pytest.approx(expected, abs=1e-5)
@@ -310,13 +309,10 @@ def test_hook_sees_the_canvas_fill_up():
 def test_only_distinct_holes_are_computed():
     calls: list[int] = []
 
-    class Counting(InlineDenoiser):
-        def logits(self, holes):
-            calls.append(len(holes))
-            return super().logits(holes)
-
-    infill(None, CANVAS, 50, lengths=[3], temperature=0.0,
-           denoiser=Counting(MODEL, CANVAS, FIXED))  # fmt: skip
+    context = open_context(MODEL, [CANVAS], family=FIXED)
+    plain = context.logits
+    context.logits = lambda holes: calls.append(len(holes)) or plain(holes)
+    infill(None, CANVAS, 50, lengths=[3], temperature=0.0, context=context)
     assert calls == [1, 1, 1]
 
 

@@ -15,7 +15,7 @@ from diffufix.decode.layout import SLACK
 from diffufix.model import load_model
 from diffufix.model.checkpoint import LoadedModel
 from diffufix.propose.holes import find_function, holes
-from diffufix.propose.tasks import aligned, make_task, prompt_of, splice, text_of
+from diffufix.propose.tasks import MAX_WIDTH, aligned, make_task, prompt_of, splice, text_of
 from diffufix.types import Task
 from tests.support.checkpoints import make_dream_checkpoint
 
@@ -118,7 +118,7 @@ def test_inline_prompts_stand_around_the_hole(tmp_path: Path) -> None:
     hidden = prompt_of(model, replace(task, shown=False))
     assert hidden is not None
     assert hidden.original == ()
-    assert hidden.width == prompt.width
+    assert 1 <= hidden.width <= MAX_WIDTH  # what is hidden does not say how long it is
 
 
 def test_a_hole_out_of_reach_is_no_prompt(mini: LoadedModel) -> None:

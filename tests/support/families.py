@@ -7,7 +7,7 @@ from dataclasses import replace
 import torch
 
 from diffufix.decode.aside import AsideContext, Place
-from diffufix.decode.denoiser import InlineDenoiser
+from diffufix.decode.context import open_context
 from diffufix.model.family import Family
 from diffufix.types import Canvas, Prompt
 from tests.support.tiny import tiny
@@ -32,7 +32,8 @@ MODEL = tiny(VOCABULARY, scale=0.5)
 def alone(family: Family, prompt: Prompt, hole: tuple[int, ...]) -> torch.Tensor:
     """Logits at the masks of one hole, by the denoisers that repair uses."""
     if family.layout == "inline":
-        return InlineDenoiser(MODEL, Canvas(prompt.left, prompt.right), family).logits([hole])
+        context = open_context(MODEL, [Canvas(prompt.left, prompt.right)], family=family)
+        return context.logits([(0, hole)])
     shown = (family.gap,) if prompt.gap else prompt.original
     context = AsideContext(MODEL, [*prompt.left, *shown, *prompt.right], family)
     start = len(prompt.left) + 1

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from diffufix.decode.aside import AsideContext, Asked, Place, logits
-from diffufix.decode.scene import make_scene
+from diffufix.decode.context import open_context
 from diffufix.model import load_model
 from diffufix.model.copying import CopyHead
 from diffufix.model.tokenizer import Tokenizer
@@ -95,7 +95,7 @@ def test_training_search_and_rollout_agree(model: Transformer, tokenizer: Tokeni
         torch.testing.assert_close(found, trained[expected], rtol=1e-3, atol=1e-3)
         alone = asked[0].context.logits([asked[0].place], [asked[0].hole])
         torch.testing.assert_close(alone, found[: len(alone)], rtol=1e-3, atol=1e-3)
-        scene = make_scene(model, prompts, family=FAMILY)
+        scene = open_context(model, prompts, family=FAMILY)
         rolled = scene.logits([(n, hole) for n, hole in enumerate(holes)])
     allowed = rolled > -1e20
     torch.testing.assert_close(rolled[allowed], found[allowed], rtol=1e-3, atol=1e-3)

@@ -15,8 +15,8 @@ import torch
 
 from diffufix.config import Settings
 from diffufix.decode.aside import AsideContext, Place
+from diffufix.decode.context import open_context
 from diffufix.decode.rollout import Sampling
-from diffufix.decode.scene import make_scene
 from diffufix.model import load_model
 from diffufix.model.checkpoint import LoadedModel
 from diffufix.propose.tasks import prompt_of, splice
@@ -205,7 +205,7 @@ def test_only_a_model_that_reads_failures_is_asked_with_them(
     assert not plain.failure
     assert model.tokenizer.decode(told.failure) == task.said or len(told.failure) >= 40
     assert replace(told, failure=()) == plain
-    scene = [make_scene(model, [p]).logits([(0, [model.family.mask])]) for p in (plain, told)]
+    scene = [open_context(model, [p]).logits([(0, [model.family.mask])]) for p in (plain, told)]
     assert not torch.allclose(*scene)
     context = AsideContext(model, [*told.left, *told.original, *told.right], failure=told.failure)
     start = len(told.left) + 1
