@@ -69,7 +69,10 @@ def repair(
     """
     began, given = time.monotonic(), dict(locals())
     args = tuple(given.pop("pytest_args") or ())
-    settings = settled(load_settings(Path.cwd(), args, given))
+    settings = load_settings(Path.cwd(), args, given)
+    asked = time.monotonic()
+    settings = settled(settings)
+    began += time.monotonic() - asked  # a question or a download is no time of the search
     result = _search(settings, began)
     if settings.apply and result.patch is not None and not result.applied:
         result = applied(settings, result)
