@@ -14,8 +14,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from diffufix.decode.context.views import family_of
 from diffufix.decode.layout import context_ids, fill_segment, was_segment
-from diffufix.decode.views import family_of
 from diffufix.errors import UsageError
 from diffufix.model.beside import Group, denoise
 from diffufix.model.family import Family

@@ -17,10 +17,10 @@ from dataclasses import replace
 import torch
 
 from diffufix.decode.context import open_context
-from diffufix.decode.in_place import InPlaceContext
+from diffufix.decode.context.in_place import InPlaceContext
+from diffufix.decode.context.views import family_of
 from diffufix.decode.infill import Hook, Row, Rule, advance, chunks
 from diffufix.decode.tokens import check_algorithm
-from diffufix.decode.views import family_of
 from diffufix.errors import UsageError
 from diffufix.model.transformer import Transformer
 from diffufix.types import Canvas, Fill

@@ -17,8 +17,8 @@ import torch
 from torch import Tensor
 
 from diffufix.decode.context import open_context
+from diffufix.decode.context.views import NEVER, family_of, never
 from diffufix.decode.types import NoiseLike, PromptLike
-from diffufix.decode.views import NEVER, family_of, never
 from diffufix.errors import UsageError
 from diffufix.model.family import Family
 from diffufix.model.transformer import Transformer

@@ -15,9 +15,9 @@ import torch
 from torch import Tensor
 
 from diffufix.decode.context import Context, open_context
+from diffufix.decode.context.views import family_of, never
 from diffufix.decode.tokens import check_algorithm, draw, keep_top_p, uniform
 from diffufix.decode.types import PromptLike
-from diffufix.decode.views import family_of, never
 from diffufix.errors import UsageError
 from diffufix.model.family import Family
 from diffufix.model.transformer import Transformer

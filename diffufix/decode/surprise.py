@@ -16,8 +16,8 @@ from collections.abc import Iterable, Sequence
 import torch
 from torch import Tensor
 
+from diffufix.decode.context.views import family_of
 from diffufix.decode.layout import context_ids
-from diffufix.decode.views import family_of
 from diffufix.errors import UsageError
 from diffufix.model.family import Family
 from diffufix.model.transformer import Cache, Transformer

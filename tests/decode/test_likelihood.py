@@ -13,9 +13,9 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from diffufix.decode.context.views import never
 from diffufix.decode.likelihood import noised_logps, scored, token_logps
 from diffufix.decode.types import Draw
-from diffufix.decode.views import never
 from diffufix.errors import UsageError
 from diffufix.model.family import Family
 from diffufix.train.rl.objectives.estimators import (

@@ -13,9 +13,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from diffufix.decode.context import open_context
+from diffufix.decode.context.views import never
 from diffufix.decode.rollout import Sampling, rollout
 from diffufix.decode.tokens import ALGORITHMS
-from diffufix.decode.views import never
 from diffufix.errors import UsageError
 from diffufix.model.family import Family
 from diffufix.types import Prompt

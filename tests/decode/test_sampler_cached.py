@@ -85,7 +85,7 @@ def test_a_pass_is_cut_where_it_would_be_too_large(model, canvas, monkeypatch):
     monkeypatch.setattr(
         model, "hidden", lambda ids, *rest: rows.append(ids.numel()) or hidden(ids, *rest)
     )
-    monkeypatch.setattr("diffufix.decode.in_place.TOKENS", 100)
+    monkeypatch.setattr("diffufix.decode.context.in_place.TOKENS", 100)
     torch.testing.assert_close(context.logits(holes), whole, rtol=1e-4, atol=1e-4)
     assert max(rows) <= 100
     assert len(rows) > 1

@@ -18,8 +18,8 @@ from collections.abc import Iterator, Sequence
 import torch
 from torch import Tensor
 
+from diffufix.decode.context.views import View, table
 from diffufix.decode.types import Asked
-from diffufix.decode.views import View, table
 from diffufix.errors import UsageError
 from diffufix.model.beside import Group, denoise
 from diffufix.model.family import Family

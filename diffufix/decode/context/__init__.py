@@ -14,10 +14,10 @@ from typing import Protocol
 
 from torch import Tensor
 
-from diffufix.decode.appended import AppendedContext
-from diffufix.decode.in_place import InPlaceContext
+from diffufix.decode.context.appended import AppendedContext
+from diffufix.decode.context.in_place import InPlaceContext
+from diffufix.decode.context.views import banned_of, family_of, view_of
 from diffufix.decode.types import Asked, PromptLike
-from diffufix.decode.views import banned_of, family_of, view_of
 from diffufix.model.family import Family, Layout
 from diffufix.model.transformer import Transformer
 from diffufix.types import Canvas

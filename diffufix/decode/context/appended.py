@@ -12,9 +12,9 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
+from diffufix.decode.context.views import View, table
 from diffufix.decode.layout import context_ids, fill_segment, was_segment
 from diffufix.decode.types import Asked
-from diffufix.decode.views import View, table
 from diffufix.errors import UsageError
 from diffufix.model.family import Family
 from diffufix.model.transformer import Cache, Transformer
