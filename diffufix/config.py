@@ -6,6 +6,7 @@ writes nothing. Unknown keys are errors that name the nearest known one.
 
 from __future__ import annotations
 
+import configparser
 import difflib
 import os
 import tomllib
@@ -21,8 +22,19 @@ DTYPES = ("auto", "float32", "bfloat16", "float16")
 ENV_PREFIX = "DIFFUFIX_"
 #: Variables that diffufix or its tests set for child processes; never settings.
 PRIVATE_ENV = ("DIFFUFIX_INTERNAL_", "DIFFUFIX_INSIDE", "DIFFUFIX_COLLECTOR", "DIFFUFIX_UPDATE_")
-#: Files that mark the folder pytest would take as its root, in its order of precedence.
-ROOT_MARKERS = ("pytest.ini", ".pytest.ini", "pyproject.toml", "tox.ini", "setup.cfg", "setup.py")
+#: Files in which pytest looks for its own settings, in its order, and what makes them such:
+#: a table or section of that name; the first ones are taken whatever they hold.
+PYTEST_FILES = {
+    "pytest.toml": (),
+    ".pytest.toml": (),
+    "pytest.ini": (),
+    ".pytest.ini": (),
+    "pyproject.toml": ("tool.pytest.ini_options", "tool.pytest"),
+    "tox.ini": ("pytest",),
+    "setup.cfg": ("tool:pytest",),
+}
+#: Files that mark a project, or a member of a larger one.
+PROJECT_FILES = (*PYTEST_FILES, "setup.py")
 
 _TRUE = frozenset({"1", "true", "yes", "on"})
 _FALSE = frozenset({"0", "false", "no", "off"})
@@ -35,9 +47,14 @@ def _option(default: Any, **rules: Any) -> Any:
 
 @dataclass(frozen=True)
 class Settings:
-    """What the user asked for. Units: seconds. Paths in `pytest_args` are relative to `root`."""
+    """What the user asked for. Units: seconds. Paths in `pytest_args` are relative to `folder`.
+
+    `folder` (POSIX, relative to `root`) is where the tests are started: empty for the root, else
+    the member of a larger project in which the command was given.
+    """
 
     root: Path
+    folder: str = ""
     pytest_args: tuple[str, ...] = ()
     #: The project's interpreter; empty: the active venv, `.venv`, then our own.
     python: str = _option("")
@@ -105,23 +122,71 @@ def load_settings(
     values = read_pyproject(cwd)
     values |= read_environment(os.environ if environ is None else environ)
     values |= {key: value for key, value in (overrides or {}).items() if value is not None}
-    return Settings(root=root, pytest_args=relocate(pytest_args, cwd, root), **values)
+    member = find_member(cwd, root)
+    folder = "" if member == root else _posix(member, root)
+    return Settings(root, folder, pytest_args=relocate(pytest_args, cwd, member), **values)
 
 
 def find_root(cwd: Path) -> Path:
-    """The project's root: the nearest parent with a pytest or packaging file, else with .git."""
-    parents = [cwd, *cwd.parents]
+    """The project's root, as pytest finds it: the nearest folder at or above `cwd` that configures
+    pytest; else the nearest with a packaging file; else the repository's. No folder above the
+    repository or the user's home is looked at."""
+    parents = _parents(cwd)
     for folder in parents:
-        if any((folder / name).is_file() for name in ROOT_MARKERS):
+        if any(_configures(folder / name, tables) for name, tables in PYTEST_FILES.items()):
             return folder
     for folder in parents:
+        if any((folder / name).is_file() for name in PROJECT_FILES):
+            return folder
+    return next((folder for folder in parents if (folder / ".git").exists()), cwd)
+
+
+def find_member(cwd: Path, root: Path) -> Path:
+    """The nearest folder with a packaging file between `cwd` and the root."""
+    for folder in (cwd, *cwd.parents):
+        if folder == root or any((folder / name).is_file() for name in PROJECT_FILES):
+            return folder
+    return root
+
+
+def _parents(cwd: Path) -> list[Path]:
+    """`cwd` and the folders above it that may belong to the same project."""
+    found = []
+    for folder in (cwd, *cwd.parents):
+        if found and folder == Path.home():
+            break
+        found.append(folder)
         if (folder / ".git").exists():
-            return folder
-    return cwd
+            break
+    return found
+
+
+def _configures(path: Path, tables: tuple[str, ...]) -> bool:
+    """Whether a file is one that pytest takes its settings from."""
+    if not path.is_file():
+        return False
+    if not tables:
+        return True
+    try:
+        text = path.read_text(encoding="utf-8")
+        if path.suffix == ".toml":
+            document = tomllib.loads(text)
+            return any(_table(document, name) is not None for name in tables)
+        parser = configparser.RawConfigParser(strict=False)
+        parser.read_string(text)
+    except (OSError, ValueError, configparser.Error):
+        return False
+    return any(parser.has_section(name) for name in tables)
+
+
+def _table(document: Any, name: str) -> Any:
+    for key in name.split("."):
+        document = document.get(key) if isinstance(document, dict) else None
+    return document
 
 
 def relocate(args: tuple[str, ...], cwd: Path, root: Path) -> tuple[str, ...]:
-    """Pytest arguments given in `cwd` as they read from `root`; node ids keep their `::` part."""
+    """Pytest arguments given in `cwd` as they read from `root` above it; ids keep their `::`."""
     if cwd == root:
         return args
     return tuple(_relocate_one(arg, cwd, root) for arg in args) or (_posix(cwd, root),)

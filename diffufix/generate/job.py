@@ -88,6 +88,7 @@ class Generating:
         self.suite = ExampleTests(self.root, examples, list(self.sources))
         self.settings = replace(
             settings,
+            folder="",
             pytest_args=self.suite.args(self.root),
             budget=settings.budget * len(self.tasks),
         )

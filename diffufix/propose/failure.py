@@ -13,6 +13,7 @@ import re
 from collections.abc import Sequence
 from typing import Protocol
 
+from diffufix.source.difference import source_lines
 from diffufix.source.spans import functions
 from diffufix.source.syntax import parse
 
@@ -44,7 +45,7 @@ def calls(test: str, source: str, qualname: str) -> list[str]:
     node = next((node for found, node in _functions(source) if found == wanted), None)
     if node is None:
         return []
-    lines = source.splitlines()[node.lineno : node.end_lineno]
+    lines = source_lines(source)[node.lineno : node.end_lineno]
     return [line.strip() for line in lines if name.search(line)]
 
 

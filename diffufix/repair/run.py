@@ -166,7 +166,7 @@ def screen_of(run: Run, place: Place) -> Screen:
         lambda: sandbox_of(run, place), python=place.python, args=settings.pytest_args,
         root=settings.root, expected=diagnosis.baseline, failing=diagnosis.red,
         seconds=diagnosis.seconds, workers=workers_of(settings), protected=diagnosis.tests,
-        wanted=diagnosis.wanted,
+        wanted=diagnosis.wanted, folder=settings.folder,
     )  # fmt: skip
 
 
@@ -178,4 +178,5 @@ def confirmer_of(run: Run, place: Place, beside: Mapping[str, str]) -> Confirmer
         root=settings.root, baseline=diagnosis.baseline, seconds=diagnosis.seconds,
         flaky=diagnosis.flaky, hung=diagnosis.hung, wanted=diagnosis.wanted,
         protected=diagnosis.tests, start_seconds=diagnosis.run.start_seconds,
+        folder=settings.folder,
     )  # fmt: skip

@@ -8,10 +8,13 @@ from __future__ import annotations
 
 import shlex
 from collections import Counter
+from pathlib import Path
 from typing import TextIO
 
+from diffufix.config import find_root
 from diffufix.errors import DiffufixError
 from diffufix.repair.types import RepairResult, Status
+from diffufix.source.patch import diff_bytes
 
 MOST_IDS = 20  # test ids listed before the rest is counted
 _DIFF_STYLES = {"+++": "bold", "---": "bold", "@@": "cyan", "+": "green", "-": "red"}
@@ -27,9 +30,15 @@ def write_result(result: RepairResult, out: TextIO) -> None:
 
 
 def write_diff(diff: str, out: TextIO) -> None:
-    """Write a unified diff, byte for byte where `out` is no terminal."""
+    """Write a unified diff; where `out` is no terminal, to the byte as the project's files are."""
     if not out.isatty():
-        out.write(diff)
+        binary = getattr(out, "buffer", None)
+        if binary is None:
+            out.write(diff)
+        else:
+            out.flush()
+            binary.write(diff_bytes(diff, find_root(Path.cwd())))
+            binary.flush()
         return
     from rich.console import Console
     from rich.text import Text

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import io
+import re
 import tokenize
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -16,6 +17,7 @@ from diffufix.types import Edit, Patch
 
 CONTEXT_LINES = 3
 _Tag = Literal["replace", "delete", "insert", "equal"]
+_HUNK = re.compile(r"@@ -\d+(?:,(\d+))? \+\d+(?:,(\d+))? @@")
 _NO_NEWLINE = "\n\\ No newline at end of file\n"
 
 
@@ -122,6 +124,31 @@ class _Between(difflib.SequenceMatcher[str]):
             *inner,
             ("equal", old - self._tail, old, new - self._tail, new),
         ]
+
+
+def diff_bytes(diff: str, root: Path) -> bytes:
+    """A diff as it fits the files below `root` byte for byte: each part in its file's encoding."""
+    written, encoding, left = [], "utf-8", [0, 0]  # lines left of a hunk, before and after
+    for line in split_lines(diff):
+        if left == [0, 0]:
+            if line.startswith("+++ b/"):
+                encoding = _encoding_of(root / line[6:].split("\t")[0].rstrip("\n"))
+            elif found := _HUNK.match(line):
+                left = [int(found[1] or 1), int(found[2] or 1)]
+            written.append(line.encode("utf-8", "surrogateescape"))
+            continue
+        for at, marks in enumerate((" -", " +")):
+            left[at] -= line[0] in marks
+        written.append(line.encode(encoding, "surrogateescape"))
+    return b"".join(written)
+
+
+def _encoding_of(path: Path) -> str:
+    try:
+        encoding = read_source(path).encoding
+    except ProjectError:
+        return "utf-8"
+    return "utf-8" if encoding == "utf-8-sig" else encoding  # the mark is a letter of the text
 
 
 def _range(start: int, length: int) -> str:

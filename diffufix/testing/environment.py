@@ -49,9 +49,11 @@ def _hides_library(folder: Path) -> bool:
     )
 
 
-def import_paths(root: Path, tree: str) -> list[str]:
-    """`import_roots` of the project in `root`, as they are called in its copy `tree`."""
-    return [f"{tree}/{name}".rstrip("/") for name in import_roots(root)]
+def import_paths(root: Path, tree: str, folder: str = "") -> list[str]:
+    """`import_roots` of the project in `root`, as they are called in its copy `tree`; before them
+    those of `folder`, the member in which the tests are started."""
+    inside = [f"{folder}/{name}" for name in import_roots(root / folder)] if folder else []
+    return [f"{tree}/{name}".rstrip("/") for name in (*inside, *import_roots(root))]
 
 
 def moved(text: str, root: Path, tree: Path) -> str:
@@ -74,8 +76,9 @@ def child_environment(
     *,
     first: Sequence[Path] = (),
     extra: Mapping[str, str] | None = None,
+    folder: str = "",
 ) -> dict[str, str]:
-    """Variables for a process of `python` that runs the code in `tree`.
+    """Variables for a process of `python` that runs the code in `tree`, started in `folder` of it.
 
     `first` goes to the head of PYTHONPATH; `extra` overrides every variable of the caller's
     environment, and its PYTHONPATH takes the place of the caller's.
@@ -87,7 +90,7 @@ def child_environment(
     }
     env.update(extra or {})
     given = [path for path in env.get("PYTHONPATH", "").split(os.pathsep) if path]
-    roots = import_paths(tree, str(tree))
+    roots = import_paths(tree, str(tree), folder)
     paths = [*map(str, first), *roots, *(moved(path, root, tree) for path in given)]
     env["PYTHONPATH"] = os.pathsep.join(dict.fromkeys(paths))
     env["PYTHONDONTWRITEBYTECODE"] = "1"
@@ -103,7 +106,12 @@ def inherited_environment() -> dict[str, str]:
 
 
 def enclosed_environment(
-    root: Path, tree: str, *, first: Sequence[str] = (), extra: Mapping[str, str] | None = None
+    root: Path,
+    tree: str,
+    *,
+    first: Sequence[str] = (),
+    extra: Mapping[str, str] | None = None,
+    folder: str = "",
 ) -> dict[str, str]:
     """`child_environment` for a sandbox: additions to its own variables, paths as they are there.
 
@@ -111,7 +119,11 @@ def enclosed_environment(
     """
     env = inherited_environment() | dict(extra or {})
     given = [path for path in env.get("PYTHONPATH", "").split(os.pathsep) if path]
-    paths = [*first, *import_paths(root, tree), *(moved(path, root, Path(tree)) for path in given)]
+    paths = [
+        *first,
+        *import_paths(root, tree, folder),
+        *(moved(path, root, Path(tree)) for path in given),
+    ]
     env["PYTHONPATH"] = os.pathsep.join(dict.fromkeys(paths))
     env["PYTHONDONTWRITEBYTECODE"] = "1"
     return env

@@ -21,15 +21,16 @@ _SECONDS = 20.0
 _NAME_IT = "Or name the project's interpreter with --python."
 
 
-def find_interpreter(root: Path, explicit: str | None = None) -> Path:
+def find_interpreter(root: Path, explicit: str | None = None, folder: str = "") -> Path:
     """The interpreter that runs the tests of the project in `root`.
 
     `explicit` (a path, a command or a folder with an environment) is taken as it is told. Without
-    it: the active environment, `.venv` and `venv` in the root, `python3` and `python` on PATH, the
-    interpreter that runs diffufix; the first of them that has pytest. An environment in the root
-    without pytest is an error rather than passed over: another interpreter would lack the
-    project's dependencies. The path is absolute and its links are not followed, for an
-    environment's interpreter is known by its path. Raises PrerequisiteError.
+    it: the active environment, `.venv` and `venv` in `folder` (below the root, where the tests are
+    started), in the root and in those above it up to the repository's (a workspace's), `python3`
+    and `python` on PATH, the interpreter that runs diffufix; the first of them that has pytest. An
+    environment in the project without pytest is an error rather than passed over: another
+    interpreter would lack the project's dependencies. The path is absolute and its links are not
+    followed, for an environment's interpreter is known by its path. Raises PrerequisiteError.
     """
     if explicit is not None:
         named = _named(explicit)
@@ -38,7 +39,7 @@ def find_interpreter(root: Path, explicit: str | None = None) -> Path:
             raise PrerequisiteError(f"{named} has no pytest, or does not run.", _install(named))
         return found
     tried = []
-    for python, own in _candidates(root):
+    for python, own in _candidates(root, folder):
         found = with_pytest(python, root)
         if found is not None:
             return found
@@ -74,11 +75,15 @@ def with_pytest(python: Path, root: Path) -> Path | None:
     return Path(lines[-1]) if asked.returncode == 0 and lines else None
 
 
-def _candidates(root: Path) -> Iterator[tuple[Path, bool]]:
+def _candidates(root: Path, inside: str) -> Iterator[tuple[Path, bool]]:
     """Interpreters in order of preference, and whether each is the project's own."""
+    places = [root / inside, *(root / inside).parents]
+    top = next((n for n, place in enumerate(places) if (place / ".git").exists()), None)
+    last = places.index(root) if top is None else max(top, places.index(root))
+    own_places = [(p / n, True) for p in places[: last + 1] for n in (".venv", "venv")]
     active = os.environ.get("VIRTUAL_ENV")
     folders = [(Path(active), False)] if active else []
-    for folder, own in [*folders, (root / ".venv", True), (root / "venv", True)]:
+    for folder, own in [*folders, *own_places]:
         python = _in_environment(folder)
         if python is not None:
             yield python, own

@@ -150,13 +150,14 @@ def run_listening_inside(
     on_line: Callable[[bytes], bool],
     timeout: float | None,
     stuck: Callable[[], bool] = lambda: False,
+    cwd: str | None = None,
 ) -> Ended:
     """`run_listening` in a sandbox: the command writes its lines to descriptor 3.
 
     Raises SandboxUnavailable.
     """
     began = time.monotonic()
-    process = sandbox.spawn(["/bin/sh", "-c", _REDIRECT, "sh", *command], env=env)
+    process = sandbox.spawn(["/bin/sh", "-c", _REDIRECT, "sh", *command], env=env, cwd=cwd)
     deadline = began + timeout if timeout is not None else float("inf")
     rest, open_, finished, timed_out = b"", True, False, False
     try:

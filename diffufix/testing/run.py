@@ -46,8 +46,11 @@ def run_tests(
     ids: Sequence[str] | None = None,
     known: Sequence[str] = (),
     sandbox: Sandbox | None = None,
+    folder: str = "",
 ) -> TestRun:
     """Run pytest with the user's `args` in `tree` (default: `root`) and tell every outcome.
+
+    It is started in `folder`, relative to the tree.
 
     The run is one process in a fixed order that never stops early, whatever the project's options
     say. With `coverage` the lines executed by each test are recorded; that costs time, so measure
@@ -71,6 +74,7 @@ def run_tests(
         "root": str(root),
         "coverage": collector if coverage else "",
         "test_timeout": test_timeout,
+        "folder": folder,
     }
     lists = {"ids": ids, "known": known or None}
     if sandbox is None:
@@ -128,12 +132,17 @@ def _run_here(
         with contextlib.suppress(OSError, shutil.Error):
             shutil.copytree(root / ".pytest_cache", scratch / "cache")
         variables = child_environment(
-            root, tree, python, first=[INSIDE], extra={"TMPDIR": str(scratch), **(env or {})}
+            root,
+            tree,
+            python,
+            first=[INSIDE],
+            extra={"TMPDIR": str(scratch), **(env or {})},
+            folder=str(settings["folder"]),
         )
         try:
             return run_listening(
                 _command(str(python), moved_args(args, root, tree), f"{scratch}/cache"),
-                cwd=tree,
+                cwd=tree / str(settings["folder"]),
                 env=lambda fd: {**variables, "DIFFUFIX_INSIDE": json.dumps({**told, "fd": fd})},
                 on_line=records.take,
                 timeout=timeout,
@@ -169,11 +178,13 @@ def _run_inside(
         for path in (root / ".pytest_cache" / "v" / "cache").iterdir():
             files[f"{cache}/v/cache/{path.name}"] = path.read_bytes()
     sandbox.write_files(files)
-    variables = enclosed_environment(root, sandbox.tree, first=[place], extra=env)
+    folder = str(settings["folder"])
+    variables = enclosed_environment(root, sandbox.tree, first=[place], extra=env, folder=folder)
     return run_listening_inside(
         sandbox,
         _command(python, moved_args(args, root, Path(sandbox.tree)), cache),
         env={**variables, "DIFFUFIX_INSIDE": json.dumps(told)},
+        cwd=f"{sandbox.tree}/{folder}".rstrip("/"),
         on_line=records.take,
         timeout=timeout,
         stuck=stuck,

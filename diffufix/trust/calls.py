@@ -56,6 +56,7 @@ class Scene:
     seed: int = 0
     made_up: int = MADE_UP
     play_seconds: float = PLAY_SECONDS
+    folder: str = ""  # where in the tree pytest is started
 
 
 class Observer:
@@ -145,7 +146,8 @@ class Observer:
         script = f'mkdir -p "$1" && exec "$2" -B "{place}/_diffufix_versions.py" "$3"'
         ran = sandbox.exec(
             ["/bin/sh", "-c", script, "sh", out, scene.python, f"{place}/settings.json"],
-            env=enclosed_environment(scene.root, sandbox.tree, first=[]),
+            env=enclosed_environment(scene.root, sandbox.tree, first=[], folder=scene.folder),
+            cwd=f"{sandbox.tree}/{scene.folder}".rstrip("/"),
             timeout=(limit + 2.0) * max(1, len(versions)),
         )
         if first:

@@ -71,6 +71,7 @@ class Confirmer:
     did not hold there, `hung` ids that did not end; `wanted` are outcomes that repair a target
     other than by passing. `protected` are files that may not be edited (None: those that hold
     tests, and what is named like tests). `start_seconds`: interpreter, import and collection.
+    `folder` is where in the tree pytest is started.
     """
 
     def __init__(
@@ -89,8 +90,9 @@ class Confirmer:
         start_seconds: float = 0.0,
         env: Mapping[str, str] | None = None,
         limits: Mapping[str, int] | None = None,
+        folder: str = "",
     ) -> None:
-        setup = Setup.of(python, args, root, env, limits, list(baseline))
+        setup = Setup.of(python, args, root, env, limits, list(baseline), folder)
         deadlines = Deadlines(seconds or {}, floor=FLOOR)
         start = max(START, 10 * start_seconds)
         self._trials = Trials(factory, setup, tuple(baseline), deadlines, start)
@@ -372,10 +374,11 @@ def confirm(
     seconds: Mapping[str, float] | None = None,
     env: Mapping[str, str] | None = None,
     limits: Mapping[str, int] | None = None,
+    folder: str = "",
 ) -> Verdict:
     """The verdict of a `Confirmer` on one candidate, with as many runs as there can be."""
     with Confirmer(
         factory, python=python, args=args, root=root, baseline=baseline, seconds=seconds, env=env,
-        limits=limits,
+        limits=limits, folder=folder,
     ) as confirmer:  # fmt: skip
         return confirmer.confirm(candidate, targets).verdict

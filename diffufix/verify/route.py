@@ -14,6 +14,7 @@ import tokenize
 from dataclasses import dataclass
 from functools import cached_property
 
+from diffufix.source.difference import source_lines
 from diffufix.source.syntax import UNREADABLE, parse
 
 Function = ast.FunctionDef | ast.AsyncFunctionDef
@@ -60,7 +61,7 @@ class Original:
 
     @cached_property
     def lines(self) -> list[str]:
-        return self.text.splitlines(keepends=True)
+        return source_lines(self.text)
 
     @cached_property
     def words(self) -> frozenset[str]:
@@ -74,7 +75,7 @@ class Original:
 
     def places(self, path: str, candidate: str) -> list[Place]:
         """Where the candidate differs: every outermost function, and the module if it does."""
-        new = candidate.splitlines(keepends=True)
+        new = source_lines(candidate)
         ranges = changed_ranges(self.lines, new)
         swap = self._one_swap(new)
         if swap is not None:
@@ -96,7 +97,7 @@ class Original:
         """The functions to exchange; none for equal texts, None where that is not enough."""
         if candidate == self.text:
             return []
-        new = candidate.splitlines(keepends=True)
+        new = source_lines(candidate)
         one = self._one_swap(new)
         return [one[0]] if one else self._swaps(new, functions_of(candidate))
 

@@ -47,7 +47,7 @@ class Screen:
 
     `factory` makes a sandbox with its own scratch copy of the project (one per worker, not
     started); `root` is where that copy was taken from (paths in `args` below it are led into the
-    copy). `expected` maps every test id of the baseline to its outcome, `seconds` to its
+    copy); pytest is started in `folder` of it. `expected` maps every test id of the baseline to its outcome, `seconds` to its
     duration; `failing` are the ids that must turn green; `protected` are files that may not be
     edited (None: those that hold the tests, and all that is named like tests); `wanted` are
     outcomes that mend a failing test other than by passing. Used by one thread.
@@ -74,12 +74,13 @@ class Screen:
         workers: int = 2,
         env: Mapping[str, str] | None = None,
         limits: Mapping[str, int] | None = None,
+        folder: str = "",
         deadlines: Deadlines | None = None,
         depth: int = DEPTH,
         protected: Container[str] | None = None,
         wanted: Mapping[str, str] | None = None,
     ) -> None:
-        setup = Setup.of(python, args, root, env, limits, list(expected))
+        setup = Setup.of(python, args, root, env, limits, list(expected), folder)
         self._workers = [Worker(factory, setup) for _ in range(max(1, workers))]
         self._root = setup.root
         self._failing = frozenset(failing)

@@ -39,7 +39,8 @@ _PACKAGE = "_diffufix_inside"
 @dataclass(frozen=True)
 class Setup:
     """What every worker of a screen is started with; `root` is where the tree was copied from,
-    `ids` are the names of all tests in the baseline (see `_diffufix_ids`)."""
+    `ids` are the names of all tests in the baseline (see `_diffufix_ids`), `folder` is where in
+    the tree pytest is started."""
 
     python: str
     args: Sequence[str]
@@ -47,6 +48,7 @@ class Setup:
     env: Mapping[str, str]
     limits: Mapping[str, int]
     ids: Sequence[str] = ()
+    folder: str = ""
 
     @classmethod
     def of(
@@ -57,11 +59,12 @@ class Setup:
         env: Mapping[str, str] | None,
         limits: Mapping[str, int] | None,
         ids: Sequence[str] = (),
+        folder: str = "",
     ) -> Setup:
         """With the defaults: our own pytest and path variables, `LIMITS`."""
         env = inherited_environment() if env is None else env
         limits = {**LIMITS, **(limits or {})}
-        return cls(str(python), tuple(args), Path(root), env, limits, tuple(ids))
+        return cls(str(python), tuple(args), Path(root), env, limits, tuple(ids), folder)
 
 
 def inside_files() -> dict[str, bytes]:
@@ -172,7 +175,8 @@ class Worker:
         sandbox, setup = self.sandbox, self._setup
         able = sandbox.capabilities
         command = [setup.python, "-c", LAUNCH, base]
-        self._process = sandbox.spawn(command, env=self._environment(), user="server")
+        where = f"{sandbox.tree}/{setup.folder}".rstrip("/")
+        self._process = sandbox.spawn(command, cwd=where, env=self._environment(), user="server")
         self._send(
             {
                 "tree": sandbox.tree,
@@ -199,7 +203,7 @@ class Worker:
     def _environment(self) -> dict[str, str]:
         setup, tree = self._setup, self.sandbox.tree
         given = setup.env.get("PYTHONPATH", "").split(os.pathsep)
-        paths = import_paths(setup.root, tree)
+        paths = import_paths(setup.root, tree, setup.folder)
         paths += [moved(path, setup.root, Path(tree)) for path in given if path]
         env = {**setup.env, "PYTHONPATH": os.pathsep.join(dict.fromkeys(paths))}
         home = Path(setup.python).parent

@@ -75,7 +75,7 @@ def _automatic(settings: Settings, tell: Tell) -> Place:
 def _local(settings: Settings, note: str = "") -> Place:
     from diffufix.testing.interpreter import find_interpreter
 
-    python = str(find_interpreter(settings.root, settings.python or None))
+    python = str(find_interpreter(settings.root, settings.python or None, settings.folder))
     if not note and not bubblewrap_works():
         note = (
             "no security boundary: model-written code runs with your rights; "

@@ -147,7 +147,8 @@ class Suite:
                 self.prepare()
                 run = run_tests(
                     self.settings.root, self.settings.pytest_args, python=self.place.python,
-                    tree=self.tree, sandbox=self.sandbox, known=self.known, **options,
+                    tree=self.tree, sandbox=self.sandbox, known=self.known,
+                    folder=self.settings.folder, **options,
                 )  # fmt: skip
                 self.known = self.known or tuple(case.id for case in run.cases)
                 return run

@@ -82,6 +82,34 @@ def test_root_and_arguments_of_a_subfolder(tmp_path: Path) -> None:
     assert load_settings(tmp_path, args, environ={}).pytest_args == args
 
 
+@pytest.mark.parametrize(
+    ("files", "root", "folder"),
+    [
+        ({"pyproject.toml": "[tool.pytest.ini_options]", "lib/pyproject.toml": ""}, ".", "lib"),
+        ({"pytest.ini": "", "lib/setup.py": ""}, ".", "lib"),
+        ({"tox.ini": "[tox]", "lib/pyproject.toml": "[project]"}, "lib", ""),
+        ({"setup.cfg": "[tool:pytest]", "lib/tox.ini": "[pytest]"}, "lib", ""),
+        ({"pyproject.toml": "[project]", "lib/pyproject.toml": "[project]"}, "lib", ""),
+        ({"pyproject.toml": "[tool.pytest]", "lib/pyproject.toml": "[project]"}, ".", "lib"),
+        ({"pytest.ini": "", ".git/HEAD": "", "lib/setup.py": ""}, ".", "lib"),
+        ({"../pytest.ini": "", ".git/HEAD": "", "lib/setup.py": ""}, "lib", ""),
+    ],
+)
+def test_the_root_of_a_member_is_where_pytest_is_configured(
+    tmp_path: Path, files: dict[str, str], root: str, folder: str
+) -> None:
+    top = tmp_path / "top"
+    for name, text in files.items():
+        (top / name).parent.mkdir(parents=True, exist_ok=True)
+        (top / name).write_text(text)
+    (top / "lib" / "tests").mkdir()
+    for cwd, args in ((top / "lib", ()), (top / "lib" / "tests", ("tests",))):
+        settings = load_settings(cwd, (), environ={})
+        assert settings.root == (top / root).resolve()
+        assert settings.folder == folder
+        assert settings.pytest_args == args
+
+
 def test_root_without_any_marker_is_the_folder_itself(tmp_path: Path) -> None:
     (tmp_path / "a").mkdir()
     assert find_root(tmp_path / "a") == tmp_path / "a"

@@ -18,9 +18,11 @@ one process, the same order, no early stop, no coverage of somebody else, no deb
 
 from __future__ import annotations
 
+import fcntl
 import itertools
 import json
 import os
+import resource
 import signal
 import sys
 import traceback
@@ -84,7 +86,7 @@ class Reporter:
     """The hooks; one instance for one run."""
 
     def __init__(self, settings: dict[str, Any]) -> None:
-        self.fd = settings["fd"]
+        self.fd = far(settings["fd"])
         self.pid = os.getpid()
         self.ids: list[str] | None = None
         if settings["ids"]:
@@ -107,7 +109,6 @@ class Reporter:
         ] = {}  # test id -> contexts whose lines it executed or rests on
         self.counter = itertools.count()
         self.context = ""
-        os.set_inheritable(self.fd, False)
         self.emit("begin", python=sys.version.split()[0], pytest=pytest.__version__)
 
     def emit(self, event: str, **fields: Any) -> None:
@@ -306,6 +307,18 @@ class Reporter:
                     found.append([path, error.lineno, "<module>"])
             error = error.__cause__
         return found[-MAX_FRAMES:]
+
+
+def far(fd: int) -> int:
+    """The descriptor under a high number: some code closes all of the low ones, to be tidy."""
+    soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    try:
+        moved = fcntl.fcntl(fd, fcntl.F_DUPFD_CLOEXEC, max(0, min(soft, 4096) - 64))
+    except (OSError, ValueError):
+        os.set_inheritable(fd, False)
+        return fd
+    os.close(fd)
+    return moved
 
 
 class deadline:
