@@ -42,11 +42,15 @@ FILES = frozenset({"open", "os.listdir", "os.scandir"})
 PROCESSES = frozenset(
     ("subprocess.Popen", "os.fork", "os.forkpty", "os.posix_spawn", "os.exec", "os.system")
 )
+#: Modules that are imported when multiprocessing starts an interpreter, which raises no event.
+STARTERS = frozenset(("multiprocessing.popen_spawn_posix", "multiprocessing.popen_forkserver"))
 OTHERS = re.compile(r"/(proc/|dev/fd)")
 PRIVATE = re.compile(
     r"/proc/([^/]+|\d+/task/\d+)/(mem|maps|smaps|environ|fd|fdinfo|root|cwd|map_files|pagemap|"
     r"syscall|stack|auxv)\b|/dev/fd\b"
 )
+LOOKS = 2000  # returns of edited code whose value is looked at
+STEPS = 200_000  # lines of edited functions after which a changed one is no longer waited for
 DEPTH = 200  # frames that are looked at
 
 
@@ -60,7 +64,8 @@ class Witness:
         self.spawned = False
         self.tool = None
         self.probe = None
-        self.on = self.lost = False
+        self.on = self.lost = self.spent = False
+        self.looks = self.steps = 0
         self.stale = {}
         for relative, first, last, changed in places:
             path = os.path.join(root, relative)
@@ -77,7 +82,8 @@ class Witness:
 
     def start(self, probe=None):
         """`probe(reason)` is called when edited code returns what equals everything: then the
-        trace lasts to the end, which costs; else it ends when all places are seen."""
+        trace lasts for LOOKS returns, else until all places are seen. It costs, and some code is
+        called millions of times."""
         if not self.waiting:
             return
         self.probe = probe
@@ -91,7 +97,7 @@ class Witness:
 
     def resume(self):
         """Go on after `pause`; the test runner's own work is not worth the trace."""
-        if self.tool is None and (self.waiting or self.probe is not None):
+        if self.tool is None and not self.spent and (self.waiting or self.probe is not None):
             self.on = True
             threading.settrace(self._called)
             sys.settrace(self._called)
@@ -115,6 +121,7 @@ class Witness:
         """[[path, first line]] of places that were not executed here, as far as can be told."""
         if self.lost:
             return []
+        self.spawned |= not STARTERS.isdisjoint(sys.modules)
         return [[path, place[0]] for path, places in self.waiting.items() for place in places]
 
     def _path(self, code):
@@ -163,23 +170,43 @@ class Witness:
         if event == "call":
             waits = self._enter(frame.f_code) is not None
             if waits or (self.probe is not None and self.edited(frame.f_code)):
+                frame.f_trace_lines = waits
                 return self._traced
         return None
 
     def _traced(self, frame, event, argument):
         if event == "line":
             self._line(frame.f_code, frame.f_lineno)
+            self.steps += 1
+            if self.steps > STEPS:  # it may or may not be executed later
+                self.lost = True
+                self._give_up()
         elif event == "return":
             self._returned(frame.f_code, 0, argument)
         return self._traced
 
     def _returned(self, _code, _offset, value):
-        if self.probe is not None and equals_everything(value):
+        if self.probe is None:
+            return
+        self.looks += 1
+        if equals_everything(value):
             probe, self.probe = self.probe, None
             probe("what it returns equals everything")
+        elif self.looks >= LOOKS:
+            self.probe = None
+            if not self.waiting:
+                self._give_up()
+
+    def _give_up(self):
+        self.spent, self.probe = True, None
+        self.stop()
 
     def _monitor(self, monitoring, tool):
         events, off = monitoring.events, monitoring.DISABLE
+
+        def returned(code, offset, value):
+            self._returned(code, offset, value)
+            return None if self.probe is not None else off
 
         def started(code, _offset):
             wanted = events.LINE if self._enter(code) is not None else 0
@@ -197,7 +224,7 @@ class Witness:
         self.tool = tool
         monitoring.register_callback(tool, events.PY_START, started)
         monitoring.register_callback(tool, events.LINE, line)
-        monitoring.register_callback(tool, events.PY_RETURN, self._returned)
+        monitoring.register_callback(tool, events.PY_RETURN, returned)
         monitoring.set_events(tool, events.PY_START)
 
     # -- honest? ---------------------------------------------------------------------------
