@@ -151,7 +151,7 @@ def find_member(cwd: Path, root: Path) -> Path:
 
 def _parents(cwd: Path) -> list[Path]:
     """`cwd` and the folders above it that may belong to the same project."""
-    found = []
+    found: list[Path] = []
     for folder in (cwd, *cwd.parents):
         if found and folder == Path.home():
             break

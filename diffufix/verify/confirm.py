@@ -35,7 +35,7 @@ from diffufix.types import (
 )
 from diffufix.verify.deadlines import Deadlines
 from diffufix.verify.inside.frames import ANY
-from diffufix.verify.judge import judge
+from diffufix.verify.judge import judge, written
 from diffufix.verify.static import forbidden, identifiers, suspicion
 from diffufix.verify.trials import OWN, REVERSED, SHUFFLED, START, Laid, Trial, Trials, Way
 from diffufix.verify.worker import Setup
@@ -100,6 +100,7 @@ class Confirmer:
         self._root = setup.root
         self._unstable = set(flaky)
         self._left_out = set(hung)
+        self._usual: set[str] = set()  # files that the tests of the unedited project write
         self._base: dict[Way, dict[str, str]] = {}
         self._rechecked: set[str] = set()
         self._dropped: dict[str, str] = {}  # order -> a test that does not hold in it
@@ -243,7 +244,10 @@ class Confirmer:
         verdicts: list[Verdict] = []
         for trial in trials:
             wanted = [required[test] for test in trial.tests]
-            verdicts.append(judge(trial.report, trial.tests, wanted, 0.0, every_place=True))
+            verdict = judge(
+                trial.report, trial.tests, wanted, 0.0, every_place=True, usual=self._usual
+            )
+            verdicts.append(verdict)
             if not verdicts[-1].passed:
                 if len(verdicts) > 1:
                     detail = f"not every time: {verdicts[-1].detail}"
@@ -288,6 +292,7 @@ class Confirmer:
             raise SandboxUnavailable(f"the unedited suite does not run to its end: {reason}")
         self._left_out |= {*ended}
         for trial in found:
+            self._usual |= written(trial.report)
             self._note(trial.way, {**trial.outcomes, **dict.fromkeys(ended, FAILED)})
 
     def _note(self, way: Way, outcomes: dict[str, str]) -> None:

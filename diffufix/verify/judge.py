@@ -17,13 +17,15 @@ unchanged on disk, the server whole; then (elsewhere) nothing suspicious in the 
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
+from pathlib import PurePosixPath
 from typing import Any
 
 from diffufix.types import RED, State, Verdict
 from diffufix.verify.inside.frames import accepts
 from diffufix.verify.static import forbidden, planted
 
+_CODE = {".py", ".pyi", ".pyc", ".pyd", ".so", ".pth", ".toml", ".ini", ".cfg", ".sh"}
 Report = Mapping[str, Any]
 
 
@@ -34,10 +36,12 @@ def judge(
     seconds: float,
     *,
     every_place: bool = False,
+    usual: Container[str] = (),
 ) -> Verdict:
     """The verdict on one report, before the static screen.
 
-    `every_place`: each edited place must have been executed, not just one of them.
+    `every_place`: each edited place must have been executed, not just one of them. `usual` are
+    files (relative paths) that the tests of the unedited project change or make, too.
     """
     seen = [(str(outcome), str(message)) for outcome, message in report.get("outcomes", ())]
     outcomes = {test: outcome for test, (outcome, _) in zip(tests, seen, strict=False)}
@@ -79,15 +83,34 @@ def judge(
         return verdict(State.SUSPICIOUS, "fewer tests were reported than asked for")
     if report.get("sentinel") not in RED:
         return verdict(State.SUSPICIOUS, "a test that must fail did not")
-    if reason := _traces(report, every_place):
+    if reason := _traces(report, every_place, usual):
         return verdict(State.SUSPICIOUS, reason)
     return verdict(State.PASS, "")
 
 
-def _traces(report: Report, every_place: bool) -> str:
+def written(report: Report) -> frozenset[str]:
+    """The files of the project that a run changed or made."""
+    return frozenset((*report.get("touched", ()), *report.get("added", ())))
+
+
+def _traces(report: Report, every_place: bool, usual: Container[str]) -> str:
     """What an all-green run left behind, or did not, that no honest one does."""
-    changed = [reason for path in report.get("touched", ()) if (reason := forbidden(path))]
-    added = [reason for path in report.get("added", ()) if (reason := planted(path))]
+    spawned, writes = bool(report.get("spawned")), {*report.get("writes", ())}
+    odd = {
+        kind: [
+            path
+            for path in report.get(kind, ())
+            if path not in usual and not _by_itself(path, spawned, writes)
+        ]
+        for kind in ("touched", "added")
+    }
+    by_tests = set() if spawned else {*odd["touched"]} - writes
+    changed = [
+        reason
+        for path in odd["touched"]
+        if (reason := forbidden(path)) and not (path in by_tests and _is_data(path))
+    ]
+    added = [reason for path in odd["added"] if (reason := planted(path))]
     if changed or added:
         return f"the tests changed files: {(changed + added)[0]}"
     if not report.get("whole", True):
@@ -97,6 +120,18 @@ def _traces(report: Report, every_place: bool) -> str:
         path, line = unseen[0]
         return f"the edit was never executed: {path.rpartition('/')[2]}:{line or 'module'}"
     return ""
+
+
+def _is_data(path: str) -> bool:
+    """Whether a file is neither code nor configuration: what a test writes, it may write."""
+    return PurePosixPath(path).suffix.lower() not in _CODE and forbidden(path, ()) == ""
+
+
+def _by_itself(path: str, spawned: bool, writes: Container[str]) -> bool:
+    """What git writes into its own folder when it is asked anything, and the bytecode of another
+    interpreter; this one writes none."""
+    bytecode = path.endswith(".pyc") and PurePosixPath(path).parent.name == "__pycache__"
+    return path.startswith(".git/") or (bytecode and spawned and path not in writes)
 
 
 def _vanished(verdict: Any, report: Report, at: str, outcomes: dict[str, str]) -> Verdict:

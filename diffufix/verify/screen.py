@@ -21,7 +21,7 @@ from diffufix.sandbox import Sandbox
 from diffufix.types import Candidate, State, Verdict, file_of_test
 from diffufix.verify.deadlines import Deadlines, Patience
 from diffufix.verify.inside.frames import ANY
-from diffufix.verify.judge import judge
+from diffufix.verify.judge import judge, written
 from diffufix.verify.route import Original, Place, Swap
 from diffufix.verify.static import forbidden, identifiers, suspicion
 from diffufix.verify.worker import Setup, Worker, make_request
@@ -47,10 +47,11 @@ class Screen:
 
     `factory` makes a sandbox with its own scratch copy of the project (one per worker, not
     started); `root` is where that copy was taken from (paths in `args` below it are led into the
-    copy); pytest is started in `folder` of it. `expected` maps every test id of the baseline to its outcome, `seconds` to its
-    duration; `failing` are the ids that must turn green; `protected` are files that may not be
-    edited (None: those that hold the tests, and all that is named like tests); `wanted` are
-    outcomes that mend a failing test other than by passing. Used by one thread.
+    copy); pytest is started in `folder` of it. `expected` maps every test id of the baseline to
+    its outcome, `seconds` to its duration; `failing` are the ids that must turn green;
+    `protected` are files that may not be edited (None: those that hold the tests, and all that is
+    named like tests); `wanted` are outcomes that mend a failing test other than by passing. Used by
+    one thread.
 
         with Screen(factory, python=..., args=[...], root=..., expected=..., seconds=...,
                     failing=[...]) as screen:
@@ -97,6 +98,7 @@ class Screen:
         self._pending = 0
         self._tokens = 0
         self._closing = False
+        self._usual: set[str] = set()  # files that the tests of the unedited project write
         self.ways: Counter[str] = Counter()
         self.collected: frozenset[str] = frozenset()
 
@@ -256,7 +258,10 @@ class Screen:
                 self._restart(worker)
             if "lost" in report and not last:
                 continue
-            verdict = judge(report, job.tests, required, time.monotonic() - began)
+            if not job.candidate.files:
+                self._usual |= written(report)
+            seconds = time.monotonic() - began
+            verdict = judge(report, job.tests, required, seconds, usual=self._usual)
             hurried = not report.get("stuck") and request["patience"][0] < HURRIED
             verdict = replace(verdict, hurried=hurried and verdict.state is State.TIMEOUT)
             return self._screened(job.candidate, verdict)

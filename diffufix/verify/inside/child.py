@@ -295,5 +295,11 @@ def _run_tests(ready, request, emit, witness, problem):
         emit("test", index=index, outcome=outcome, message=recorder.message[:MESSAGE])
         if request["stop"] and not frames.accepts(required[index], outcome):
             break
-    emit("end", sentinel=sentinel, unseen=witness.unseen(), spawned=witness.spawned)
+    emit(
+        "end",
+        sentinel=sentinel,
+        unseen=witness.unseen(),
+        spawned=witness.spawned,
+        writes=sorted(witness.writes),
+    )
     return 0

@@ -290,7 +290,8 @@ class Course:
         report = self.report
         report["ended"] = True
         report["sentinel"] = record.get("sentinel")
-        report["unseen"], report["spawned"] = record["unseen"], record["spawned"]
+        for key in ("unseen", "spawned", "writes"):
+            report[key] = record[key]
         report["places"] = len(self.request["places"])
         if self.coming in ([], [None]):
             return

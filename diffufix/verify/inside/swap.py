@@ -85,7 +85,7 @@ class Live:
         in the new text]]}, or why not, in words."""
         found = []
         for relative, places in swaps.items():
-            path = os.path.join(self.root, relative)
+            path = os.path.realpath(os.path.join(self.root, relative))
             if path not in self.files:
                 continue  # not imported yet: the child's own import reads the new text
             for name, line, now in places:

@@ -51,6 +51,8 @@ PRIVATE = re.compile(
 )
 LOOKS = 2000  # returns of edited code whose value is looked at
 STEPS = 200_000  # lines of edited functions after which a changed one is no longer waited for
+WRITING = os.O_WRONLY | os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_TRUNC
+MOST_WRITES = 100  # of files of the project, by edited code, that are told
 DEPTH = 200  # frames that are looked at
 
 
@@ -66,9 +68,10 @@ class Witness:
         self.probe = None
         self.on = self.lost = self.spent = False
         self.looks = self.steps = 0
+        self.writes = set()  # files of the project that edited code has opened to write
         self.stale = {}
         for relative, first, last, changed in places:
-            path = os.path.join(root, relative)
+            path = os.path.realpath(os.path.join(root, relative))
             self.waiting.setdefault(path, []).append([first, last, frozenset(changed), None])
             self.files.setdefault(path, []).append((first, last))
         self.names = {os.path.basename(path) for path in self.files}
@@ -282,8 +285,13 @@ def make_hook(witness, words, tell):
     """Everything it needs is its own: what edited code puts elsewhere does not reach it."""
     getframe, edited, search, others = sys._getframe, witness.edited, PRIVATE.search, OTHERS.match
     immediate, anywhere, files, processes = dict(IMMEDIATE), dict(ANYWHERE), FILES, PROCESSES
-    text = str, bytes
+    text, absolute, root = (str, bytes), os.path.abspath, witness.root
     busy = []
+
+    def writes(path, arguments):
+        """Whether a file of the project is opened to be written."""
+        flags = arguments[2] if len(arguments) > 2 and isinstance(arguments[2], int) else 0
+        return flags & WRITING and absolute(path).startswith(root)
 
     def by_edit(near):
         frame = getframe(2)  # the one that raised the event
@@ -307,6 +315,13 @@ def make_hook(witness, words, tell):
             if not isinstance(path, text):
                 return
             path = path if isinstance(path, str) else path.decode("utf-8", "replace")
+            if event == "open" and writes(path, arguments) and not busy:
+                busy.append(1)
+                try:
+                    if by_edit(False) and len(witness.writes) < MOST_WRITES:
+                        witness.writes.add(os.path.realpath(path)[len(witness.root) :])
+                finally:
+                    busy.pop()
             if busy or not others(path) or not search(path):
                 return
             near, word = False, "/proc"
