@@ -290,8 +290,8 @@ class Course:
         report = self.report
         report["ended"] = True
         report["sentinel"] = record.get("sentinel")
-        for key in ("unseen", "spawned", "writes"):
-            report[key] = record[key]
+        report["unseen"], report["spawned"] = record["unseen"], record["spawned"]
+        report["writes"] = record.get("writes", [])
         report["places"] = len(self.request["places"])
         if self.coming in ([], [None]):
             return
