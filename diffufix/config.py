@@ -80,8 +80,8 @@ class Settings:
     dockerfile: str = _option("")
     #: An OCI runtime of the engine, such as `runsc`; empty: the engine's default.
     runtime: str = _option("")
-    #: Seconds that the search may take, from the first test run to the last candidate. Waiting for
-    #: a model that is downloaded or loaded does not count.
+    #: Seconds from the start to the result: running the tests, searching, confirming. Waiting for a
+    #: model that is downloaded or loaded does not count.
     budget: float = _option(60.0, above=0.0)
     #: At most this many candidates are run; 0: as many as the budget allows.
     candidates: int = _option(0, least=0)

@@ -20,6 +20,7 @@ import typer
 import diffufix
 from diffufix.cli import clean, env, generate, models, repair, rewards, runs, train, undo
 from diffufix.errors import DiffufixError, UsageError
+from diffufix.workspace.clock import process_began
 
 INTERRUPTED = 130
 #: The parser's base class for wrong arguments; it lives in another module in every typer.
@@ -68,7 +69,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         with _terminate_as_interrupt():
             code = typer.main.get_command(app).main(
-                args, prog_name="diffufix", standalone_mode=False
+                args,
+                prog_name="diffufix",
+                standalone_mode=False,
+                obj=process_began() if argv is None else None,
             )
             sys.stdout.flush()
         return int(code or 0)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-import time
 from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any
@@ -22,6 +21,7 @@ PYTEST_PASSTHROUGH: dict[str, Any] = {"ignore_unknown_options": True, "allow_ext
 
 
 def repair(
+    context: typer.Context,
     pytest_args: Annotated[
         list[str] | None,
         typer.Argument(
@@ -34,7 +34,7 @@ def repair(
     apply: options.Apply = None,
     force: options.Force = None,
     budget: Annotated[
-        float | None, typer.Option(help="Seconds the search may take.", show_default="60")
+        float | None, typer.Option(help="Seconds from start to result.", show_default="60")
     ] = None,
     candidates: options.Candidates = None,
     model: options.Model = None,
@@ -67,7 +67,8 @@ def repair(
     The working tree stays as it is unless --apply is given. Tests, conftest.py and configuration
     are never edited.
     """
-    began, given = time.monotonic(), dict(locals())
+    given = dict(locals())
+    began = given.pop("context").obj  # when the process began, where it was made for this command
     args = tuple(given.pop("pytest_args") or ())
     settings = load_settings(Path.cwd(), args, given)
     asked = time.monotonic()
@@ -83,7 +84,7 @@ def repair(
     raise typer.Exit(result.exit_code)
 
 
-def _search(settings: Settings, began: float) -> RepairResult:
+def _search(settings: Settings, began: float | None) -> RepairResult:
     try:
         with display(sys.stderr, settings.budget, settings.verbose) as listener:
             from diffufix.repair import loop  # imports torch: seconds on a cold disk

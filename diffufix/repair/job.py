@@ -16,6 +16,7 @@ from diffufix.config import Settings
 from diffufix.errors import ProjectError
 from diffufix.localize import groups, suspects
 from diffufix.propose.candidates import Change, Subject
+from diffufix.repair.nowhere import nowhere
 from diffufix.repair.search import Goal, Success
 from diffufix.repair.turns import SLICE
 from diffufix.repair.types import RepairResult, Status
@@ -145,11 +146,8 @@ class Mending:
             key=lambda s: -s.score,
         )
         if not plan.goals:
-            plan.message = "No failing test executes code of this project that could be repaired."
-            plan.hint = "Is the fault in the tests, in a fixture or in an installed package?"
-            if only := self.settings.function:
-                plan.message = f"No failing test executes `{only}`."
-                plan.hint = "Without --function, diffufix finds the suspects by itself."
+            reason = nowhere(diagnosis, root, self.settings.function)
+            plan.message, plan.hint = reason.message, reason.hint
         return plan
 
     def propose(

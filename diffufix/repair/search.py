@@ -203,6 +203,11 @@ class Search:
         self.spent = before + time.monotonic() - began
         tick()
 
+    def drain(self) -> None:
+        """Take what the screen knows by now of candidates under way; after an interrupt."""
+        if self._waiting:
+            self._take(0.0)
+
     def best(self) -> list[Success]:
         """Full successes, the most trustworthy first; without any, the partial ones."""
         if self.successes:

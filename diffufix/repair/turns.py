@@ -76,8 +76,11 @@ class Turns:
                 self._recheck(other, fits)
 
     def finish(self) -> None:
-        """Accept what is still open; the screen is not used any more."""
+        """Accept what is still open, verdicts that are there and not yet taken included; the screen
+        is not used any more."""
         self._left, left = [], self._left
+        for search in left:
+            search.drain()
         for search in left:
             if search.best():
                 self.accept(search)

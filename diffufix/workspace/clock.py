@@ -1,8 +1,12 @@
-"""The time of one run: what is left of the budget, and how long each phase took. Pure."""
+"""The time of one run: what is left of the budget, and how long each phase took.
+
+Reads clocks, and of /proc when this process began.
+"""
 
 from __future__ import annotations
 
 import contextlib
+import os
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -44,6 +48,19 @@ class Clock:
             yield
         finally:
             self.phases[name] = self.phases.get(name, 0.0) + time.monotonic() - began
+
+
+def process_began() -> float:
+    """When this process began, in monotonic seconds; now, where the system does not say."""
+    now = time.monotonic()
+    try:
+        with open("/proc/self/stat", encoding="ascii", errors="replace") as file:
+            ticks = int(file.read().rpartition(")")[2].split()[19])
+        with open("/proc/uptime", encoding="ascii") as file:
+            age = float(file.read().split()[0]) - ticks / os.sysconf("SC_CLK_TCK")
+    except (OSError, ValueError, IndexError):
+        return now
+    return now - max(0.0, age)
 
 
 def confirmation_seconds(suite_seconds: float, budget: float) -> tuple[float, float]:

@@ -1,0 +1,274 @@
+"""The loop with a proposer that follows a script: real projects, real sandboxes, no sampling."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from diffufix import events
+from diffufix.config import Settings
+from diffufix.propose.proposals import Proposal
+from diffufix.repair.job import Mending, Supply
+from diffufix.repair.loop import run_job
+from diffufix.repair.types import RepairResult, Status
+from diffufix.types import Fill
+from diffufix.workspace.choice import bubblewrap_works
+
+FILL = Fill((), (), (), 0.0, 1)
+SHOP = """\
+def price(items):
+    total = 0
+    for count, each in items:
+        total += count + each
+    return total
+
+
+def label(name):
+    return name.strip()
+"""
+TESTS = """\
+from shop import label, price
+
+
+def test_price():
+    assert price([(2, 3)]) == 6
+    assert price([(4, 1)]) == 4
+
+
+def test_nothing():
+    assert price([]) == 0
+
+
+def test_label():
+    assert label(" tea ") == "tea"
+"""
+PLAIN = {"shop.py": SHOP, "test_shop.py": TESTS}
+
+
+class Scripted(Mending):
+    """Proposes the edits of a script, (old expression, new one), wherever they fit; an exception
+    in the script is raised there."""
+
+    def __init__(self, settings: Settings, script: Sequence[Any]) -> None:
+        super().__init__(settings)
+        self.script = script
+
+    def propose(self, model: Any, goal: Any, story: Any, watch: Any, busy: Any) -> Supply:
+        return Supply(self._follow(goal.subjects))
+
+    def _follow(self, subjects: Sequence[Any]) -> Iterator[Proposal]:
+        for step in self.script:
+            if isinstance(step, BaseException):
+                raise step
+            if isinstance(step, float):
+                time.sleep(step)
+                continue
+            old, new = step
+            for subject in subjects:
+                for hole in subject.holes():
+                    if subject.source[hole.start : hole.end] == old:
+                        yield Proposal(subject, hole, new, FILL, -1.0)
+                        break
+
+
+class Told:
+    """A listener that remembers."""
+
+    def __init__(self) -> None:
+        self.events: list[Any] = []
+
+    def __call__(self, event: Any) -> None:
+        self.events.append(event)
+
+    @property
+    def warnings(self) -> str:
+        return "\n".join(e.text for e in self.events if isinstance(e, events.Warned))
+
+
+def repair(
+    root: Path, files: Mapping[str, str], script: Sequence[Any], **options: Any
+) -> tuple[RepairResult, Told]:
+    for name, text in files.items():
+        (root / name).parent.mkdir(parents=True, exist_ok=True)
+        (root / name).write_text(text, encoding="utf-8")
+    told = Told()
+    settings = Settings(
+        root=root, sandbox="local", model="mini", adapter="none", collect=False,
+        **{"budget": 120.0, **options},
+    )  # fmt: skip
+    return run_job(Scripted(settings, script), told), told
+
+
+RIGHT = ("count + each", "count * each")
+
+
+def test_from_a_failing_test_to_a_patch(tmp_path: Path) -> None:
+    script = [("count + each", "count - each"), ("count + each", "count / each"), RIGHT]
+    result, told = repair(tmp_path, PLAIN, script)
+    assert result.status is Status.REPAIRED, result
+    assert result.patch is not None
+    assert "+        total += count * each" in result.patch.diff
+    assert result.turned_green == ("test_shop.py::test_price",)
+    assert result.claims is not None
+    assert result.claims.kept == ("test_shop.py::test_nothing", "test_shop.py::test_label")
+    assert len(result.claims.runs) == 4
+    assert (result.tried, result.generated) == (3, 3)
+    assert list(result.phases) == [
+        "running the tests", "running them with coverage", "loading the model",
+        "starting the sandboxes", "comparing sandbox and baseline", "searching", "confirming",
+        "logging to learn from",
+    ]  # fmt: skip
+    assert sum(result.phases.values()) <= result.seconds
+    kinds = [type(event) for event in told.events]
+    assert kinds.index(events.TestsRan) < kinds.index(events.Localized)
+    assert kinds.index(events.Found) < kinds.index(events.Confirming)
+    assert kinds[-1] is events.Finished
+    assert (tmp_path / "shop.py").read_text() == SHOP
+
+
+@pytest.mark.parametrize(
+    ("script", "said"),
+    [
+        ([], "No candidate could be made"),
+        ([("count + each", "count - each"), ("0", "1")], "Tried 2 candidates"),
+        ([("count + each", "unknown(")], "None of 1 sample made a program"),
+        ([("count + each", "eval('count * each')")], "The only candidate was refused"),
+    ],
+    ids=["no hole", "wrong", "no program", "refused"],
+)
+def test_why_nothing_was_repaired(tmp_path: Path, script: list[Any], said: str) -> None:
+    result, _ = repair(tmp_path, PLAIN, script)
+    assert result.status is Status.NOT_REPAIRED
+    assert said in result.message
+    assert result.hint
+    assert result.patch is None
+
+
+def test_green_in_the_screen_and_not_in_the_whole_suite(tmp_path: Path) -> None:
+    other = "import sys\n\n\ndef test_source():\n    text = open('shop.py').read()\n"
+    other += "    assert 'count * each' not in text\n"
+    result, _ = repair(tmp_path, {**PLAIN, "test_text.py": other}, [RIGHT])
+    assert result.status is Status.NOT_REPAIRED
+    assert "did not hold in a fresh run of the whole suite: test_text.py::test_source" in (
+        result.message
+    )
+    assert result.patch is None
+
+
+def test_an_interrupt_keeps_the_best_so_far(tmp_path: Path) -> None:
+    result, _ = repair(tmp_path, PLAIN, [RIGHT, 5.0, KeyboardInterrupt()])
+    assert result.status is Status.INTERRUPTED
+    assert result.patch is not None
+    assert result.turned_green == ("test_shop.py::test_price",)
+    early, _ = repair(tmp_path, PLAIN, [KeyboardInterrupt()])
+    assert early.status is Status.INTERRUPTED
+    assert early.patch is None
+    assert "Interrupted" in early.message
+
+
+def test_tests_that_share_state_are_run_in_their_own_order(tmp_path: Path) -> None:
+    files = {
+        "till.py": "def total(items):\n    kept = items[1:] if len(items) > 3 else items\n"
+        "    return sum(kept)\n",
+        "test_till.py": "from till import total\n\nitems = []\n\n\ndef test_none():\n"
+        "    assert total(items) == 0\n\n\ndef test_one():\n    items.append(4)\n"
+        "    assert total(items) == 4\n\n\ndef test_three():\n    items.extend([6, 5])\n"
+        "    assert total(items) == 11\n\n\ndef test_four():\n    items.append(9)\n"
+        "    assert total(items) == 20\n",
+        "test_other.py": "def test_other():\n    assert True\n",
+    }
+    wrong = ("len(items) > 3", "len(items) == 3")
+    result, told = repair(tmp_path, files, [wrong, ("len(items) > 3", "len(items) >= 3")])
+    assert "the project's own order" in told.warnings
+    assert result.status is Status.REPAIRED, result
+    assert result.turned_green == ("test_till.py::test_three",)
+    assert result.patch is not None
+    assert ">= 3" in result.patch.diff
+    assert result.states == {"fail": 1, "pass": 1}
+
+
+def test_part_of_the_failing_tests(tmp_path: Path) -> None:
+    files = {
+        "shop.py": SHOP.replace("name.strip()", "name"),
+        "test_shop.py": TESTS + "\n\ndef test_never():\n    assert 1 == 2\n",
+    }
+    result, _ = repair(tmp_path, files, [RIGHT])
+    assert result.status is Status.NOT_REPAIRED
+    assert result.patch is not None
+    assert result.turned_green == ("test_shop.py::test_price",)
+    assert set(result.still_red) == {"test_shop.py::test_label", "test_shop.py::test_never"}
+    assert "not repaired" in result.message
+
+
+def test_flaky_and_skipped_tests_are_not_said_to_pass(tmp_path: Path) -> None:
+    more = (
+        "\n\nimport pytest, random\n\n\n@pytest.mark.skip\ndef test_later():\n    assert False\n"
+        "\n\n@pytest.mark.xfail\ndef test_known():\n    assert price([]) == 1\n"
+        "\n\ndef test_flaky():\n    price([])\n    assert random.SystemRandom().random() < 0.5\n"
+    )
+    result, _ = repair(tmp_path, {"shop.py": SHOP, "test_shop.py": TESTS + more}, [RIGHT])
+    assert result.claims is not None
+    assert result.claims.kept[:2] == ("test_shop.py::test_nothing", "test_shop.py::test_label")
+    assert len(result.claims.skipped) == 2
+    assert "test_shop.py::test_flaky" not in result.turned_green
+    assert result.status is Status.REPAIRED
+
+
+@pytest.mark.skipif(not bubblewrap_works(), reason="needs a boundary")
+def test_a_test_that_fails_only_outside_of_the_sandbox(tmp_path: Path) -> None:
+    there = tmp_path / "there.txt"
+    there.write_text("x")
+    test = (
+        "import os\nfrom shop import price\n\n\ndef test_price():\n    assert price([]) == 0\n"
+        f"    assert not os.path.exists({str(there)!r})\n"
+    )
+    result, _ = repair(tmp_path / "p", {"shop.py": SHOP, "test_shop.py": test}, [RIGHT])
+    assert result.status is Status.NOT_REPAIRED
+    assert "Nothing was tried" in result.message
+    assert "test_shop.py::test_price (passed)" in result.message
+    assert result.tried == 0
+
+
+@pytest.mark.skipif(not bubblewrap_works(), reason="needs a boundary")
+def test_nothing_is_called_repaired_that_could_not_be_checked(tmp_path: Path) -> None:
+    there = tmp_path / "there.txt"
+    there.write_text("x")
+    more = f"\n\ndef test_there():\n    assert open({str(there)!r}).read() and price([]) == 0\n"
+    files = {"shop.py": SHOP, "test_shop.py": TESTS + more}
+    result, _ = repair(tmp_path / "p", files, [RIGHT])
+    assert result.status is Status.NOT_REPAIRED, result
+    assert result.claims is not None
+    assert result.claims.differs == ("test_shop.py::test_there",)
+    assert "Not called repaired" in result.message
+    assert result.patch is not None
+
+
+SLOW = """
+
+def test_slow():
+    import time
+    for _ in range({tenths}):
+        time.sleep(0.1)
+"""
+
+
+def test_tests_that_do_not_end_within_the_budget(tmp_path: Path) -> None:
+    files = {"shop.py": SHOP, "test_shop.py": TESTS + SLOW.format(tenths=400)}
+    result, _ = repair(tmp_path, files, [RIGHT], budget=4.0)
+    assert result.status is Status.NOT_REPAIRED
+    assert "did not end within the budget of 4 s" in result.message
+    assert "--budget" in result.hint
+    assert result.seconds < 12
+
+
+@pytest.mark.slow
+def test_a_budget_that_finding_out_what_fails_uses_up(tmp_path: Path) -> None:
+    files = {"shop.py": SHOP, "test_shop.py": TESTS + SLOW.format(tenths=100)}
+    result, _ = repair(tmp_path, files, [RIGHT], budget=42.0)
+    assert result.status is Status.NOT_REPAIRED
+    assert "No time was left to search: of 42 s, running the tests" in result.message
+    assert "about --budget" in result.hint
