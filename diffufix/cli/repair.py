@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import time
 from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any
@@ -68,7 +69,8 @@ def repair(
     are never edited.
     """
     given = dict(locals())
-    began = given.pop("context").obj  # when the process began, where it was made for this command
+    # When the process began, where it was made for this command.
+    began = given.pop("context").obj or time.monotonic()
     args = tuple(given.pop("pytest_args") or ())
     settings = load_settings(Path.cwd(), args, given)
     asked = time.monotonic()
@@ -84,7 +86,7 @@ def repair(
     raise typer.Exit(result.exit_code)
 
 
-def _search(settings: Settings, began: float | None) -> RepairResult:
+def _search(settings: Settings, began: float) -> RepairResult:
     try:
         with display(sys.stderr, settings.budget, settings.verbose) as listener:
             from diffufix.repair import loop  # imports torch: seconds on a cold disk

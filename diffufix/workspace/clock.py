@@ -64,9 +64,11 @@ def process_began() -> float:
 
 
 def confirmation_seconds(suite_seconds: float, budget: float) -> tuple[float, float]:
-    """(least, usual) seconds that confirming one patch takes, from one run of the suite: two
-    runs one after the other at least, the unedited project's beside them, and two further ones
-    as far as they are cheap."""
+    """(least, usual) seconds that confirming one patch takes, from one run of the suite.
+
+    Two runs, one after the other, are made at least, the unedited project's beside them; two
+    further ones as far as they are cheap. The least is less than that by a run: where there is
+    no time for more, a patch is worth the wait."""
     one = SLOWER * suite_seconds
-    least = STARTING + 2 * one + SETTLE
-    return least, least + min(2 * one, SHARE * budget)
+    least = STARTING + one + SETTLE
+    return least, least + one + min(2 * one, SHARE * budget)
