@@ -18,13 +18,19 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from diffufix.localize.bindings import Bindings, read_bindings
 from diffufix.localize.source import Function, Source, Span, read_source
 from diffufix.testing.testcode import TestCode, test_code
 from diffufix.types import PASSED, RED, Frame, Suspect, TestCase, TestRun
+
+READ = 0.8  # of the suspiciousness of the lines that read it
+MAKERS = ("__init__", "__new__", "__post_init__", "__init_subclass__", "__set_name__")
+MAKER = 0.5  # of that of the class's most suspicious method, where they ran at import
+HEADER = 0.6  # of that of the function whose defaults and decorators they are
 
 Lines = Mapping[str, frozenset[int]]
 _Place = tuple[Function, Span]  # a statement and the function that holds it
@@ -41,6 +47,7 @@ class _Evidence:
     depths: list[float] = field(default_factory=list)  # its score in each traceback it is in
     failing: int = 1  # tests to be explained
     raised: str = ""  # what left the function, where
+    verb: str = "run"  # or read, of what was made at import; nothing of what only may have run there
 
     @property
     def spectrum(self) -> float:
@@ -73,7 +80,8 @@ def suspects(
 
     `run` is a run with coverage; sources are read below `root`. `failing` names the tests (and
     collection errors) to be explained, by default all that are red; other red tests say nothing.
-    Only functions that one of them executes, or in whose code it raised, are suspects: the list is
+    Only functions that one of them executes, or in whose code it raised, are suspects, and
+    statements outside of functions (`<module>`) whose values the executed lines read: the list is
     empty when no failing test reaches code of the project. Ties go to the deeper traceback frame,
     then to the smaller function. A file that does not parse holds no suspects. `only`, as
     `path::qualname`, `path` or `qualname`, leaves everything else out. `tests`, the project's test
@@ -106,6 +114,8 @@ def suspects(
             each.ochiai.update(dict.fromkeys(range(span[0], span[1] + 1), value))
     for case, own in zip(bad, frames, strict=True):
         _follow(case, own, sources, found)
+    _made_at_import(root, tests, reached, good, sources, found)
+    _makers(sources, found)
     wanted = [each for each in found.values() if not only or _is_named(each, only)]
     ranked = sorted(wanted, key=lambda each: each.rank)[:limit]
     return [_suspect(each, len(bad), len(good)) for each in ranked]
@@ -179,9 +189,84 @@ def _follow(
                 each.raised = f"{case.message[:80]} {verb} at line {line}"
 
 
+def _made_at_import(
+    root: Path,
+    tests: TestCode,
+    reached: Sequence[Lines],
+    good: Sequence[Lines],
+    sources: dict[str, Source],
+    found: dict[tuple[str, Function], _Evidence],
+) -> None:
+    """Score what the executed lines read that was bound outside of functions, and the defaults and
+    decorators of what was executed: coverage sees none of it."""
+    readers: dict[tuple[str, Span], dict[str, set[int]]] = {}
+    for path in list(sources):
+        own = read_bindings(root, path)
+        if own is None:
+            continue
+        executed = {n for lines in reached for n in lines.get(path, ())}
+        for name, lines in own.reads.items():
+            if lines & executed:
+                for place in _bound_at(root, tests, path, own, name):
+                    readers.setdefault(place, {}).setdefault(path, set()).update(lines)
+        for (at, function), each in found.items():
+            if at == path:
+                for line in own.headers.get(function.first_line, ()):
+                    each.ochiai.setdefault(line, HEADER * each.spectrum)
+    for (path, span), by in readers.items():
+        source = sources.get(path) or read_source(root / path)
+        if source is None:
+            continue
+        sources[path] = source
+        ef, ep = (sum(_reads(lines, by) for lines in each) for each in (reached, good))
+        value = READ * ochiai(ef, len(reached) - ef, ep)
+        key = (path, source.module)
+        each = found.setdefault(key, _Evidence(*key, failing=len(reached)))
+        if value > each.spectrum:
+            each.counts, each.verb = (ef, ep), "read"
+        for line in range(span[0], span[1] + 1):
+            each.ochiai[line] = max(value, each.ochiai.get(line, 0.0))
+
+
+def _makers(sources: Mapping[str, Source], found: dict[tuple[str, Function], _Evidence]) -> None:
+    """Score what made the objects whose methods were executed, where it ran at import."""
+    spectra: dict[tuple[str, str], float] = {}
+    for (path, function), each in found.items():
+        owner = function.qualname.rpartition(".")[0]
+        if owner:
+            spectra[path, owner] = max(each.spectrum, spectra.get((path, owner), 0.0))
+    for (path, owner), spectrum in spectra.items():
+        for function in sources[path].functions:
+            name = function.qualname.removeprefix(f"{owner}.")
+            if name in MAKERS and (path, function) not in found:
+                each = _Evidence(path, function, failing=1, verb="")
+                each.ochiai = dict.fromkeys(function.statements, MAKER * spectrum)
+                found[path, function] = each
+
+
+def _bound_at(
+    root: Path, tests: TestCode, path: str, own: Bindings, name: str
+) -> Iterator[tuple[str, Span]]:
+    """Where a name that a file reads was bound outside of functions."""
+    for span in own.spans.get(name, ()):
+        yield path, span
+    paths, original = own.imported.get(name, ((), ""))
+    for other in paths:
+        there = None if other in tests else read_bindings(root, other)
+        if there is not None:
+            for span in there.spans.get(original, ()):
+                yield other, span
+
+
+def _reads(lines: Lines, by: Mapping[str, set[int]]) -> bool:
+    return any(not own.isdisjoint(lines.get(path, ())) for path, own in by.items())
+
+
 def _suspect(each: _Evidence, failing: int, passing: int) -> Suspect:
     ef, ep = each.counts
-    runs = f"run by {ef} of {failing} failing and {ep} of {passing} passing tests"
+    runs = f"{each.verb} by {ef} of {failing} failing and {ep} of {passing} passing tests"
+    if not each.verb:
+        runs = "its class's methods are run by failing tests"
     return Suspect(
         path=each.path,
         qualname=each.function.qualname,

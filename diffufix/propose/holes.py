@@ -47,12 +47,13 @@ def holes(
 ) -> list[Hole]:
     """Every hole of a function (or a module's own statements), without duplicates.
 
-    A hole's suspicion is the highest of the lines it touches; without `lines` all are 1.
+    A hole's suspicion is the highest of the lines it touches; without `lines` all are 1. Of a
+    module, statements on none of these lines are left out.
     Docstrings are never masked. Raises SyntaxError if the source does not tokenise.
     """
     text = Text(source)
     found: dict[tuple[int, int], Hole] = {}
-    for start, end, kind in _spans(text, node):
+    for start, end, kind in _spans(text, node, lines):
         if (start, end) not in found:
             found[start, end] = Hole(start, end, kind, _suspicion(text, start, end, lines))
     return sorted(found.values())
@@ -65,11 +66,15 @@ def _suspicion(text: Text, start: int, end: int, lines: Mapping[int, float] | No
     return max((lines.get(line, 0.0) for line in touched), default=0.0)
 
 
-def _spans(text: Text, node: FunctionNode | ast.Module) -> Iterator[tuple[int, int, Kind]]:
+def _spans(
+    text: Text, node: FunctionNode | ast.Module, lines: Mapping[int, float] | None
+) -> Iterator[tuple[int, int, Kind]]:
     if isinstance(node, ast.Module):
         tokens = lexical_tokens(text)
         for run in own_statements(node):
-            yield from _inside(text, run, tokens)
+            named = [s for s in run if lines is None or _suspicion(text, *text.span(s), lines)]
+            if named:
+                yield from _inside(text, named, tokens)
         return
     docstring = docstring_of(node)
     statements = node.body[1:] if docstring else node.body

@@ -15,7 +15,7 @@ import heapq
 import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from itertools import count
+from itertools import count, islice
 
 from diffufix.decode import infill
 from diffufix.decode.aside import AsideContext, Place, logits
@@ -47,6 +47,7 @@ ADDED = 5.0  # nats for that: its likelihood is conditional on there being an ad
 COARSE = {Kind.STATEMENT: 1.0, Kind.BLOCK: 2.0, Kind.BODY: 3.0}
 TOKEN, TOKENS_AT_MOST = 0.3, 4.0
 TWIN = 3.0  # nats that the same correction in several places starts behind with
+WAVE, JOIN = 5, 600  # functions that are searched together, fills until the next ones join
 RANK = 0.8  # nats for every more suspicious function before it
 
 
@@ -93,8 +94,25 @@ def propose(
     """
     if model.family.layout != "aside":
         return _inline(model, subjects, story, seed, watch)
-    own = _aside(model, subjects, story, watch, busy)
+    own = _widening(model, subjects, story, watch, busy)
     return _with_twins(own if beside is None else in_turns(own, beside))
+
+
+def _widening(
+    model: LoadedModel,
+    subjects: Sequence[Subject],
+    story: Story,
+    watch: Watcher | None,
+    busy: Callable[[], bool],
+) -> Iterator[Proposal]:
+    """Fills of the first functions; the next ones join when so many have been proposed."""
+    waves = [subjects[i : i + WAVE] for i in range(0, len(subjects), WAVE)]
+    top = max((s.suspect.score for s in subjects), default=1.0)
+    supplies: list[Iterator[Proposal]] = []
+    for number, wave in enumerate(waves):
+        supplies.append(_aside(model, wave, story, watch, busy, top, number * WAVE))
+        last = number + 1 == len(waves)
+        yield from in_turns(*supplies) if last else islice(in_turns(*supplies), JOIN)
 
 
 def in_turns(*supplies: Iterator[Proposal]) -> Iterator[Proposal]:
@@ -157,11 +175,12 @@ def _aside(
     story: Story,
     watch: Watcher | None,
     busy: Callable[[], bool],
+    top: float,
+    before: int = 0,
 ) -> Iterator[Proposal]:
-    top = max((s.suspect.score for s in subjects), default=1.0)
     questions: list[Question] = []
     asked: list[tuple[Subject, Hole]] = []
-    for rank, subject in enumerate(subjects):
+    for rank, subject in enumerate(subjects, start=before):
         failure = failure_ids(model, story, subject)
         views: list[_View] = []
         seen: set[tuple[int, int]] = set()

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 #: Runs tests on a copy with some files changed: (relative path -> bytes, test ids, coverage?).
 Probe = Callable[[Mapping[str, bytes], Sequence[str], bool], TestRun]
 
-SUSPECTS = 5  # functions searched per goal
+SUSPECTS = 12  # functions searched per goal, later ones as time goes on
 
 
 @dataclass
