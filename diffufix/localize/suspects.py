@@ -47,7 +47,7 @@ class _Evidence:
     depths: list[float] = field(default_factory=list)  # its score in each traceback it is in
     failing: int = 1  # tests to be explained
     raised: str = ""  # what left the function, where
-    verb: str = "run"  # or read, of what was made at import; nothing of what only may have run there
+    verb: str = "run"  # or read, of what was made at import; "" of what may have run there
 
     @property
     def spectrum(self) -> float:
