@@ -193,7 +193,7 @@ def _config(raw: Mapping[str, Any]) -> ModelConfig:
         num_key_value_heads=groups,
         rope_theta=float(raw.get("rope_theta") or rope.get("rope_theta") or 1e4),
         rms_norm_eps=float(raw.get("rms_norm_eps", 1e-6)),
-        tie_word_embeddings=bool(raw.get("tie_word_embeddings", False)),
+        tie_word_embeddings=bool(raw.get("tie_word_embeddings", kind.tied)),
         attention_bias=bool(raw.get("attention_bias", kind.attention_bias)),
         copy_size=int(raw.get("copy_size") or 0),
         head_size=int(raw.get("head_dim") or 0),

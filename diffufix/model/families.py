@@ -36,6 +36,7 @@ class Kind:
     chat: Chat = "chatml"  # of its instruct checkpoints
     attention_bias: bool = True  # where config.json does not say
     qk_norm: bool = False
+    tied: bool = False  # embeddings, where config.json does not say
     masks: tuple[str, ...] = ("<|mask|>",)
     temperature: float = 0.2
     top_p: float = 0.95
@@ -55,7 +56,7 @@ KINDS = (
         "a2d-qwen3", frozenset({"a2d-qwen3"}), shift=False, qk_norm=True, attention_bias=False,
         temperature=0.0,
     ),
-    Kind("coda", frozenset({"coda"}), shift=True, qk_norm=True, attention_bias=False),
+    Kind("coda", frozenset({"coda"}), shift=True, qk_norm=True, attention_bias=False, tied=True),
     Kind(
         "llada", frozenset({"llada"}), shift=False, chat="llama3", attention_bias=False,
         masks=("<|mdm_mask|>", "<|mask|>"), temperature=0.0, alg="maskgit_plus",
