@@ -19,7 +19,7 @@ class Batch:
 
     `rows` numbers them (-1 at padding). `segments` is 0 in the context, 2k - 1 where the k-th hole
     says what was there (`was ORIGINAL now`), 2k in its fill. `labels` is IGNORE where nothing is
-    asked.
+    asked, and so are `edits`, the operations of model/editing.py, in a context.
     """
 
     ids: Tensor
@@ -28,6 +28,7 @@ class Batch:
     segments: Tensor
     labels: Tensor
     weights: Tensor
+    edits: Tensor | None = None
 
     def attention(self) -> Mask:
         """Within a row, everything sees the context and its own segment, and a fill what was

@@ -181,6 +181,10 @@ def hub_config(model: Transformer, family: Family, context: int) -> dict[str, An
     }
     if c.copy_size:
         config["copy_size"] = c.copy_size
+    if c.copy_twins:
+        config["copy_twins"] = True
+    if c.edit_size:
+        config["edit_size"] = c.edit_size
     if not c.attention_bias:
         config["attention_bias"] = False
     return config

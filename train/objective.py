@@ -14,6 +14,8 @@ from diffufix.model.copying import CopyHead
 from diffufix.model.transformer import Mask, Transformer
 from diffufix.train.batch import IGNORE
 
+EDITING = 8.0  # weight of a token's operation: all but a few are kept, so the mean is small
+
 
 class Labelled(Protocol):
     """A batch of [B, T]. `labels` stand where they are read: shifted models have them one left;
@@ -40,12 +42,14 @@ B = TypeVar("B", bound=Labelled)
 
 def move(batch: B, device: torch.device | str) -> B:
     names = [f.name for f in fields(batch)]  # type: ignore[arg-type]
-    return type(batch)(*(getattr(batch, name).to(device) for name in names))
+    values = [getattr(batch, name) for name in names]
+    return type(batch)(*(value if value is None else value.to(device) for value in values))
 
 
 def loss_of(model: Transformer, batch: Labelled) -> tuple[Tensor, Tensor]:
     """The mean loss, weighted by `batch.weights` (which sum to one here), and the logits
-    [labelled places, V] that it was computed from."""
+    [labelled places, V] that it was computed from. Where a batch says how its contexts are to be
+    edited, and the model has a head for that, EDITING times the head's mean loss is added."""
     hidden, _ = model.hidden(batch.ids, batch.positions, batch.attention())
     at = batch.labels != IGNORE
     logits = model.lm_head(hidden[at]).float()
@@ -53,7 +57,12 @@ def loss_of(model: Transformer, batch: Labelled) -> tuple[Tensor, Tensor]:
         logits = _copying(model.copy, batch, hidden, at, logits)
     weights = batch.weights[at]
     losses = F.cross_entropy(logits, batch.labels[at], reduction="none")
-    return (losses * weights).sum() / weights.sum().clamp_min(1e-9), logits
+    loss = (losses * weights).sum() / weights.sum().clamp_min(1e-9)
+    edits = getattr(batch, "edits", None)
+    if model.edit is not None and edits is not None and bool((edits != IGNORE).any()):
+        told = edits != IGNORE
+        loss = loss + EDITING * F.cross_entropy(model.edit(hidden[told]).float(), edits[told])
+    return loss, logits
 
 
 def _copying(

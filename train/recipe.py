@@ -18,9 +18,9 @@ from typing import Any
 from diffufix.errors import UsageError
 
 STAGES = ("pretrain", "anneal", "sft")
-#: `history` are repairs that a project has seen, `tokens` blocks of running text, for models
-#: without holes beside their context.
-KINDS = ("plain", "gap", "body", "repair", "history", "tokens")
+#: `history` are repairs that projects have seen, `breaking` the same backwards, `tokens` blocks of
+#: running text, for models without holes beside their context.
+KINDS = ("plain", "gap", "body", "repair", "history", "breaking", "tokens")
 
 
 @dataclass(frozen=True)
@@ -44,6 +44,9 @@ class Recipe:
     heads: int = 0
     kv_heads: int = 0
     copy_size: int = 0  # width of a head that copies ids of the context; 0: none
+    copy_twins: bool = False  # it copies names with and without their blank
+    edit_size: int = 0  # width of a head that says where to edit; 0: none
+    window: int = 0  # tokens of a function that a new model reads at once; 0: as ever
     steps: int = 0
     rows: int = 16  # examples of one step, over all processes
     length: int = 512  # tokens of one packed sequence

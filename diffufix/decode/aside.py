@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 
 from diffufix.decode.context.views import family_of
+from diffufix.decode.edits import operations_of
 from diffufix.decode.layout import context_ids, fill_segment, was_segment
 from diffufix.errors import UsageError
 from diffufix.model.beside import Group, denoise
@@ -49,6 +50,8 @@ class AsideContext:
         self._copied: tuple[Tensor, Tensor] | None = None  # keys and ids, for the copying head
         if model.copy is not None:
             self._copied = model.copy.k_proj(hidden_1CD[0]), shown[0]
+        #: Of each token of `ids`, and of the one behind them, what a fix does with it (edits.py).
+        self.edits = operations_of(model, hidden_1CD[0, 1 : len(ids) + 2])
         self._past: Tensor | None = None  # [M, L, 2, K, E]
         self._spans: dict[Place, range] = {}  # of each place in it
 

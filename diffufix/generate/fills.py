@@ -29,7 +29,8 @@ from diffufix.propose.candidates import Subject
 from diffufix.propose.proposals import REFRESH, Proposal, Story, Watcher, fit, show
 from diffufix.propose.pruning import Pruner
 from diffufix.propose.shown import fitted, own_test
-from diffufix.propose.window import window
+from diffufix.propose.surroundings import beside
+from diffufix.propose.window import MAX_WINDOW, window
 from diffufix.types import Hole, Kind
 
 #: First lengths in masks, and the nats that a long one starts behind with.
@@ -74,13 +75,15 @@ def _aside(
         return
     tokenizer, mask, gap = model.tokenizer, model.family.mask, model.family.gap
     assert gap is not None
-    view = window(body.source, body.node, tokenizer, (body.hole.start, body.hole.end))
+    budget, focus = model.family.window or MAX_WINDOW, (body.hole.start, body.hole.end)
+    view = window(body.source, body.node, tokenizer, focus, budget)
     found = view.locate(body.hole.start, body.hole.end)
     if found is None:
         return
     start, end = found
     lead = body.source[view.spans[start][0] : body.hole.start]  # blanks that a token takes along
-    context = AsideContext(model, [*view.ids[:start], gap, *view.ids[end:]])
+    around = beside(tokenizer, model.family, body.source, body.node)
+    context = AsideContext(model, [*view.ids[:start], gap, *view.ids[end:]], failure=around)
     words = lexicon(body.source)
     context.banned = (*context.banned, *_foreign(model, words))
     place = Place(start + 1, start + 2, ())

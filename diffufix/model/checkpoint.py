@@ -107,6 +107,8 @@ def load_model(
     model.family, model.path, model.name = family, folder, str(name)
     if tokenizer is not None:
         model.tokenizer = tokenizer
+        if model.copy is not None:
+            model.copy.pair(tokenizer.twins(model.config.vocab_size))
     model.adapter = lora.folder if lora else None
     model.max_context = min(int(raw.get("max_position_embeddings") or 2048), 2048)
     return model.eval().requires_grad_(False)
@@ -199,6 +201,8 @@ def _config(raw: Mapping[str, Any]) -> ModelConfig:
         head_size=int(raw.get("head_dim") or 0),
         qk_norm=bool(raw.get("qk_norm", kind.qk_norm)),
         rope_float32=bool(raw.get("rope_float32", kind.rope_float32)),
+        copy_twins=bool(raw.get("copy_twins", False)),
+        edit_size=int(raw.get("edit_size") or 0),
     )
 
 

@@ -9,11 +9,16 @@ is a mixture
 with a = softmax of the products of the place's query and the context's keys, and a gate g, all of
 the last hidden states. N places, T tokens of a context, S width of queries and keys, D model width,
 V vocabulary.
+
+A name stands now with a blank before it, now without, and is another id each time. A head with
+`twins` may copy either: a second gate, of the place, says how much of what is pointed at goes to
+the id's twin (`Tokenizer.twins`).
 """
 
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
@@ -22,11 +27,16 @@ BIAS = 3.0  # of a new gate: the vocabulary gets 95 %
 
 
 class CopyHead(nn.Module):
-    def __init__(self, hidden_size: int, copy_size: int) -> None:
+    twin_V: Tensor  # the twin of every id, itself where it has none
+
+    def __init__(self, hidden_size: int, copy_size: int, twins: int = 0) -> None:
+        """`twins`: how many ids there are, of a head that copies twins too."""
         super().__init__()
         self.q_proj = nn.Linear(hidden_size, copy_size, bias=False)
         self.k_proj = nn.Linear(hidden_size, copy_size, bias=False)
         self.gate = nn.Linear(hidden_size, 1)
+        self.other = nn.Linear(hidden_size, 1) if twins else None
+        self.register_buffer("twin_V", torch.arange(twins), persistent=False)
 
     def restart(self, generator: torch.Generator | None = None) -> None:
         """Weights to begin with."""
@@ -35,6 +45,14 @@ class CopyHead(nn.Module):
             nn.init.normal_(layer.weight, 0.0, scale, generator=generator)
         nn.init.zeros_(self.gate.weight)
         nn.init.constant_(self.gate.bias, BIAS)
+        if self.other is not None:
+            nn.init.zeros_(self.other.weight)
+            nn.init.constant_(self.other.bias, -BIAS)
+
+    def pair(self, twins: Sequence[int]) -> None:
+        """Say which id is the twin of which; without `other` there is no need to."""
+        if self.other is not None:
+            self.twin_V = torch.tensor(twins, device=self.gate.weight.device)
 
     def forward(
         self, logits_NV: Tensor, hidden_ND: Tensor, keys: Tensor, ids: Tensor, seen: Tensor
@@ -52,8 +70,13 @@ class CopyHead(nn.Module):
             scores_NT = q_NS @ keys.T
         else:
             scores_NT = (keys @ q_NS[:, :, None])[:, :, 0]
-        ids_NT, seen_NT = ids.expand(scores_NT.shape), seen.expand(scores_NT.shape)
+        seen_NT = seen.expand(scores_NT.shape)
         pointed_NT = scores_NT.masked_fill(~seen_NT, -1e30).softmax(-1) * seen_NT
+        if self.other is not None:
+            other_N1 = torch.sigmoid(self.other(hidden_ND).float())
+            pointed_NT = torch.cat([pointed_NT * (1 - other_N1), pointed_NT * other_N1], dim=-1)
+            ids = torch.cat([ids, self.twin_V[ids]], dim=-1)
+        ids_NT = ids.expand(pointed_NT.shape)
         odds_N1 = torch.exp(-self.gate(hidden_ND).float())  # (1 - g) / g
         # The mixture over g, and what the softmax divides by: only ids of the context differ from
         # exp(logits), so that the vocabulary is gone through once.

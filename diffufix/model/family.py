@@ -18,7 +18,10 @@ Layout = Literal["inline", "aside"]
 
 _EXPAND_TOKENS = ("<|expand|>", "<expand>")
 _DELETE_TOKENS = ("<|delete|>", "<delete>")
-_IDS = ("mask", "pad", "bos", "eos", "expand", "delete", "was", "now", "gap")
+_IDS = (
+    "mask", "pad", "bos", "eos", "expand", "delete", "was", "now", "gap", "outline", "names",
+    "breaking",
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -45,6 +48,10 @@ class Family:
     now: int | None = None  # before what takes its place,
     gap: int | None = None  # and where a hole's original text is not shown
     failure: bool | None = None  # it reads what a failing test said, behind its context
+    outline: int | None = None  # marks before an outline of the file (propose/surroundings.py),
+    names: int | None = None  # before further names of the file,
+    breaking: int | None = None  # and where holes are to be broken, not mended
+    window: int | None = None  # tokens of a function that it reads at once; None: MAX_WINDOW
 
     @property
     def variable_length(self) -> bool:
@@ -57,7 +64,10 @@ class Family:
     @property
     def specials(self) -> frozenset[int]:
         """Ids that may never stay in a hole (`expand` and `delete` may be committed there)."""
-        ids = (self.mask, self.pad, self.bos, self.eos, self.was, self.now, self.gap)
+        ids = (
+            self.mask, self.pad, self.bos, self.eos, self.was, self.now, self.gap, self.outline,
+            self.names, self.breaking,
+        )  # fmt: skip
         return frozenset(i for i in ids if i is not None and i != self.delete)
 
     @property
@@ -207,7 +217,7 @@ def _declared(own: Mapping[str, Any]) -> Family:
         raise CheckpointError("config.json: diffufix.shift is not true or false.", hint)
     if own.get("failure") not in (None, True, False):
         raise CheckpointError("config.json: diffufix.failure is not true or false.", hint)
-    ids = {key: own.get(key) for key in _IDS}
+    ids = {key: own.get(key) for key in (*_IDS, "window")}
     if not all(value is None or isinstance(value, int) for value in ids.values()):
         raise CheckpointError("config.json: special ids must be integers.", hint)
     return Family(

@@ -22,6 +22,7 @@ QWEN2_SPLIT = (
     r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}|"
     r" ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"
 )
+_BLANK = "\u0120"  # how byte-level BPE writes a blank
 
 
 class Tokenizer:
@@ -43,6 +44,17 @@ class Tokenizer:
     def id(self, token: str) -> int | None:
         """The id of one token as it stands in the vocabulary."""
         return self._engine.token_to_id(token)
+
+    def twins(self, count: int) -> list[int]:
+        """Of each id below `count` the one that says the same with a blank before it, or without
+        the blank that it has; the id itself where there is none."""
+        names = self._engine.get_vocab(with_added_tokens=False)
+        found = list(range(count))
+        for token, index in names.items():
+            other = names.get(_BLANK + token)
+            if other is not None and index < count and other < count:
+                found[index], found[other] = other, index
+        return found
 
     def encode(self, text: str, *, special: bool = False) -> list[int]:
         return self._encode(text, special).ids

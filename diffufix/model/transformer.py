@@ -22,6 +22,7 @@ from torch import Tensor, nn
 
 from diffufix.model import packed
 from diffufix.model.copying import CopyHead
+from diffufix.model.editing import EditHead
 
 
 @dataclass(frozen=True)
@@ -42,6 +43,8 @@ class ModelConfig:
     head_size: int = 0  # of one head; 0: hidden_size over the number of heads
     qk_norm: bool = False  # queries and keys are normed, head by head (Qwen3)
     rope_float32: bool = False  # they are rotated in float32, whatever the weights are (LLaDA)
+    copy_twins: bool = False  # it copies ids' twins too
+    edit_size: int = 0  # width of the head that says where to edit (editing.py); 0: none
 
     @property
     def head_dim(self) -> int:
@@ -202,7 +205,10 @@ class Transformer(nn.Module):
         self.lm_head = nn.Linear(config.hidden_size, config.vocab_size, bias=False)
         if config.tie_word_embeddings:
             self.lm_head.weight = self.model.embed_tokens.weight
-        self.copy = CopyHead(config.hidden_size, config.copy_size) if config.copy_size else None
+        twins = config.vocab_size if config.copy_twins else 0
+        size = config.copy_size
+        self.copy = CopyHead(config.hidden_size, size, twins) if size else None
+        self.edit = EditHead(config.hidden_size, config.edit_size) if config.edit_size else None
 
     @property
     def device(self) -> torch.device:

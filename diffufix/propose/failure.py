@@ -19,6 +19,7 @@ from diffufix.source.syntax import parse
 
 MAX_FAILURE = 80  # tokens in all,
 MAX_MESSAGE = 48  # of them of the message
+MORE = 112  # tokens in all for families that read an outline as well
 _LONG = 600  # characters of either that are looked at
 _ADDRESS = re.compile(r" at 0x[0-9A-Fa-f]+")  # another one in every process
 
@@ -49,15 +50,15 @@ def calls(test: str, source: str, qualname: str) -> list[str]:
     return [line.strip() for line in lines if name.search(line)]
 
 
-def encode(tokenizer: Encoder, text: str) -> tuple[int, ...]:
-    """At most MAX_FAILURE ids; a long message is cut to leave room for the calls."""
+def encode(tokenizer: Encoder, text: str, most: int = MAX_FAILURE) -> tuple[int, ...]:
+    """At most `most` ids; a long message is cut to leave room for the calls."""
     if not text:
         return ()
     message, _, rest = text.partition("\n")
     ids = tokenizer.encode(message[:_LONG])[:MAX_MESSAGE]
     if rest:
         ids += tokenizer.encode("\n" + rest[:_LONG])
-    return tuple(ids[:MAX_FAILURE])
+    return tuple(ids[:most])
 
 
 def _functions(source: str) -> Sequence[tuple[str, ast.FunctionDef | ast.AsyncFunctionDef]]:

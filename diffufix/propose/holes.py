@@ -7,7 +7,9 @@ literals, arguments and whole expressions first; then statements, insertions, bl
 from __future__ import annotations
 
 import ast
+import itertools
 import keyword
+import re
 from bisect import bisect_left
 from collections.abc import Iterator, Mapping
 from itertools import groupby
@@ -24,6 +26,11 @@ from diffufix.source.spans import (
 from diffufix.types import Hole, Kind
 
 MAX_BLOCK = 3  # statements in a block hole
+MAX_LITERAL = 200  # characters of a string that is opened up
+MAX_PIECES = 24  # of it that are holes of their own
+
+_QUOTE = re.compile(r"[a-zA-Z]{0,2}(\"{3}|'{3}|\"|')")
+_PIECE = re.compile(r"\\.|[^\W_]+(?:_[^\W_]+)*|[^\w\s]|_+", re.S)
 
 _CONSTANTS = frozenset({"None", "True", "False"})
 _CHANGEABLE_KEYWORDS = _CONSTANTS | frozenset(
@@ -34,6 +41,43 @@ _CHANGEABLE_KEYWORDS = _CONSTANTS | frozenset(
 def splice(source: str, hole: Hole, fill: str) -> str:
     """The source with the hole's span replaced by the fill."""
     return source[: hole.start] + fill + source[hole.end :]
+
+
+def inside_strings(
+    source: str, node: ast.AST, lines: Mapping[int, float] | None = None
+) -> list[Hole]:
+    """Holes within the string literals of a function, its docstring apart: the content as a whole,
+    and each word, escape and mark in it, of the first MAX_PIECES."""
+    text = Text(source)
+    documented = docstring_of(node)
+    found: dict[tuple[int, int], Hole] = {}
+    for literal in _literals(node):
+        if documented is not None and literal is documented.value:
+            continue
+        start, end = text.span(literal)
+        opened = _QUOTE.match(source, start, end)
+        if opened is None or end - start > MAX_LITERAL:
+            continue
+        start, end = opened.end(), end - len(opened[1])
+        if start < end:
+            suspicion = _suspicion(text, start, end, lines)
+            found[start, end] = Hole(start, end, Kind.EXPRESSION, suspicion)
+        for piece in itertools.islice(_PIECE.finditer(source, start, end), MAX_PIECES):
+            suspicion = _suspicion(text, *piece.span(), lines)
+            found.setdefault(piece.span(), Hole(*piece.span(), Kind.EXPRESSION, suspicion))
+    return sorted(found.values())
+
+
+def _literals(node: ast.AST) -> Iterator[ast.expr]:
+    """String literals, f-strings as a whole."""
+    pending = [node]
+    while pending:
+        each = pending.pop()
+        text = isinstance(each, ast.Constant) and isinstance(each.value, str | bytes)
+        if isinstance(each, ast.expr) and (text or isinstance(each, ast.JoinedStr)):
+            yield each
+        else:
+            pending.extend(ast.iter_child_nodes(each))
 
 
 def find_function(tree: ast.Module, qualname: str, first_line: int) -> FunctionNode | None:

@@ -21,15 +21,18 @@ from diffufix.decode import infill
 from diffufix.decode.aside import AsideContext, Place, logits
 from diffufix.decode.best_first import BestFirst, Question
 from diffufix.decode.canvas import fill_text, inline_canvas, room_of
+from diffufix.decode.edits import edit_costs, insertions
 from diffufix.decode.threads import Threads
 from diffufix.events import MASK
 from diffufix.model.checkpoint import LoadedModel
 from diffufix.propose.candidates import Subject
-from diffufix.propose.failure import encode, failure_text
+from diffufix.propose.failure import failure_text
+from diffufix.propose.holes import inside_strings
 from diffufix.propose.pruning import Pruner
 from diffufix.propose.shown import fitted, own_test
+from diffufix.propose.surroundings import Surroundings, beside
 from diffufix.propose.twins import Twins
-from diffufix.propose.window import Window, window
+from diffufix.propose.window import MAX_WINDOW, Window, between, window
 from diffufix.source.spans import FunctionNode, Text
 from diffufix.types import Fill, Hole, Kind, Suspect
 
@@ -71,6 +74,7 @@ class Story:
     traceback: str = ""
     message: str = ""
     told: str = ""  # the same for families that read little (failure.py), where it is made already
+    around: Surroundings | None = None  # of the function, where its file does not say it
 
 
 #: (subject, hole, text left of it, the hole with masks, text right of it) for a live display.
@@ -184,7 +188,8 @@ def _aside(
         failure = failure_ids(model, story, subject)
         views: list[_View] = []
         seen: set[tuple[int, int]] = set()
-        for hole in subject.holes():
+        first = len(questions)
+        for hole in _holes(model, subject, views, failure):
             found = _locate(model, subject, hole, views, failure)
             if found is None:
                 continue
@@ -202,6 +207,7 @@ def _aside(
             for begin, extra in _starts(model, original, hole.kind):
                 questions.append(Question(view.context, place, cost + extra, begin))
                 asked.append((subject, wide))
+        questions[first:] = _priced(questions[first:])
     pruner = Pruner(model.tokenizer.decode, model.family.mask, asked)
     search = BestFirst(questions, keep=pruner, answer=Threads(busy).around(logits))
     for index, fill in search:
@@ -229,14 +235,46 @@ def _starts(
 
 
 def failure_ids(model: LoadedModel, story: Story, subject: Subject) -> tuple[int, ...]:
-    """What the model is shown of the failure."""
-    if not model.family.failure:
-        return ()
+    """What the model is shown behind the function: the failure, and what stands around it."""
     told = story.told
     if not told and story.message:
         qualname = subject.suspect.qualname
         told = failure_text(story.message, story.test, story.test_source, qualname)
-    return encode(model.tokenizer, told)
+    return beside(
+        model.tokenizer, model.family, subject.source, subject.node, told, story.around
+    )  # fmt: skip
+
+
+def _holes(
+    model: LoadedModel, subject: Subject, views: list[_View], failure: Sequence[int]
+) -> Iterator[Hole]:
+    """The subject's holes; for families with an outline also those inside of strings, and where
+    the model thinks that something is missing between two tokens."""
+    found = subject.holes()
+    yield from found
+    if model.family.outline is None or subject.node is None:
+        return
+    yield from inside_strings(subject.source, subject.node, subject.suspect.lines)
+    for view in list(views):
+        for index in insertions(view.context.edits or ()):
+            if 0 < index < len(view.window.ids) and between(subject.source, view.window, index):
+                at = view.window.spans[index][0]
+                suspicion = max((h.suspicion for h in found if h.start <= at <= h.end), default=0.0)
+                yield Hole(at, at, Kind.INSERTION, suspicion)
+
+
+def _priced(questions: Sequence[Question]) -> list[Question]:
+    """The questions about one function, where the model knows better than its lines where fixes
+    edit: behind by that, too."""
+    made = list(questions)
+    for context in {id(q.context): q.context for q in questions}.values():
+        own = [i for i, q in enumerate(questions) if q.context is context]
+        if context.edits is None:
+            continue
+        spans = [(q.place.start - 1, q.place.end - 1) for q in (questions[i] for i in own)]
+        for i, cost in zip(own, edit_costs(context.edits, spans), strict=True):
+            made[i] = replace(questions[i], cost=questions[i].cost + cost)
+    return made
 
 
 def _locate(
@@ -253,7 +291,8 @@ def _locate(
     assert subject.node is not None
     if hole.end - hole.start > LONGEST:
         return None
-    made = window(subject.source, subject.node, model.tokenizer, (hole.start, hole.end))
+    budget, focus = model.family.window or MAX_WINDOW, (hole.start, hole.end)
+    made = window(subject.source, subject.node, model.tokenizer, focus, budget)
     if made.locate(hole.start, hole.end) is None or any(v.window.ids == made.ids for v in views):
         return None
     views.append(_View(model, made, failure))

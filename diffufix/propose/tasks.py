@@ -17,10 +17,10 @@ from typing import TYPE_CHECKING
 from diffufix.decode.canvas import inline_canvas, room_of
 from diffufix.decode.layout import SLACK
 from diffufix.decode.lengths import AROUND, LADDER
-from diffufix.propose.failure import encode
 from diffufix.propose.proposals import MAX_ORIGINAL, fit
 from diffufix.propose.shown import fitted
-from diffufix.propose.window import Window, window
+from diffufix.propose.surroundings import beside
+from diffufix.propose.window import MAX_WINDOW, Window, window
 from diffufix.source.spans import FunctionNode, Text, functions
 from diffufix.source.syntax import parse
 from diffufix.types import Candidate, Edit, Prompt, Task
@@ -135,10 +135,11 @@ def _aside(model: LoadedModel, task: Task) -> Prompt | None:
     if len(original) > MAX_ORIGINAL or width > MAX_ORIGINAL + SLACK:
         return None
     gap = not task.shown and bool(original)
-    said = task.said if model.family.failure else ""
+    node = _node(task)
+    said = beside(model.tokenizer, model.family, task.source, node, task.said)
     return Prompt(
         view.ids[:first], view.ids[last:], () if gap else original, width, gap=gap,
-        failure=encode(model.tokenizer, said),
+        failure=said,
     )  # fmt: skip
 
 
@@ -147,7 +148,8 @@ def _look(model: LoadedModel, task: Task) -> tuple[Window, tuple[int, int]] | No
     node = _node(task)
     if node is None:
         return None
-    view = window(task.source, node, model.tokenizer, (task.start, task.end))
+    budget = model.family.window or MAX_WINDOW
+    view = window(task.source, node, model.tokenizer, (task.start, task.end), budget)
     found = view.locate(task.start, task.end)
     return None if found is None else (view, found)
 

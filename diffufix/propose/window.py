@@ -52,6 +52,17 @@ class Window:
         return first, last
 
 
+def between(source: str, view: Window, index: int) -> bool:
+    """Whether something may be inserted before a token of the window: not within a word, and not
+    where the window has left something out."""
+    (_, end), (start, _) = view.spans[index - 1], view.spans[index]
+    return end == start and not (_wordy(source[start - 1]) and _wordy(source[start]))
+
+
+def _wordy(char: str) -> bool:
+    return char.isalnum() or char == "_"
+
+
 def window(
     source: str,
     node: FunctionNode | ast.Module,

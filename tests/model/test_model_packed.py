@@ -19,7 +19,7 @@ def row(context: int, holes: list[tuple[int, int]]) -> Row:
     for number, (was, fill) in enumerate(holes):
         segments += [2 * number + 1] * was + [2 * number + 2] * fill
     n = len(segments)
-    return Row(list(range(n)), list(range(n)), segments, [IGNORE] * n, [0.0] * n)
+    return Row(list(range(n)), list(range(n)), segments, [IGNORE] * n, [0.0] * n, [IGNORE] * n)
 
 
 def drawn(rng: random.Random) -> Batch:

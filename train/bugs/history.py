@@ -1,11 +1,12 @@
 """Repairs that a project has seen: small fixing commits of git repositories, as pairs of functions.
 
-    python -m diffufix.train.bugs.history REPOSITORY... --out pairs.jsonl.gz [--commits N]
+    diffufix train fixes REPOSITORY... --out pairs.jsonl.gz [--commits N]
 
 A pair is one function before and after a commit whose message speaks of a fix, that changed one to
 MAX_LINES lines of it and nothing else in its file, neither its signature nor only its comments and
 docstring. Tests are left out, and functions named like those of the public benchmarks; pairs that
-say the same come once. Each line: {"before", "after", "path", "qualname", "commit", "message"}.
+say the same come once. A line has the fields of `Pair`: the texts, and what a model is shown beside
+them. `diffufix train fixes` writes such files (train/bugs/fixes.py).
 `broken` makes of a pair what a drawn bug is: the right text and the edits that break it again.
 Deterministic. Reads the repositories through GitPython; writes --out and nothing else.
 """
@@ -28,6 +29,7 @@ from pathlib import Path
 from typing import Any
 
 from diffufix.errors import PrerequisiteError, ProjectError, UsageError
+from diffufix.propose.surroundings import Survey
 from diffufix.source import syntax
 from diffufix.source.spans import FunctionNode, Text, docstring_of, functions
 from diffufix.train.bugs.corrupt import Edit
@@ -37,16 +39,23 @@ from diffufix.train.corpus.decontaminate import names
 MAX_LINES = 5  # changed, in the function before and in the one after
 MAX_FILES = 4  # Python files that a small commit touches, tests apart
 MAX_BYTES = 400_000  # of a file that is looked at
+MAX_TOLD = 500  # characters of test lines
+MAX_HELD_OUT = 400  # functions
 MAX_AREA = 200 * 200  # tokens of a change times what they became, that are compared one by one
 _FIXING = re.compile(
     r"\b(fix(e[sd]|ing)?|bug(s|fix\w*)?|fault|error|wrong(ly)?|incorrect(ly)?|mistake|off.by.one"
     r"|crash(es|ed)?|regression|broken|correct(ed|ly)?|should(n't)? (not )?)\b",
     re.I,
 )
+_CHECK = re.compile(r"\bassert|\braises\b|\.fail\(|==|\bwarns\b")
 _TESTS = re.compile(
     r"(^|/)(tests?|testing|_?vendor(ed)?)/|(^|/)(test_[^/]*|[^/]*_test|conftest)\.py$"
 )
-_TOKEN = re.compile(r"\r?\n[ \t]*|[^\W\d]\w*|\d+|[ \t]+|.", re.S)
+_TOKEN = re.compile(
+    r"\r?\n[ \t]*|\\[^\s]|[^\W\d]\w*|\d+|[ \t]+|\*\*=|//=|>>=|<<=|[-+*/%&|^@=!<>:]=|->|\*\*|//"
+    r"|<<|>>|.",
+    re.S,
+)
 Ranges = tuple[int, int, int, int]  # [a, b) of one sequence, [c, d) of another
 
 
@@ -61,6 +70,8 @@ class Pair:
     commit: str
     message: str  # its first line
     failure: str = ""  # what a test said of `before` (propose/failure.py)
+    outline: str = ""  # of its file (propose/surroundings.py)
+    names: str = ""  # further names of its file, separated by blanks
 
 
 def pairs(repository: Path, commits: int | None = None) -> Iterator[Pair]:
@@ -105,11 +116,52 @@ def _of_commit(commit: Any) -> Iterator[Pair]:
     for each in sorted(sources, key=lambda change: str(change.b_path)):
         if max(each.a_blob.size, each.b_blob.size) > MAX_BYTES:
             continue
-        old, new = (_decoded(blob.data_stream.read()) for blob in (each.a_blob, each.b_blob))
+        old, new = _texts(each)
         found = repaired_function(old, new)
         if found is not None:
             qualname, before, after = found
-            yield Pair(before, after, str(each.b_path), qualname, commit.hexsha, message)
+            seen = Survey(old, syntax.parse(old)).around(find(old, qualname), before)
+            yield Pair(
+                before, after, str(each.b_path), qualname, commit.hexsha, message,
+                told(_added_to_tests(changes), qualname), seen.outline, " ".join(seen.names),
+            )  # fmt: skip
+
+
+def find(source: str, qualname: str) -> FunctionNode:
+    """The last function of that qualified name; ValueError without one."""
+    named = [node for name, node in functions(syntax.parse(source)) if name == qualname]
+    if not named:
+        raise ValueError(f"no function {qualname}")
+    return named[-1]
+
+
+def _texts(change: Any) -> tuple[str, str]:
+    first, second = (blob.data_stream.read() for blob in (change.a_blob, change.b_blob))
+    return _decoded(first), _decoded(second)
+
+
+def _added_to_tests(changes: Any) -> str:
+    """The lines that a commit added to its test files."""
+    added: list[str] = []
+    for each in changes:
+        if each.change_type == "M" and _TESTS.search(each.b_path) and each.b_path.endswith(".py"):
+            old, new = _texts(each)
+            known = {*old.split("\n")}
+            added += [line for line in new.split("\n") if line not in known]
+    return "\n".join(added)
+
+
+def told(tests: str, qualname: str) -> str:
+    """The lines of a commit's tests that name the function or check something, as
+    propose/failure.py writes a failure: no message, then lines. "" without such lines."""
+    name = re.compile(rf"\b{re.escape(qualname.rpartition('.')[2])}\b")
+    lines = [line.strip() for line in tests.split("\n") if not line.startswith("# in ")]
+    kept, left = [], MAX_TOLD
+    for line in lines:
+        if line and (name.search(line) or _CHECK.search(line)) and len(line) < left:
+            kept.append(line)
+            left -= len(line) + 1
+    return "\n" + "\n".join(kept) if kept else ""
 
 
 def repaired_function(old: str, new: str) -> tuple[str, str, str] | None:
@@ -283,13 +335,13 @@ def read_pairs(files: Sequence[Path], repositories: Sequence[Path]) -> list[Pair
 
 def split(found: Sequence[Pair]) -> tuple[list[Pair], list[Pair]]:
     """Pairs to train on and pairs held out: those of one function in ten, by the hash of its
-    name; where the functions are fewer than ten, none."""
+    name, MAX_HELD_OUT at most; where the functions are fewer than ten, none."""
 
     def key(pair: Pair) -> bytes:
         return hashlib.blake2b(f"{pair.path}:{pair.qualname}".encode()).digest()
 
     keys = sorted({key(pair) for pair in found})
-    held = set(keys[: len(keys) // 10])
+    held = set(keys[: min(MAX_HELD_OUT, len(keys) // 10)])
     return [p for p in found if key(p) not in held], [p for p in found if key(p) in held]
 
 

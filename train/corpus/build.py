@@ -28,6 +28,7 @@ import numpy as np
 
 from diffufix.errors import ProjectError, UsageError
 from diffufix.model.tokenizer import load_tokenizer
+from diffufix.propose.surroundings import NOTHING, Surroundings, Survey
 from diffufix.source.spans import FunctionNode, Text, functions
 from diffufix.train.corpus import decontaminate, licences, neardup, quality
 from diffufix.train.corpus.projects import Project
@@ -55,6 +56,7 @@ class Function:
     project: str
     licence: str
     quality: float
+    around: Surroundings = NOTHING
 
     def line(self) -> bytes:
         row = {
@@ -63,6 +65,8 @@ class Function:
             "package": self.project,
             "licence": self.licence,
             "quality": self.quality,
+            "outline": self.around.outline,
+            "names": " ".join(self.around.names),
         }
         return (json.dumps(row, ensure_ascii=False) + "\n").encode("utf-8", "surrogatepass")
 
@@ -138,21 +142,25 @@ class Builder:
                 tally.dropped["file not permissive" if licence else "file without licence"] += 1
                 continue
             fault = quality.file_fault(source)
-            nodes = None if fault else _parsed(source)
-            if nodes is None:
+            parsed = None if fault else _parsed(source)
+            if parsed is None:
                 tally.dropped[fault or "unreadable file"] += 1
                 continue
+            tree, nodes = parsed
             tally.files += 1
             if tested is None:
                 tested = _tested(project)
+            survey: Survey | None = None
             for node, text in nodes:
                 fault, value = quality.judge(node, text, tested)
                 if fault:
                     tally.dropped[fault] += 1
                     continue
+                survey = survey or Survey(source, tree)
                 yield Function(
-                    node.name, text, relative, project.name, licence or "none stated", value
-                )
+                    node.name, text, relative, project.name, licence or "none stated", value,
+                    survey.around(node, text),
+                )  # fmt: skip
 
     def _keep(self, batch: Sequence[Function], tally: Tally) -> None:
         """Drop copies, near-duplicates and benchmarks of a batch, and write the rest."""
@@ -324,8 +332,8 @@ def _read(path: Path) -> str | None:
         return None
 
 
-def _parsed(source: str) -> list[tuple[FunctionNode, str]] | None:
-    """Outermost functions and methods with their text, whole lines, not dedented."""
+def _parsed(source: str) -> tuple[ast.Module, list[tuple[FunctionNode, str]]] | None:
+    """The tree; outermost functions and methods with their text, whole lines, not dedented."""
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
@@ -337,7 +345,7 @@ def _parsed(source: str) -> list[tuple[FunctionNode, str]] | None:
     for _, node in functions(tree):
         start, end = text.span(node)
         found.append((node, source[source.rfind("\n", 0, start) + 1 : end]))
-    return found
+    return tree, found
 
 
 def _tested(project: Project) -> frozenset[str]:

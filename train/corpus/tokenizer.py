@@ -4,26 +4,32 @@
 
 Holes are cut at lexical tokens; as no merge crosses them, the ids on both sides of a cut are the
 same whether the text is whole or cut. A word takes its leading blank along, a line break its
-indentation. Writes tokenizer.json in FOLDER.
+indentation. Inside of strings the same cuts hold, and an escape (`\\n`, `\\d`) is one unit: holes
+within a literal lie between words, and what follows an escape is not glued to its letter.
+`--fixes` adds texts of real fixes. Writes tokenizer.json in FOLDER.
 """
 
 from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from tokenizers import AddedToken, Regex, Tokenizer, decoders, pre_tokenizers, trainers
 from tokenizers.models import BPE
 
 from diffufix.errors import DiffufixError, UsageError
+from diffufix.train.bugs.fixes import read_fixes
 from diffufix.train.corpus.shards import rows
 
-SPECIAL = ["pad", "mask", "bos", "eos", "expand", "delete", "was", "now", "gap"]
-SIZE = 6144
+SPECIAL = [
+    "pad", "mask", "bos", "eos", "expand", "delete", "was", "now", "gap", "outline", "names",
+    "breaking",
+]  # fmt: skip
+SIZE = 8192
 SPLIT = (
-    r"\r?\n[ \t]*| ?[^\W\d]\w*| ?\d+"
+    r"\r?\n[ \t]*|\\[^\s\w]|\\[A-Za-z0]| ?[^\W\d]\w*| ?\d+"
     r"| ?(?:\*\*=|//=|>>=|<<=|==|!=|<=|>=|->|:=|\+=|-=|\*=|/=|%=|&=|\|=|\^=|@=|\*\*|//|<<|>>"
     r"|\.\.\.|[^\s\w])"
     r"|\s+"
@@ -50,7 +56,7 @@ def train(texts: Iterator[str], size: int) -> Tokenizer:
     return tokenizer
 
 
-def make(corpus: Path, out: Path, size: int = SIZE) -> int:
+def make(corpus: Path, out: Path, size: int = SIZE, fixes: Sequence[Path] = ()) -> int:
     """Train on a corpus and write tokenizer.json; returns the number of ids. Raises UsageError."""
     least = len(SPECIAL) + 256
     if size < least:
@@ -64,6 +70,8 @@ def make(corpus: Path, out: Path, size: int = SIZE) -> int:
         ) from error
     if not sources:
         raise UsageError(f"The corpus {corpus} is empty.", "`diffufix train corpus` makes one.")
+    for fix in read_fixes(fixes):
+        sources += [fix.before, fix.after, fix.outline, fix.tests]
     tokenizer = train(iter(sources), size)
     out.mkdir(parents=True, exist_ok=True)
     tokenizer.save(str(out / "tokenizer.json"))
@@ -75,9 +83,10 @@ def main() -> int:
     parser.add_argument("--corpus", type=Path, required=True)
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--size", type=int, default=SIZE)
+    parser.add_argument("--fixes", type=Path, nargs="*", default=[])
     args = parser.parse_args()
     try:
-        print(f"{make(args.corpus, args.out, args.size):,} ids")
+        print(f"{make(args.corpus, args.out, args.size, args.fixes):,} ids")
     except DiffufixError as error:
         print(f"error: {error.message}\n{error.hint}", file=sys.stderr)
         return error.exit_code

@@ -1,14 +1,19 @@
 """Training examples of `mini`: functions with bugs or gaps, and holes asked about beside them.
 
-Five kinds, all drawn from (seed, step), so that any step can be made again:
+Six kinds, all drawn from (seed, step), so that any step can be made again:
 - repair: one or two bugs are put into a function, which is shown as it then is; holes of every
   kind are asked about, those that cover a bug with the repaired text as target, the others with
   what stands there. The model so learns both how to mend and where nothing is wrong: the
   likelihood of a changed fill can be compared between holes.
-- history: the same, with a bug that somebody has mended (train/bugs/history.py).
+- history: the same, with a bug that somebody has mended (train/bugs/history.py, fixes.py).
+- breaking: the same backwards: the mended function, and holes that ask how it was wrong before.
 - gap: spans are cut out and asked for without their original (infilling).
 - body: the whole body is cut out, or a run of its statements, and asked for at several lengths.
 - plain: a masked diffusion example of the whole function, t ~ U(0.1, 0.7).
+
+Families with an outline are shown their function's surroundings behind it (propose/surroundings.py)
+and are asked about holes inside of strings and at the exact place of an edit, too. Where they edit,
+every token of the function is labelled with what the mending does with it (model/editing.py).
 
 A hole starts with its original length plus SLACK masks. Masks left over are labelled `delete`,
 and where more tokens are needed than masks, the last mask of a run is labelled `expand`.
@@ -27,11 +32,13 @@ import torch
 from torch import Tensor
 
 from diffufix.decode.layout import SLACK, context_ids, segment
+from diffufix.model.editing import INSERT, KEEP, operations
 from diffufix.model.family import Family
 from diffufix.model.tokenizer import Tokenizer
-from diffufix.propose.failure import encode
-from diffufix.propose.holes import holes
-from diffufix.propose.window import MAX_WINDOW, Window, window
+from diffufix.propose.failure import MAX_FAILURE, MORE, encode
+from diffufix.propose.holes import holes, inside_strings
+from diffufix.propose.surroundings import NOTHING, Surroundings, shown
+from diffufix.propose.window import MAX_WINDOW, Window, between, window
 from diffufix.source.spans import FunctionNode, Text, docstring_of
 from diffufix.train.batch import IGNORE, Batch
 from diffufix.train.bugs.corrupt import Corruptor, Edit
@@ -42,7 +49,11 @@ from diffufix.types import Hole, Kind
 MAX_FILL = 40  # tokens of one hole
 MAX_BODY = 56  # tokens of a body
 FIRST_LENGTHS = (6, 12, 20, 32)  # masks that a search for a body begins with
+#: A function, or one with its surroundings.
+Listed = str | tuple[str, Surroundings]
 TOLD = 0.75  # share of the rows about a bug with a known failure that show it
+OUTLINED, NAMED = 0.9, 0.75  # share of the rows that show an outline, and names of the file
+POINTS = 3  # places between tokens where nothing is missing, that are asked about in a row
 
 
 @dataclass
@@ -54,6 +65,7 @@ class Row:
     segments: list[int]
     labels: list[int]
     weights: list[float]
+    edits: list[int]  # operations of model/editing.py, IGNORE where none is asked
 
 
 def load_corpus(
@@ -86,32 +98,38 @@ class ExampleMaker:
 
     def __init__(self, tokenizer: Tokenizer, family: Family, length: int = 512) -> None:
         self.tokenizer, self.family, self.length = tokenizer, family, length
+        self.budget = family.window or MAX_WINDOW
+        self.rich = family.outline is not None
+        self.asked = 9 if self.rich else 7  # holes over bugs, and as many where nothing is wrong
 
-    # -- the four kinds ----------------------------------------------------------------------------
+    # -- the kinds ---------------------------------------------------------------------------------
 
-    def plain(self, source: str, rng: random.Random, t: float | None = None) -> Row | None:
+    def plain(
+        self, source: str, rng: random.Random, t: float | None = None,
+        around: Surroundings = NOTHING,
+    ) -> Row | None:  # fmt: skip
         parsed = parse(source, rng)
         if parsed is None:
             return None
         text, node = parsed
-        ids = context_ids(self.family, window(text, node, self.tokenizer).ids)
+        own = window(text, node, self.tokenizer, budget=self.budget).ids
+        ids = context_ids(self.family, own, self._beside(text, around, rng))
         ratio = rng.uniform(0.1, 0.7) if t is None else t
         labels = [
-            i if 0 < p < len(ids) - 1 and rng.random() < ratio else IGNORE
-            for p, i in enumerate(ids)
+            i if 0 < p <= len(own) and rng.random() < ratio else IGNORE for p, i in enumerate(ids)
         ]
         shown = [
             self.family.mask if label != IGNORE else i for i, label in zip(ids, labels, strict=True)
         ]
         n = len(ids)
-        return Row(shown, list(range(n)), [0] * n, labels, [0.5] * n)
+        return Row(shown, list(range(n)), [0] * n, labels, [0.5] * n, [IGNORE] * n)
 
-    def gap(self, source: str, rng: random.Random) -> Row | None:
+    def gap(self, source: str, rng: random.Random, around: Surroundings = NOTHING) -> Row | None:
         parsed = parse(source, rng)
         if parsed is None:
             return None
         text, node = parsed
-        view = window(text, node, self.tokenizer, _focus(text, node, rng))
+        view = window(text, node, self.tokenizer, _focus(text, node, rng), self.budget)
         spans = self._spans(text, node, view)
         rng.shuffle(spans)
         chosen: list[tuple[int, int]] = []
@@ -135,13 +153,15 @@ class ExampleMaker:
             ids.append(self.family.gap)
             at = end
         ids += view.ids[at:]
-        row = self._context(ids)
+        row = self._context(ids, self._beside(self.tokenizer.decode(ids), around, rng))
         for position, target in asked:
             masks = max(1, len(target) + rng.randint(-2, 4))
             self._ask(row, [], position, position + 1, target, masks, 1.0, rng)
         return row
 
-    def body(self, source: str, rng: random.Random, draws: int = 5) -> Row | None:
+    def body(
+        self, source: str, rng: random.Random, draws: int = 5, around: Surroundings = NOTHING
+    ) -> Row | None:
         parsed = parse(source, rng)
         if parsed is None:
             return None
@@ -151,14 +171,15 @@ class ExampleMaker:
         runs = [(spans[0][0], end) for _, end in reversed(spans)]
         runs += [(start, spans[-1][1]) for start, _ in spans[1:]]
         for start, end in runs[:1] + rng.sample(runs[1:], len(runs) - 1) if runs else ():
-            view = window(text, node, self.tokenizer, (start, end))
+            view = window(text, node, self.tokenizer, (start, end), self.budget)
             found = view.locate(start, end)
             if found is None or not 0 < found[1] - found[0] <= MAX_BODY:
                 continue
             assert self.family.gap is not None
             first, last = found
             target = list(view.ids[first:last])
-            row = self._context([*view.ids[:first], self.family.gap, *view.ids[last:]])
+            ids = [*view.ids[:first], self.family.gap, *view.ids[last:]]
+            row = self._context(ids, self._beside(self.tokenizer.decode(ids), around, rng))
             for _ in range(draws):
                 near = [n for n in FIRST_LENGTHS if len(target) // 2 <= n <= 2 * len(target)]
                 masks = max(1, len(target) + rng.randint(-2, 4))
@@ -168,26 +189,37 @@ class ExampleMaker:
             return row
         return None
 
-    def repair(self, source: str, rng: random.Random) -> Row | None:
+    def repair(self, source: str, rng: random.Random, around: Surroundings = NOTHING) -> Row | None:
         parsed = parse(source, rng)
         if parsed is None:
             return None
         text, node = parsed
-        return self._mended(text, node, _draw(text, node, rng), rng)
+        return self._mended(text, node, _draw(text, node, rng), rng, around=around)
 
     def history(self, pair: Pair, rng: random.Random) -> Row | None:
         made = broken(pair.before, pair.after, rng)
         if made is None:
             return None
         text, node, edits = made
-        told = encode(self.tokenizer, pair.failure) if rng.random() < TOLD else ()
-        return self._mended(text, node, edits, rng, told)
+        most = MORE if self.rich else MAX_FAILURE
+        told = encode(self.tokenizer, pair.failure, most) if rng.random() < TOLD else ()
+        return self._mended(text, node, edits, rng, told, around=_around(pair))
+
+    def breaking(self, pair: Pair, rng: random.Random) -> Row | None:
+        """A repair backwards; None for families without a mark for it."""
+        made = broken(pair.after, pair.before, rng) if self.family.breaking is not None else None
+        if made is None:
+            return None
+        text, node, edits = made
+        mark = (self.family.breaking,)
+        return self._mended(text, node, edits, rng, mark, around=_around(pair), correct=False)
 
     # -- parts -------------------------------------------------------------------------------------
 
     def _mended(
         self, text: str, node: FunctionNode, edits: Sequence[Edit], rng: random.Random,
-        failure: Sequence[int] = (), fixes: int = 7, intact: int = 7,
+        failure: Sequence[int] = (), around: Surroundings = NOTHING,
+        correct: bool = True,
     ) -> Row | None:  # fmt: skip
         """A row about the right text, broken by the edits; None where no hole covers one.
 
@@ -200,10 +232,16 @@ class ExampleMaker:
         if reparsed is None:
             return None
         pick = rng.choice(places)
-        view = window(faulty, reparsed, self.tokenizer, (pick[0], pick[1]))
+        view = window(faulty, reparsed, self.tokenizer, (pick[0], pick[1]), self.budget)
         changed: list[tuple[int, int, list[int]]] = []
         same: list[tuple[int, int, list[int]]] = []
-        for start, end in self._spans(faulty, reparsed, view):
+        spans = self._spans(faulty, reparsed, view)
+        exact: list[tuple[int, int]] = []
+        if self.rich:
+            located = [view.locate(start, end) for start, end, _, _ in places]
+            exact = [span for span in located if span is not None]
+            spans = sorted({*spans, *exact, *_points(faulty, view, rng)})
+        for start, end in spans:
             target = self._target(text, view, start, end, places)
             if target is None or len(target) > MAX_FILL or end - start > MAX_FILL:
                 continue
@@ -211,11 +249,17 @@ class ExampleMaker:
         if not changed:
             return None
         # fine holes first: a bug has few of them among the many that cover it
-        changed.sort(key=lambda item: item[1] - item[0] + rng.uniform(0, 12))
+        changed.sort(
+            key=lambda item: item[1] - item[0] + rng.uniform(0, 12) - 24 * (item[:2] in exact)
+        )
         rng.shuffle(same)
-        row = self._context(list(view.ids), failure)
-        self._correct(row, text, view, places, rng)
-        asked = changed[:fixes] + same[:intact]
+        begin, end = view.spans[0][0], view.spans[-1][1]
+        beside = self._beside(faulty[begin:end], around, rng, failure)
+        row = self._context(list(view.ids), beside)
+        if correct:
+            self._correct(row, text, view, places, rng)
+        self._operate(row, text, view, places)
+        asked = changed[: self.asked] + same[: self.asked]
         rng.shuffle(asked)
         for start, end, target in asked:
             original = list(view.ids[start:end])
@@ -264,9 +308,43 @@ class ExampleMaker:
             if label != IGNORE:
                 row.labels[i + 1], row.weights[i + 1] = label, 0.5
 
+    def _operate(
+        self, row: Row, text: str, view: Window, places: Sequence[tuple[int, int, int, int]]
+    ) -> None:
+        """What mending does with every token of the function. Nothing is asked of a token in front
+        of which the window has left an edit out."""
+        n = len(view.ids)
+        made = [KEEP] * (n + 1)
+        for start, end, first, last in places:
+            inside = [i for i, (a, b) in enumerate(view.spans) if a < end and start < b]
+            if inside:
+                a, b = view.spans[inside[0]][0], view.spans[inside[-1]][1]
+                span = first - max(0, start - a), last + max(0, b - end)
+                meant = self.tokenizer.encode(text[span[0] : span[1]])
+                own = operations([view.ids[i] for i in inside], meant)
+                for index, operation in zip([*inside, inside[-1] + 1], own, strict=True):
+                    made[index] = operation or made[index]
+            elif last > first:
+                behind = next((i for i, (a, _) in enumerate(view.spans) if a >= start), n)
+                near = behind == n or view.spans[behind][0] == start
+                near = near or (behind > 0 and view.spans[behind - 1][1] >= start)
+                made[behind] = INSERT if near else IGNORE
+        row.edits = [IGNORE, *made] + [IGNORE] * (len(row.ids) - n - 2)
+
+    def _beside(
+        self, function: str, around: Surroundings, rng: random.Random, failure: Sequence[int] = ()
+    ) -> tuple[int, ...]:
+        """Ids behind the function, of a family that reads them; some rows show less."""
+        if not self.rich:
+            return tuple(failure)
+        outline = around.outline if rng.random() < OUTLINED else ""
+        names = around.names if rng.random() < NAMED else ()
+        return shown(self.tokenizer, self.family, function, Surroundings(outline, names), failure)
+
     def _spans(self, text: str, node: FunctionNode, view: Window) -> list[tuple[int, int]]:
         found: dict[tuple[int, int], Hole] = {}
-        for hole in holes(text, node):
+        more = inside_strings(text, node) if self.rich else []
+        for hole in [*holes(text, node), *more]:
             located = view.locate(hole.start, hole.end)
             if located is not None and (located[1] > located[0] or hole.kind is Kind.INSERTION):
                 found.setdefault(located, hole)
@@ -292,7 +370,7 @@ class ExampleMaker:
     def _context(self, ids: list[int], failure: Sequence[int] = ()) -> Row:
         shown = context_ids(self.family, ids, failure)
         n = len(shown)
-        return Row(shown, list(range(n)), [0] * n, [IGNORE] * n, [0.0] * n)
+        return Row(shown, list(range(n)), [0] * n, [IGNORE] * n, [0.0] * n, [IGNORE] * n)
 
     def _ask(
         self, row: Row, original: list[int], start: int, end: int, target: list[int], masks: int,
@@ -310,6 +388,21 @@ class ExampleMaker:
         row.segments += [last + 1] * first + [last + 2] * (len(ids) - first)
         row.labels += [IGNORE] * first + labels + [IGNORE] * (len(ids) - first - len(labels))
         row.weights += [weight] * len(ids)
+        row.edits += [IGNORE] * len(ids)
+
+
+def _around(pair: Pair) -> Surroundings:
+    return Surroundings(pair.outline, tuple(pair.names.split()))
+
+
+def _points(text: str, view: Window, rng: random.Random) -> list[tuple[int, int]]:
+    """Some places between two tokens, none within a word."""
+    found = []
+    for _ in range(POINTS):
+        i = rng.randrange(1, len(view.spans)) if len(view.spans) > 1 else 0
+        if i and between(text, view, i):
+            found.append((i, i))
+    return found
 
 
 def noise(
@@ -416,6 +509,7 @@ def collate(rows: Sequence[Row], pad: int, length: int) -> Batch:
         tensor("segments", 0, torch.long),
         tensor("labels", IGNORE, torch.long),
         tensor("weights", 0.0, torch.float32),
+        tensor("edits", IGNORE, torch.long),
     )
 
 
@@ -429,7 +523,7 @@ def spread(size: int, span: tuple[float, float], rng: random.Random) -> list[flo
 
 def make_batch(
     maker: ExampleMaker,
-    corpus: Sequence[str],
+    corpus: Sequence[Listed],
     size: int,
     mixture: dict[str, float],
     seed: int,
@@ -439,7 +533,8 @@ def make_batch(
     elbo: bool = False,
     pairs: Sequence[Pair] = (),
 ) -> Batch:
-    """The batch of one step: `size` rows of one kind, drawn by the mixture's weights.
+    """The batch of one step: `size` rows of one kind, drawn by the mixture's weights. The corpus
+    has functions alone or with their surroundings.
 
     The masked shares of plain rows are spread evenly over the range `t`; with `elbo` their loss
     is weighted by 1/t. Rows of history come from `pairs`.
@@ -449,15 +544,20 @@ def make_batch(
     shares = spread(size, t, rng)
     rows: list[Row] = []
     while len(rows) < size:
+        if kind in ("history", "breaking"):
+            row = getattr(maker, kind)(rng.choice(pairs), rng)
+            if row is not None and len(row.ids) <= maker.length:
+                rows.append(row)
+            continue
+        drawn = rng.choice(corpus)
+        source, around = (drawn, NOTHING) if isinstance(drawn, str) else drawn
         if kind == "plain":
             share = shares[len(rows)]
-            row = maker.plain(rng.choice(corpus), rng, share)
+            row = maker.plain(source, rng, share, around)
             if row is not None and elbo:
                 row.weights = [w / share for w in row.weights]
-        elif kind == "history":
-            row = maker.history(rng.choice(pairs), rng)
         else:
-            row = getattr(maker, kind)(rng.choice(corpus), rng)
+            row = getattr(maker, kind)(source, rng, around=around)
         if row is not None and len(row.ids) <= maker.length:
             rows.append(row)
     assert maker.family.pad is not None

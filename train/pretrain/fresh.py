@@ -14,10 +14,12 @@ from diffufix.train.corpus.tokenizer import SPECIAL
 from diffufix.train.recipe import Recipe
 
 
-def mini_family() -> Family:
+def mini_family(window: int | None = None, failure: bool | None = None) -> Family:
     """The family of `mini`: no shift, aside layout, special ids in the tokenizer's order."""
     ids: dict[str, Any] = {name: index for index, name in enumerate(SPECIAL)}
-    return Family(name="mini", shift=False, layout="aside", chat="none", **ids)
+    return Family(
+        name="mini", shift=False, layout="aside", chat="none", window=window, failure=failure, **ids
+    )
 
 
 def make_model(recipe: Recipe, vocabulary: int) -> Transformer:
@@ -30,7 +32,8 @@ def make_model(recipe: Recipe, vocabulary: int) -> Transformer:
     config = ModelConfig(
         vocabulary, recipe.hidden_size, recipe.intermediate_size, recipe.layers, recipe.heads,
         recipe.kv_heads or recipe.heads, rope_theta=1e4, tie_word_embeddings=True,
-        attention_bias=True, copy_size=recipe.copy_size,
+        attention_bias=True, copy_size=recipe.copy_size, copy_twins=recipe.copy_twins,
+        edit_size=recipe.edit_size,
     )  # fmt: skip
     model = Transformer(config)
     initialise(model, recipe.seed)
@@ -50,6 +53,8 @@ def initialise(model: Transformer, seed: int) -> None:
             torch.nn.init.zeros_(p)
     if model.copy is not None:
         model.copy.restart(generator)
+    if model.edit is not None:
+        model.edit.restart(generator)
 
 
 def with_copying(model: Transformer, size: int, seed: int) -> Transformer:

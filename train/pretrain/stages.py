@@ -154,9 +154,12 @@ def _afresh(job: Job, recipe: Recipe) -> _Start:
             "A new model needs --tokenizer FOLDER.",
             f"diffufix train tokenizer --corpus {job.corpus} --out FOLDER makes one.",
         )
-    tokenizer, family = load_tokenizer(job.tokenizer), mini_family()
+    tokenizer, family = load_tokenizer(job.tokenizer), mini_family(recipe.window or None)
     check_tokenizer(tokenizer, job.tokenizer, family, len(tokenizer))
-    return _Start(make_model(recipe, len(tokenizer)), family, job.tokenizer)
+    model = make_model(recipe, len(tokenizer))
+    if model.copy is not None:
+        model.copy.pair(tokenizer.twins(len(tokenizer)))
+    return _Start(model, family, job.tokenizer)
 
 
 def _from_run(folder: Path) -> _Start:
@@ -183,6 +186,7 @@ def _compare_shape(start: _Start, recipe: Recipe) -> None:
         "heads": (recipe.heads, c.num_attention_heads),
         "kv_heads": (recipe.kv_heads, c.num_key_value_heads),
         "copy_size": (recipe.copy_size, c.copy_size),
+        "edit_size": (recipe.edit_size, c.edit_size),
     }
     differs = [
         f"{k} {has}, not {want}" for k, (want, has) in wanted.items() if want not in (0, has)
@@ -201,13 +205,13 @@ def _supply(job: Job, recipe: Recipe, start: _Start, first: int, last: int) -> S
     kinds = {kind for stage in recipe.stages for kind in stage.mixture}
     inline = start.family.layout == "inline"
     if inline != (kinds == {"tokens"}):
-        suits = "tokens" if inline else "plain, gap, body, repair and history"
+        suits = "tokens" if inline else "plain, gap, body, repair, history and breaking"
         raise UsageError(
             f"The recipe mixes {', '.join(sorted(kinds))}; this model learns from {suits}.",
             "For a model with shifted predictions use a recipe like adapt.toml, for mini "
             "mini-cpu.toml.",
         )
-    if (job.pairs or job.history) and "history" not in kinds:
+    if (job.pairs or job.history) and not kinds & {"history", "breaking"}:
         raise UsageError(
             f"{job.recipe} mixes no history, so there is no use for --pairs and --history.",
             "Add it to the mixture of a stage: history = 0.3, say.",
@@ -216,7 +220,7 @@ def _supply(job: Job, recipe: Recipe, start: _Start, first: int, last: int) -> S
     if inline:
         return BlockSupply(recipe, job.corpus, start.tokenizer, start.family)
     supply = FunctionSupply(recipe, job.corpus, start.tokenizer, start.family)
-    if "history" in recipe.kinds(first, last):
+    if recipe.kinds(first, last) & {"history", "breaking"}:
         supply = replace(supply, pairs=_pairs(job, supply))
     return supply
 

@@ -26,13 +26,15 @@ import torch
 from diffufix.errors import TrainingError, UsageError
 from diffufix.model.family import Family
 from diffufix.model.tokenizer import Tokenizer, load_tokenizer
+from diffufix.propose.surroundings import Surroundings
 from diffufix.train.bugs.history import Pair, split
 from diffufix.train.corpus.shards import Documents, rows
 from diffufix.train.objective import Labelled
-from diffufix.train.pretrain.examples import ExampleMaker, emphasis, load_corpus, make_batch
+from diffufix.train.pretrain.examples import ExampleMaker, Listed, emphasis, load_corpus, make_batch
 from diffufix.train.recipe import Recipe
 
 Make = Callable[[int, int], Labelled]  # of a step and a part of it
+EXAMINED = 5000
 QUIZ_ROWS, QUIZ_BATCHES, QUIZ_SEED = 24, 6, 10**6
 
 
@@ -83,7 +85,7 @@ class FunctionSupply:
         if not sources:
             return {}
         pairs = split(self.pairs)[1]
-        kinds = sorted(self.recipe.kinds() - (set() if pairs else {"history"}))
+        kinds = sorted(self.recipe.kinds() - (set() if pairs else {"history", "breaking"}))
         size = min(self.recipe.rows, QUIZ_ROWS)
         return {
             kind: [
@@ -94,7 +96,11 @@ class FunctionSupply:
         }
 
     def usable(self, pairs: Iterable[Pair], tries: int = 4) -> tuple[Pair, ...]:
-        """The pairs that make examples: those that parse, fit and have a hole over the change."""
+        """The pairs that make examples: those that parse, fit and have a hole over the change.
+        More than EXAMINED are all believed to."""
+        pairs = tuple(pairs)
+        if len(pairs) > EXAMINED:
+            return pairs
         maker = self._maker()
         return tuple(
             pair
@@ -109,8 +115,8 @@ class FunctionSupply:
         return ExampleMaker(load_tokenizer(self.tokenizer), self.family, self.recipe.length)
 
 
-class Functions(Sequence[str]):
-    """Functions of a corpus folder, read when they are asked for."""
+class Functions(Sequence[Listed]):
+    """Functions of a corpus folder with their surroundings, read when they are asked for."""
 
     def __init__(self, documents: Documents, chosen: Sequence[int]) -> None:
         self._documents, self._chosen = documents, chosen
@@ -118,11 +124,13 @@ class Functions(Sequence[str]):
     def __len__(self) -> int:
         return len(self._chosen)
 
-    def __getitem__(self, index: int) -> str:  # type: ignore[override]
-        return self._documents.source(self._chosen[index])
+    def __getitem__(self, index: int) -> Listed:  # type: ignore[override]
+        row = self._documents.row(self._chosen[index])
+        around = Surroundings(row.get("outline", ""), tuple(row.get("names", "").split()))
+        return row["source"], around
 
 
-def read_functions(corpus: Path, quality: float = 0.0, held_out: bool = False) -> Sequence[str]:
+def read_functions(corpus: Path, quality: float = 0.0, held_out: bool = False) -> Sequence[Listed]:
     """Functions of a corpus folder, or of one gzipped file of rows; to train on, those that teach
     more come several times. Raises UsageError where the corpus is missing or damaged."""
     with _readable(corpus):

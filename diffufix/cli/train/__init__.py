@@ -8,11 +8,12 @@ from __future__ import annotations
 import typer
 
 from diffufix.cli import options
-from diffufix.cli.train import corpus, export, learn, stages, tokenizer
+from diffufix.cli.train import corpus, export, fixes, learn, stages, tokenizer
 
 app = typer.Typer()
 app.command("corpus")(corpus.corpus)
 app.command("tokenizer")(tokenizer.tokenizer)
+app.command("fixes")(fixes.fixes)
 app.command("pretrain")(stages.pretrain)
 app.command("anneal")(stages.anneal)
 app.command("sft")(stages.sft)

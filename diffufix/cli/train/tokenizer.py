@@ -13,7 +13,7 @@ def tokenizer(
         Path, typer.Option(metavar="FOLDER", help="What `diffufix train corpus` has made.")
     ],
     out: Annotated[Path, typer.Option(metavar="FOLDER", help="Where tokenizer.json goes.")],
-    size: Annotated[int, typer.Option(help="Ids, special ones included.")] = 6144,
+    size: Annotated[int, typer.Option(help="Ids, special ones included.")] = 8192,
 ) -> None:
     """Learn a byte-level BPE that never merges across Python's lexical tokens."""
     from diffufix.train.corpus.tokenizer import make

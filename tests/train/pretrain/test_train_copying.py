@@ -109,3 +109,39 @@ def test_a_checkpoint_keeps_the_head(
     assert loaded.copy is not None
     assert model.copy is not None
     assert torch.equal(loaded.copy.k_proj.weight, model.copy.k_proj.weight)
+
+
+def test_a_twin_may_be_copied_instead() -> None:
+    torch.manual_seed(1)
+    head = CopyHead(8, 4, twins=10)
+    head.restart()
+    assert head.other is not None
+    torch.nn.init.normal_(head.other.weight)
+    head.pair([0, 1, 3, 2, 4, 5, 6, 7, 8, 9])  # 2 and 3 are twins
+    hidden, logits, context = torch.randn(3, 8), torch.randn(3, 10), torch.randn(4, 8)
+    ids, seen = torch.tensor([2, 7, 3, 9]), torch.ones(4).bool()
+    with torch.no_grad():
+        keys = head.k_proj(context)
+        found = head(logits.clone(), hidden, keys, ids, seen).softmax(-1)
+        for n in range(3):
+            gate = float(torch.sigmoid(head.gate(hidden[n])))
+            swapped = float(torch.sigmoid(head.other(hidden[n])))
+            pointed = (head.q_proj(hidden[n]) @ keys.T / 2).softmax(-1)
+            copied = [0.0] * 10
+            for t, (own, twin) in enumerate([(2, 3), (7, 7), (3, 2), (9, 9)]):
+                copied[own] += float(pointed[t]) * (1 - swapped)
+                copied[twin] += float(pointed[t]) * swapped
+            for v in range(10):
+                own_share = float(logits[n].softmax(-1)[v])
+                wanted = gate * own_share + (1 - gate) * copied[v]
+                assert found[n, v] == pytest.approx(wanted, rel=1e-4)
+        every, shown = keys.expand(3, -1, -1), ids.expand(3, -1)
+        again = head(logits, hidden, every, shown, seen.expand(3, -1)).softmax(-1)
+    torch.testing.assert_close(found, again)
+
+
+def test_twins_are_the_same_word_with_and_without_its_blank(tokenizer: Tokenizer) -> None:
+    twins = tokenizer.twins(len(tokenizer))
+    (bare,), (led,) = tokenizer.encode("return"), tokenizer.encode(" return")
+    assert (twins[bare], twins[led]) == (led, bare)
+    assert all(twins[twins[i]] == i for i in range(len(tokenizer)))
