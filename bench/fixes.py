@@ -39,9 +39,9 @@ from diffufix.propose.candidates import Subject
 from diffufix.propose.holes import splice
 from diffufix.propose.proposals import Story, propose
 from diffufix.propose.surroundings import Surroundings
-from diffufix.train.bugs.fixes import never
 from diffufix.train.bugs.history import told
 from diffufix.train.bugs.parsing import function
+from diffufix.train.corpus.never import never
 from diffufix.types import Suspect
 
 TOPS = (1, 5, 20, 100, 1000)

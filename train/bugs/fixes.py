@@ -28,8 +28,8 @@ from typing import Any
 from diffufix.errors import DiffufixError, UsageError
 from diffufix.train.bugs.history import Pair, distinct, pairs, told, write_pairs
 from diffufix.train.corpus import decontaminate
+from diffufix.train.corpus.never import never
 
-NEVER = Path(__file__).parents[1] / "corpus" / "never.txt"
 SINCE = 2012  # earlier fixes are mostly Python 2's
 MAX_NAMES = 60  # of the file, that a pair brings along
 _WORD = re.compile(r"[^\W\d]\w+")
@@ -49,23 +49,6 @@ class Fix:
     outline: str
     tests: str
     clean: bool
-
-
-def never(path: Path = NEVER) -> frozenset[str]:
-    """Repositories (owner/name, lower case) that nothing is learned from."""
-    lines = path.read_text("utf-8").splitlines()
-    return frozenset(line.strip().lower() for line in lines if line.strip() and line[0] != "#")
-
-
-def forbidden_packages() -> frozenset[str]:
-    """The same as canonical names of distributions."""
-    renamed = {
-        "cdgriffith/box": "python-box", "astanin/python-tabulate": "tabulate",
-        "dateutil/dateutil": "python-dateutil",
-        "jmespath/jmespath.py": "jmespath", "httpie/cli": "httpie", "thealgorithms/python": "",
-    }  # fmt: skip
-    found = {renamed.get(repo, repo.partition("/")[2]) for repo in never()}
-    return frozenset(re.sub(r"[-_.]+", "-", name) for name in found if name)
 
 
 def read_fixes(paths: Iterable[Path]) -> Iterator[Fix]:

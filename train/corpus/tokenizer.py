@@ -6,12 +6,14 @@ Holes are cut at lexical tokens; as no merge crosses them, the ids on both sides
 same whether the text is whole or cut. A word takes its leading blank along, a line break its
 indentation. Inside of strings the same cuts hold, and an escape (`\\n`, `\\d`) is one unit: holes
 within a literal lie between words, and what follows an escape is not glued to its letter.
-`--fixes` adds texts of real fixes. Writes tokenizer.json in FOLDER.
+`--pairs` adds the texts of a file of pairs (train/bugs/history.py). Writes tokenizer.json in FOLDER.
 """
 
 from __future__ import annotations
 
 import argparse
+import gzip
+import json
 import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -20,7 +22,6 @@ from tokenizers import AddedToken, Regex, Tokenizer, decoders, pre_tokenizers, t
 from tokenizers.models import BPE
 
 from diffufix.errors import DiffufixError, UsageError
-from diffufix.train.bugs.fixes import read_fixes
 from diffufix.train.corpus.shards import rows
 
 SPECIAL = [
@@ -56,7 +57,7 @@ def train(texts: Iterator[str], size: int) -> Tokenizer:
     return tokenizer
 
 
-def make(corpus: Path, out: Path, size: int = SIZE, fixes: Sequence[Path] = ()) -> int:
+def make(corpus: Path, out: Path, size: int = SIZE, pairs: Sequence[Path] = ()) -> int:
     """Train on a corpus and write tokenizer.json; returns the number of ids. Raises UsageError."""
     least = len(SPECIAL) + 256
     if size < least:
@@ -70,12 +71,28 @@ def make(corpus: Path, out: Path, size: int = SIZE, fixes: Sequence[Path] = ()) 
         ) from error
     if not sources:
         raise UsageError(f"The corpus {corpus} is empty.", "`diffufix train corpus` makes one.")
-    for fix in read_fixes(fixes):
-        sources += [fix.before, fix.after, fix.outline, fix.tests]
+    sources += _texts_of(pairs)
     tokenizer = train(iter(sources), size)
     out.mkdir(parents=True, exist_ok=True)
     tokenizer.save(str(out / "tokenizer.json"))
     return tokenizer.get_vocab_size()
+
+
+def _texts_of(pairs: Sequence[Path]) -> list[str]:
+    """What files of pairs say: code, outlines and tests. Raises UsageError for other files."""
+    found = []
+    for path in pairs:
+        try:
+            with gzip.open(path, "rt", encoding="utf-8") as file:
+                for line in file:
+                    row = json.loads(line)
+                    found += [row.get(key, "") for key in ("after", "outline", "failure")]
+        except (OSError, EOFError, ValueError, AttributeError) as error:
+            raise UsageError(
+                f"The pairs in {path} cannot be read: {type(error).__name__}: {error}",
+                "`diffufix train fixes` makes such a file.",
+            ) from error
+    return found
 
 
 def main() -> int:
@@ -83,10 +100,10 @@ def main() -> int:
     parser.add_argument("--corpus", type=Path, required=True)
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--size", type=int, default=SIZE)
-    parser.add_argument("--fixes", type=Path, nargs="*", default=[])
+    parser.add_argument("--pairs", type=Path, nargs="*", default=[])
     args = parser.parse_args()
     try:
-        print(f"{make(args.corpus, args.out, args.size, args.fixes):,} ids")
+        print(f"{make(args.corpus, args.out, args.size, args.pairs):,} ids")
     except DiffufixError as error:
         print(f"error: {error.message}\n{error.hint}", file=sys.stderr)
         return error.exit_code

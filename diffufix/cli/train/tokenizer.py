@@ -14,8 +14,12 @@ def tokenizer(
     ],
     out: Annotated[Path, typer.Option(metavar="FOLDER", help="Where tokenizer.json goes.")],
     size: Annotated[int, typer.Option(help="Ids, special ones included.")] = 8192,
+    pairs: Annotated[
+        list[Path] | None,
+        typer.Option(metavar="FILE", help="Learn from these as well: what `train fixes` wrote."),
+    ] = None,
 ) -> None:
     """Learn a byte-level BPE that never merges across Python's lexical tokens."""
     from diffufix.train.corpus.tokenizer import make
 
-    typer.echo(f"{make(corpus, out, size):,} ids: {out / 'tokenizer.json'}")
+    typer.echo(f"{make(corpus, out, size, pairs or ()):,} ids: {out / 'tokenizer.json'}")

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 from diffufix.decode.aside import AsideContext, Asked, Place, logits
 from diffufix.model.checkpoint import LoadedModel
 from diffufix.propose.edits.code import Edit
-from diffufix.propose.window import Window, window
+from diffufix.propose.window import MAX_WINDOW, Window, window
 from diffufix.source.spans import FunctionNode
 
 if TYPE_CHECKING:
@@ -162,7 +162,8 @@ class Scorer:
                 return view, context, *found
         if edit.end - edit.start > 8 * MAX_TOKENS:
             return None
-        made = window(self.source, self.node, self.model.tokenizer, (edit.start, edit.end))
+        budget, focus = self.model.family.window or MAX_WINDOW, (edit.start, edit.end)
+        made = window(self.source, self.node, self.model.tokenizer, focus, budget)
         found = _around(made, edit.start, edit.end)
         if found is None or any(view.ids == made.ids for view, _ in self.views):
             return None

@@ -21,8 +21,9 @@ from diffufix.model.editing import INSERT, KEEP
 from diffufix.model.tokenizer import Tokenizer
 from diffufix.model.transformer import Transformer
 from diffufix.train.batch import IGNORE
-from diffufix.train.bugs.fixes import forbidden_packages, main, never, read_fixes, to_pairs
+from diffufix.train.bugs.fixes import main, read_fixes, to_pairs
 from diffufix.train.bugs.history import Pair, load_pairs, told
+from diffufix.train.corpus.never import forbidden_packages, never
 from diffufix.train.objective import EDITING, loss_of
 from diffufix.train.pretrain.examples import ExampleMaker, collate
 from diffufix.train.pretrain.fresh import initialise, mini_family
