@@ -6,7 +6,8 @@ Holes are cut at lexical tokens; as no merge crosses them, the ids on both sides
 same whether the text is whole or cut. A word takes its leading blank along, a line break its
 indentation. Inside of strings the same cuts hold, and an escape (`\\n`, `\\d`) is one unit: holes
 within a literal lie between words, and what follows an escape is not glued to its letter.
-`--pairs` adds the texts of a file of pairs (train/bugs/history.py). Writes tokenizer.json in FOLDER.
+`--pairs` adds the texts of a file of pairs (train/bugs/history.py). Writes tokenizer.json in
+FOLDER.
 """
 
 from __future__ import annotations
