@@ -31,4 +31,4 @@ def fixes(
     from diffufix.train.bugs.fixes import gather
 
     found = gather(sources, out, commits, since)
-    typer.echo(f"{found:,} fixes: {out}")
+    typer.echo(f"{found:,} {'fix' if found == 1 else 'fixes'}: {out}")

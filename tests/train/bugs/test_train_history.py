@@ -14,6 +14,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from diffufix.cli import main as cli
 from diffufix.errors import ProjectError
 from diffufix.train.bugs.history import (
     broken,
@@ -197,3 +198,29 @@ def test_a_pair_breaks_as_a_drawn_bug_does() -> None:
         assert "> 1" in apply(text, edits)[0]
         assert apply(text, edits)[0].replace("> 1", "> 0") == text
     assert broken("def f(:", "def f(): pass", random.Random(0)) is None
+
+
+def test_a_pair_brings_what_stands_around_it_and_what_the_tests_say(
+    repository: Callable[..., Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    test = "def test_top():\n    stack = Stack()\n"
+    folder = repository(
+        ("Start", {"stack.py": STACK, "tests/test_stack.py": test}),
+        ("Fix top", {"stack.py": FIXED, "tests/test_stack.py": test + "    assert stack.top()\n"}),
+    )
+    out = tmp_path / "pairs.jsonl.gz"
+    assert cli(["train", "fixes", str(folder), "--out", str(out)]) == 0
+    assert "1 fix:" in capsys.readouterr().out
+    (pair,) = load_pairs(out)
+    assert pair.qualname == "Stack.top"
+    assert pair.failure == "\nassert stack.top()"
+    assert "    # self: items" in pair.outline.split("\n")
+    assert "def total(values): ..." in pair.outline.split("\n")
+    assert "result" in pair.names.split()
+    (tmp_path / "empty").mkdir()
+    git(tmp_path / "empty", "init", "-q")
+    git(tmp_path / "empty", "commit", "-q", "--allow-empty", "-m", "Start")
+    none = tmp_path / "none.jsonl.gz"
+    assert cli(["train", "fixes", str(tmp_path / "empty"), "--out", str(none)]) == 2
+    assert "No fixes were found" in capsys.readouterr().err
+    assert not none.exists()
