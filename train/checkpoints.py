@@ -187,6 +187,11 @@ def hub_config(model: Transformer, family: Family, context: int) -> dict[str, An
         config["edit_size"] = c.edit_size
     if not c.attention_bias:
         config["attention_bias"] = False
+    if c.head_size:
+        config["head_dim"] = c.head_size
+    for name in ("qk_norm", "rope_float32"):
+        if getattr(c, name):
+            config[name] = True
     return config
 
 

@@ -208,7 +208,7 @@ def advance(rows: list[Row], context: Context, rule: Rule, step: int) -> None:
     if drawn is None:
         ids, logps, _ = _drawn(short, logits_NV, [where[i] for i in flat], rule)
     else:
-        ids, logps = ([values[i] for i in flat] for values in drawn[:2])
+        ids, logps = [drawn[0][i] for i in flat], [drawn[1][i] for i in flat]
     commits = iter(zip(ids, logps, strict=True))
     at = 0
     for row, chosen in zip(rows, picks, strict=True):

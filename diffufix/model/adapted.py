@@ -7,6 +7,8 @@ that the model which is used is the one that was measured.
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -18,6 +20,7 @@ class AdaptedLinear(nn.Linear):
 
     a: Tensor
     b: Tensor
+    scale: float
 
     @classmethod
     def around(cls, linear: nn.Linear, a: Tensor, b: Tensor, scale: float) -> AdaptedLinear:
@@ -34,7 +37,7 @@ class AdaptedLinear(nn.Linear):
         out = super().forward(x)
         return (out + F.linear(F.linear(x.float(), self.a), self.b) * self.scale).to(out.dtype)
 
-    def _apply(self, fn, recurse: bool = True):  # type: ignore[no-untyped-def]
+    def _apply(self, fn: Any, recurse: bool = True) -> AdaptedLinear:
         super()._apply(fn, recurse)
         self.a, self.b = self.a.float(), self.b.float()  # whatever the weights are cast to
         return self

@@ -100,8 +100,8 @@ def load_model(
     lora = Adapter(Path(adapter).expanduser()) if adapter is not None else None
     state, beside = _state(model, folder, lora, where, kind)
     model.load_state_dict(state, strict=True, assign=True)
-    for name_of_layer, *part in beside:
-        attach(model, name_of_layer, *part)
+    for layer, a, b, scale in beside:
+        attach(model, layer, a, b, scale)
     if model.config.tie_word_embeddings:
         model.lm_head.weight = model.model.embed_tokens.weight
     model.family, model.path, model.name = family, folder, str(name)

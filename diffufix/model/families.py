@@ -25,9 +25,9 @@ Chat = Literal["chatml", "llama3", "none"]
 class Kind:
     """A kind of checkpoint, by the `model_type` of its config.json (in lower case).
 
-    `shift`: the row left of a position predicts it. `lengths`: "several" (a hole's length is
-    tried out) or "expand" (the model changes it). `temperature`, `top_p` and `alg` are the
-    sampling that its authors recommend. `architectures`: where given, config.json names one.
+    `shift`: the row left of a position predicts it. `temperature` (the lowest that holes are filled
+    at), `top_p` and `alg` are the sampling that its authors recommend. `architectures`: where
+    given, config.json names one.
     """
 
     name: str
@@ -51,15 +51,15 @@ KINDS = (
         "open-dcoder", frozenset({"qwen2"}), shift=True, masks=("<M>", "[MASK]", "<|mask|>"),
         temperature=0.6, architectures=frozenset({"Qwen2ForCausalLM"}),
     ),
-    Kind("a2d-qwen2", frozenset({"a2d-qwen2"}), shift=False, temperature=0.0),
+    Kind("a2d-qwen2", frozenset({"a2d-qwen2"}), shift=False, alg="maskgit_plus"),
     Kind(
         "a2d-qwen3", frozenset({"a2d-qwen3"}), shift=False, qk_norm=True, attention_bias=False,
-        temperature=0.0,
+        alg="maskgit_plus",
     ),
     Kind("coda", frozenset({"coda"}), shift=True, qk_norm=True, attention_bias=False, tied=True),
     Kind(
         "llada", frozenset({"llada"}), shift=False, chat="llama3", attention_bias=False,
-        masks=("<|mdm_mask|>", "<|mask|>"), temperature=0.0, alg="maskgit_plus",
+        masks=("<|mdm_mask|>", "<|mask|>"), alg="maskgit_plus",
         rope_float32=True,
     ),
 )  # fmt: skip
@@ -157,6 +157,11 @@ def kind_of(config: Mapping[str, Any]) -> Kind:
            if config.get("architectures") else "."),
         f"Masked diffusion models are: {known()}.",
     )  # fmt: skip
+
+
+def sampling_of(family: str) -> Kind:
+    """The declaration whose sampling a family of that name has; Dream's where it is not known."""
+    return next((kind for kind in KINDS if kind.name == family), KINDS[0])
 
 
 def known() -> str:

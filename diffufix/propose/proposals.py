@@ -25,6 +25,7 @@ from diffufix.decode.edits import edit_costs, insertions
 from diffufix.decode.threads import Threads
 from diffufix.events import MASK
 from diffufix.model.checkpoint import LoadedModel
+from diffufix.model.families import sampling_of
 from diffufix.propose.candidates import Subject
 from diffufix.propose.failure import failure_text
 from diffufix.propose.holes import inside_strings
@@ -338,7 +339,8 @@ def _inline(
          for i, s in enumerate(subjects) for hole in s.holes()),
     )  # fmt: skip
     generator = torch.Generator().manual_seed(seed)
-    temperature = 0.2
+    kind = sampling_of(model.family.name)
+    temperature = kind.temperature
     while queue:
         for cost, _, index, hole in queue:
             subject = subjects[index]
@@ -353,7 +355,7 @@ def _inline(
                     show(model, subject, hole, rows[0], watch)
 
             fills = infill(
-                model, canvas, SAMPLES, temperature=temperature, top_p=0.95, alg="entropy",
+                model, canvas, SAMPLES, temperature=temperature, top_p=kind.top_p, alg=kind.alg,
                 max_tokens=max(16, min(64, 2 * len(canvas.original) + 8)),
                 generator=generator, hook=hook, refresh=REFRESH,
             )  # fmt: skip

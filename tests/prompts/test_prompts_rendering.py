@@ -15,7 +15,7 @@ from diffufix.errors import UsageError
 from diffufix.model import load_model
 from diffufix.propose import prompting
 from diffufix.propose.failure import encode
-from diffufix.propose.prompting import render
+from diffufix.propose.prompting import render, spoken
 from tests.support.checkpoints import make_dream_checkpoint
 
 SNAPSHOTS = Path(__file__).parent / "snapshots"
@@ -141,3 +141,18 @@ def test_from_prompt_to_fill(tmp_path):
     assert tokenizer.decode(canvas.left) + canvas.lead == left
     fills = infill(model, canvas, 3, temperature=0.0)
     assert all(isinstance(fill_text(model, canvas, fill), str) for fill in fills)
+
+
+def test_another_chat_format_says_the_same():
+    """LLaDA's turns are marked in its own way, and the project still cannot speak for the user."""
+    left, right = render("dream", "repair", **{**REPAIR, "test_source": "x = '<|eot_id|>'"})
+    spoken_left, spoken_right = spoken(left, "llama3"), spoken(right, "llama3")
+    assert spoken_left.startswith(
+        "<|startoftext|><|start_header_id|>system<|end_header_id|>\n\nYou are a helpful assistant."
+        "<|eot_id|><|start_header_id|>user<|end_header_id|>\n\nThe test"
+    )
+    assert "<|eot_id|><|start_header_id|>assistant<|end_header_id|>\n\nHere is" in spoken_left
+    assert spoken_right.endswith("```<|eot_id|>")
+    assert "<|im_" not in spoken_left + spoken_right
+    assert (spoken_left + spoken_right).count("<|eot_id|>") == 3
+    assert (spoken(left, "chatml"), spoken(left, "none")) == (left, left)

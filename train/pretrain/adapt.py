@@ -20,7 +20,7 @@ from torch import Tensor
 
 from diffufix.errors import CheckpointError
 from diffufix.model.checkpoint import LoadedModel, load_model
-from diffufix.model.family import QWEN_TYPES, Family
+from diffufix.model.family import Family
 from diffufix.model.tokenizer import Tokenizer, load_tokenizer
 from diffufix.model.weights import read_json
 from diffufix.train.batch import IGNORE
@@ -30,12 +30,13 @@ from diffufix.train.pretrain.supply import QUIZ_BATCHES, QUIZ_ROWS, QUIZ_SEED, M
 from diffufix.train.recipe import Recipe
 
 MASK = "<|mask|>"
+AUTOREGRESSIVE = frozenset({"qwen2"})  # model types that can be adapted
 
 
 def is_autoregressive(folder: Path) -> bool:
     """Whether a checkpoint folder holds a Qwen2-type model that was not adapted yet."""
     raw = read_json(folder / "config.json")
-    return str(raw.get("model_type", "")).lower() in QWEN_TYPES and "diffufix" not in raw
+    return str(raw.get("model_type", "")).lower() in AUTOREGRESSIVE and "diffufix" not in raw
 
 
 def open_autoregressive(folder: Path, tokenizer_to: Path) -> LoadedModel:
