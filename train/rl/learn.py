@@ -288,7 +288,7 @@ class _Session:
             return {}
         state = checkpoints.read_progress(self.out, self.model.device)
         own = asdict(self.plan)
-        free = ("minutes", "cpu_minutes", "steps", "save_every", "tensorboard", "device")
+        free = ("minutes", "cpu_minutes", "steps", "save_every", "tensorboard", "device", "tokens")
         odd = [k for k, v in state["plan"].items() if k not in free and own.get(k) != v]
         if odd or state["base"] != self.base:
             what = ", ".join(odd) or "the model"

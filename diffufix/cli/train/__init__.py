@@ -29,6 +29,7 @@ def train(
     steps: learn.Steps = 0,
     tasks: learn.Tasks = 8,
     group: learn.GroupSize = 8,
+    tokens: learn.PassTokens = 32_768,
     lr: learn.Rate = 0.0,
     beta: learn.Beta = None,
     temperature: learn.Temperature = 1.0,

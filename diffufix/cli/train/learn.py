@@ -28,6 +28,10 @@ Minutes = Annotated[float, typer.Option(min=0, help="Learn for so long; 0: until
 Steps = Annotated[int, typer.Option(min=0, help="At most so many steps; 0: no limit.")]
 Tasks = Annotated[int, typer.Option(min=1, help="Tasks of a step.")]
 GroupSize = Annotated[int, typer.Option("--group", min=2, help="Completions of each task.")]
+PassTokens = Annotated[
+    int,
+    typer.Option("--tokens", min=1, help="Tokens of one pass of a policy gradient: memory."),
+]
 Rate = Annotated[float, typer.Option("--lr", min=0, help="Learning rate.", show_default="method's")]
 Beta = Annotated[
     float | None,
@@ -129,7 +133,18 @@ def _wish(values: dict[str, Any], seed: int, device: str | None) -> Wish:
     from diffufix.train.rl.practice import Wanted
     from diffufix.train.rl.session import Wish
 
-    same = ("method", "minutes", "steps", "tasks", "group", "lr", "beta", "temperature", "lora")
+    same = (
+        "method",
+        "minutes",
+        "steps",
+        "tasks",
+        "group",
+        "lr",
+        "beta",
+        "temperature",
+        "lora",
+        "tokens",
+    )
     values = {**values, "method": values["method"] or ("coupled" if values["self_play"] else "rft")}
     plan = Plan(
         **{key: values[key] for key in same},
