@@ -78,6 +78,9 @@ class Settings:
     base_image: str = _option("")
     #: The project's own Dockerfile for its tests, relative to the root; empty: none.
     dockerfile: str = _option("")
+    #: Variables that the tests need and that look like secrets, or that a container is to have;
+    #: names between commas.
+    pass_env: str = _option("")
     #: An OCI runtime of the engine, such as `runsc`; empty: the engine's default.
     runtime: str = _option("")
     #: Seconds from the start to the result: running the tests, searching, confirming. Waiting for a

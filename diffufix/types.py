@@ -76,6 +76,8 @@ class TestRun:
     coverage: Mapping[str, Mapping[str, frozenset[int]]] = field(default_factory=dict)
     collection_errors: tuple[TestCase, ...] = ()  # id is the module or folder that failed
     output: str = ""  # the tail of what pytest printed
+    variables: tuple[str, ...] = ()  # of the environment that were read, outside of a sandbox
+    home_files: tuple[str, ...] = ()  # in the user's home that were read, outside of a sandbox
 
     @property
     def ids(self) -> tuple[str, ...]:

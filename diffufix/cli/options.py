@@ -35,6 +35,14 @@ Sandbox = Annotated[
     str | None, typer.Option(help="auto, docker, e2b or local.", show_default="auto")
 ]
 Image = Annotated[str | None, typer.Option(help="A ready container image.", show_default="built")]
+PassEnv = Annotated[
+    str | None,
+    typer.Option(
+        metavar="NAME,...",
+        help="Variables that go into the sandbox although they look like secrets.",
+        show_default="what the tests read",
+    ),
+]
 Python = Annotated[
     str | None,
     typer.Option(help="The project's interpreter.", show_default="active venv, .venv, own"),

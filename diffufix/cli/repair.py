@@ -49,6 +49,7 @@ def repair(
     sandbox: options.Sandbox = None,
     image: options.Image = None,
     python: options.Python = None,
+    pass_env: options.PassEnv = None,
     workers: options.Workers = None,
     seed: options.Seed = None,
     collect: Annotated[

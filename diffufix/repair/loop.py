@@ -102,6 +102,8 @@ def _steps(run: Run) -> RepairResult:
         except TooSlow:
             return run.failed(reasons.suite_too_long(clock.phases, settings.budget))
 
+        place = place.with_home(diagnosis.surroundings.files)
+
         # 2. plan
         plan = run.plan = job.plan(diagnosis, probe_of(run, place))
         if not plan.goals:

@@ -26,6 +26,7 @@ from diffufix.repair.record import Record
 from diffufix.repair.types import RepairResult, Status
 from diffufix.sandbox import Sandbox
 from diffufix.testing import fresh_copy
+from diffufix.testing.environment import inherited_environment
 from diffufix.types import TestRun
 from diffufix.verify import Confirmer, Screen
 from diffufix.workspace.choice import Place
@@ -166,8 +167,13 @@ def screen_of(run: Run, place: Place) -> Screen:
         lambda: sandbox_of(run, place), python=place.python, args=settings.pytest_args,
         root=settings.root, expected=diagnosis.baseline, failing=diagnosis.red,
         seconds=diagnosis.seconds, workers=workers_of(settings), protected=diagnosis.tests,
-        wanted=diagnosis.wanted, folder=settings.folder,
+        wanted=diagnosis.wanted, folder=settings.folder, env=environment_of(diagnosis),
     )  # fmt: skip
+
+
+def environment_of(diagnosis: Diagnosis) -> dict[str, str]:
+    """Variables of the user's that tests have in the sandbox, beside its own."""
+    return {**inherited_environment(), **diagnosis.surroundings.variables}
 
 
 def confirmer_of(run: Run, place: Place, beside: Mapping[str, str]) -> Confirmer:
@@ -178,5 +184,5 @@ def confirmer_of(run: Run, place: Place, beside: Mapping[str, str]) -> Confirmer
         root=settings.root, baseline=diagnosis.baseline, seconds=diagnosis.seconds,
         flaky=diagnosis.flaky, hung=diagnosis.hung, wanted=diagnosis.wanted,
         protected=diagnosis.tests, start_seconds=diagnosis.run.start_seconds,
-        folder=settings.folder,
+        folder=settings.folder, env=environment_of(diagnosis),
     )  # fmt: skip

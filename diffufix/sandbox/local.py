@@ -91,12 +91,27 @@ def interpreter_paths(python: str) -> tuple[str, ...]:
     return tuple(sorted(path for path in kept if os.path.exists(path) and path != "/"))
 
 
+@functools.cache
+def user_base(python: str) -> str:
+    """The folder of the packages that the user has installed for himself, where the interpreter
+    imports from it; else empty."""
+    code = (
+        "import site, sys\n"
+        "print(site.getuserbase() if site.getusersitepackages() in sys.path else '')"
+    )
+    try:
+        answer = subprocess.run([python, "-c", code], capture_output=True, timeout=60, cwd="/")
+    except (OSError, subprocess.SubprocessError):
+        return ""
+    return os.fsdecode(answer.stdout).strip() if answer.returncode == 0 else ""
+
+
 class LocalSandbox:
     """Runs commands on this machine in `tree`, a scratch copy which it owns and removes.
 
     `python` is the interpreter that must stay visible, `readable` further paths; `bubblewrap`
-    None means: where it works. The caller's thread must outlive what it starts, because the
-    kernel's parent-death signal goes by thread.
+    None means: where it works; `home` are files for its home (relative path -> file). The caller's
+    thread must outlive what it starts, because the kernel's parent-death signal goes by thread.
     """
 
     def __init__(
@@ -107,11 +122,13 @@ class LocalSandbox:
         readable: Sequence[Path] = (),
         limits: Limits | None = None,
         bubblewrap: bool | None = None,
+        home: Mapping[str, Path] | None = None,
     ) -> None:
         self._tree = Path(tree).resolve()
         self._python = None if python is None else str(python)
         self._readable = tuple(str(Path(path).absolute()) for path in readable)
         self._limits = limits or Limits()
+        self._home = dict(home or {})
         self._wrapped = bubblewrap_works() if bubblewrap is None else bubblewrap
         self._base: Path | None = None
         self._closed = False
@@ -160,9 +177,16 @@ class LocalSandbox:
             for name in ("private", "tmp", "home"):
                 (base / name).mkdir()
             shutil.copytree(self._tree, base / "pristine", symlinks=True)
+            self._furnish(base / "home")
         except OSError as error:
             raise SandboxUnavailable(f"cannot prepare a sandbox: {error}") from error
         self._base = base
+
+    def _furnish(self, home: Path) -> None:
+        for relative, source in self._home.items():
+            target = home / relative
+            target.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(source, target)
 
     def _environment(self, extra: Mapping[str, str] | None) -> dict[str, str]:
         base = self._home_base()
@@ -170,6 +194,9 @@ class LocalSandbox:
         env.update(FIXED, HOME=str(base / "home"), TMPDIR=str(base / "tmp"))
         env[MARKER] = base.name
         env.setdefault("LANG", "C.UTF-8")
+        if self._python is not None and (user := user_base(self._python)):
+            env["PYTHONUSERBASE"] = user
+            del env["PYTHONNOUSERSITE"]
         env.update(extra or {})
         return env
 
@@ -325,6 +352,7 @@ class LocalSandbox:
             for folder in (base / "tmp", base / "home", self._tree):
                 _empty(folder)
             shutil.copytree(base / "pristine", self._tree, symlinks=True, dirs_exist_ok=True)
+            self._furnish(base / "home")
         except OSError as error:
             raise SandboxUnavailable(f"cannot reset the sandbox: {error}") from error
 

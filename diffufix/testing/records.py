@@ -41,6 +41,8 @@ class Records:
     status: int | None = None  # None: no END
     coverage: dict[str, dict[str, frozenset[int]]] = field(default_factory=dict)
     collection_errors: list[TestCase] = field(default_factory=list)
+    variables: tuple[str, ...] = ()
+    home_files: tuple[str, ...] = ()
     _cases: dict[str, _Growing] = field(default_factory=dict)
 
     def take(self, line: bytes) -> bool:
@@ -84,6 +86,9 @@ class Records:
         if self.first_start is None:
             self.first_start = time.monotonic()
 
+    def _on_waiting(self, event: Event) -> None:
+        """A test that is slow, but not stuck: `heard` is what counts."""
+
     def _on_report(self, event: Event) -> None:
         case = self._cases.setdefault(event["id"], _Growing())
         when, outcome = event["when"], event["outcome"]
@@ -109,6 +114,9 @@ class Records:
         self.coverage[event["id"]] = {
             path: _lines(mask) for path, mask in event["files"].items() if mask != "0"
         }
+
+    def _on_surroundings(self, event: Event) -> None:
+        self.variables, self.home_files = tuple(event["variables"]), tuple(event["files"])
 
     def _on_end(self, event: Event) -> None:
         self.status = event["status"]

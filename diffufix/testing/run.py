@@ -56,11 +56,12 @@ def run_tests(
     say. With `coverage` the lines executed by each test are recorded; that costs time, so measure
     durations without. `ids` runs only these tests, in this order. `known` are all ids of an
     earlier run: tests whose ids have changed since (a time, a random part) are called the same
-    again. A phase (setup, call, teardown)
-    of a test that takes longer than `test_timeout` seconds fails with the traceback of where it
-    hung; one that cannot be interrupted (it hangs outside Python) is an error, and so is a whole
-    run that takes longer than `timeout` seconds. `env` overrides variables; `DIFFUFIX_COLLECTOR`
-    (coverage, monitoring, settrace) forces a way to record lines.
+    again. A phase (setup, call, teardown) of a test that takes longer than `test_timeout`
+    seconds fails with the traceback of where it hung; it may take twice as long where it does not
+    stay in one call of the project's code, and five times where it sleeps. One that cannot be
+    interrupted (it hangs outside Python) is an error, and so is a whole run that takes longer than
+    `timeout` seconds. `env` overrides variables; `DIFFUFIX_COLLECTOR` (coverage, monitoring,
+    settrace) forces a way to record lines.
     With `sandbox`, a started one, the tests run there in its tree, and `python` is a name there.
 
     Nothing collected gives a run without cases; a folder or module that cannot be collected is in
@@ -75,6 +76,7 @@ def run_tests(
         "coverage": collector if coverage else "",
         "test_timeout": test_timeout,
         "folder": folder,
+        "around": sandbox is None and not coverage,
     }
     lists = {"ids": ids, "known": known or None}
     if sandbox is None:
@@ -108,6 +110,8 @@ def run_tests(
         coverage=records.coverage,
         collection_errors=tuple(records.collection_errors),
         output=output,
+        variables=records.variables,
+        home_files=records.home_files,
     )
 
 

@@ -7,8 +7,9 @@ interpreter once, to ask for pytest, only where it runs locally anyway.
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 from diffufix.config import Settings
@@ -33,6 +34,13 @@ class Place:
     make: Callable[[Path], Sandbox]
     enclosed: bool = False
     note: str = ""
+
+    def with_home(self, files: Mapping[str, Path]) -> Place:
+        """The same, with copies of these files (path in the home -> file) in the sandbox's home."""
+        if self.enclosed or not files:
+            return self
+        make = partial(LocalSandbox, python=self.python, home=files)
+        return replace(self, make=make)
 
 
 def choose(settings: Settings, tell: Tell | None = None) -> Place:

@@ -21,12 +21,14 @@ from diffufix.testing.testcode import TestCode, test_code
 from diffufix.types import XFAILED, TestRun
 from diffufix.workspace.choice import Place
 from diffufix.workspace.clock import Clock
+from diffufix.workspace.surroundings import Surroundings, choose_surroundings, named_variables
 
 RETRIES = 2  # of a sandbox that fails
 HANG = 5.0  # seconds a phase of a test may take, at least; and a share of the budget
 TIMED_OUT = "Timeout: still running"  # how the reporter says that a test hung
 STRICT = "[XPASS(strict)]"  # how pytest says that a test passed which must not
 HUNG = 0.02  # seconds assumed for such a test
+LONG = 2.0  # seconds of a passing test that is then not run again, either
 COVERED = 0.2  # of the time left that the first run may have taken for all to be run again
 
 
@@ -38,6 +40,7 @@ class Diagnosis:
     red: tuple[str, ...] = ()  # failed both times
     flaky: tuple[str, ...] = ()
     tests: TestCode = field(default_factory=TestCode)
+    surroundings: Surroundings = field(default_factory=Surroundings)
 
     @property
     def seconds(self) -> dict[str, float]:
@@ -127,7 +130,17 @@ def _diagnose(
         warn(f"flaky, left out: {', '.join(unsteady[:5])}")
     red = tuple(case.id for case in first.red if case.id not in unsteady)
     tests = test_code(settings.root, first.ids)
-    return Diagnosis(replace(first, coverage=again.coverage), red, unsteady, tests)
+    around = choose_surroundings(first, suite.named)
+    if around.variables:
+        listener(events.Stage("passing into the sandbox: " + ", ".join(sorted(around.variables))))
+    if around.kept_back:
+        names = ", ".join(around.kept_back)
+        warn(
+            f"the tests read {names}: kept out of the sandbox, as secrets are; where a test needs "
+            f"it, pass it with --pass-env {','.join(around.kept_back)}"
+        )
+    covered = replace(first, coverage=again.coverage)
+    return Diagnosis(covered, red, unsteady, tests, around)
 
 
 class Suite:
@@ -137,6 +150,7 @@ class Suite:
         self, settings: Settings, place: Place, scratch: Path, lay: Callable[[Path], None]
     ) -> None:
         self.settings, self.place, self.scratch, self.lay = settings, place, scratch, lay
+        self.named = named_variables(settings.pass_env)
         self.known: tuple[str, ...] = ()  # ids as the first run of the suite had them
         self.tree: Path | None = None
         self.sandbox: Sandbox | None = None
@@ -148,7 +162,7 @@ class Suite:
                 run = run_tests(
                     self.settings.root, self.settings.pytest_args, python=self.place.python,
                     tree=self.tree, sandbox=self.sandbox, known=self.known,
-                    folder=self.settings.folder, **options,
+                    folder=self.settings.folder, env=self.named, **options,
                 )  # fmt: skip
                 self.known = self.known or tuple(case.id for case in run.cases)
                 return run
@@ -194,7 +208,11 @@ def _worth_covering(first: TestRun, clock: Clock) -> list[str] | None:
     if first.seconds < COVERED * clock.left:
         return None
     files = {case.id.partition("::")[0] for case in first.red}
-    return [case.id for case in first.cases if case.id.partition("::")[0] in files]
+    return [
+        case.id
+        for case in first.cases
+        if case.id.partition("::")[0] in files and (case.red or case.seconds < LONG)
+    ]
 
 
 def _second_limit(first: TestRun, hang: float) -> float:

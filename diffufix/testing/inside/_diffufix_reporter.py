@@ -9,6 +9,8 @@ lines to the file descriptor named there, and touches no file. Events, in the or
     collected      ids
     start          id
     report         id, when, outcome, seconds, message, text, frames
+    waiting        id
+    surroundings   variables (names that were read), files (in the home, that were read)
     coverage       id, files {relative path: bit mask of lines, hexadecimal}
     end            status
 
@@ -25,17 +27,22 @@ import os
 import resource
 import signal
 import sys
+import time
 import traceback
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
+from _diffufix_children import Children  # type: ignore[import-not-found]
 from _diffufix_ids import lead_back, stable_ids  # type: ignore[import-not-found]
 from _diffufix_lines import FileNames, make_collector  # type: ignore[import-not-found]
+from _diffufix_surroundings import Surroundings  # type: ignore[import-not-found]
 
 MAX_FRAMES = 100
 MAX_TEXT = 20_000
 MAX_MESSAGE = 500
+# Times its limit that a test may take that sleeps, that comes back into its file, that does not.
+ASLEEP, ABOUT, STUCK = 5.0, 2.0, 0.99
 # Options that stop early, wait for a person or need an earlier run.
 UNWANTED = {"--pdb", "--trace", "--sw", "--stepwise", "--sw-skip", "--stepwise-skip"} | {
     "--testmon",
@@ -101,6 +108,11 @@ class Reporter:
         self.test_timeout = settings["test_timeout"]
         self.file_name = FileNames(settings["tree"])
         self.collector = make_collector(settings["coverage"], settings["tree"], self.file_name)
+        self.children = Children(settings["tree"]) if self.collector is not None else None
+        self.around = None
+        if settings["around"]:
+            self.around = Surroundings([self.tree, self.root])
+            self.around.start()
         self.fixtures: dict[
             tuple[str, Any], str
         ] = {}  # (fixture name, node that owns it) -> context of its latest set-up
@@ -211,11 +223,28 @@ class Reporter:
             ]
             self.contexts[name] = [name, *shared]
 
+    def deadline(self, item: pytest.Item) -> Deadline:
+        own = str(item.path)
+
+        def stays_in(frame: Any) -> Any:
+            """The outermost call of the project's code that is under way, the test's file aside."""
+            found = None
+            while frame is not None:
+                name = frame.f_code.co_filename
+                if name != own and self.file_name(name) is not None:
+                    found = frame
+                frame = frame.f_back
+            return found
+
+        name = self.name(item.nodeid)
+        return Deadline(self.test_timeout, stays_in, lambda: self.emit("waiting", id=name))
+
     def switch(self, context: str) -> str:
         """Lines executed from now on belong to `context`; returns the one before."""
         before, self.context = self.context, context
-        if self.collector is not None:
+        if self.collector is not None and self.children is not None:
             self.collector.switch(context)
+            self.children.switch(context)
         return before
 
     @pytest.hookimpl(hookwrapper=True, tryfirst=True)
@@ -231,18 +260,18 @@ class Reporter:
         self.switch(before)
 
     @pytest.hookimpl(hookwrapper=True, tryfirst=True)
-    def pytest_runtest_setup(self) -> Iterator[None]:
-        with deadline(self.test_timeout):
+    def pytest_runtest_setup(self, item: pytest.Item) -> Iterator[None]:
+        with self.deadline(item):
             yield
 
     @pytest.hookimpl(hookwrapper=True, tryfirst=True)
-    def pytest_runtest_call(self) -> Iterator[None]:
-        with deadline(self.test_timeout):
+    def pytest_runtest_call(self, item: pytest.Item) -> Iterator[None]:
+        with self.deadline(item):
             yield
 
     @pytest.hookimpl(hookwrapper=True, tryfirst=True)
-    def pytest_runtest_teardown(self) -> Iterator[None]:
-        with deadline(self.test_timeout):
+    def pytest_runtest_teardown(self, item: pytest.Item) -> Iterator[None]:
+        with self.deadline(item):
             yield
 
     @pytest.hookimpl(hookwrapper=True, tryfirst=True)
@@ -277,8 +306,12 @@ class Reporter:
     @pytest.hookimpl(hookwrapper=True, tryfirst=True)
     def pytest_sessionfinish(self, session: pytest.Session) -> Iterator[None]:
         yield
-        if self.collector is not None:
+        if self.collector is not None and self.children is not None:
             lines = self.collector.result()
+            for context, elsewhere in self.children.result().items():
+                known = lines.setdefault(context, {})
+                for path, mask in elsewhere.items():
+                    known[path] = known.get(path, 0) | mask
             for id, contexts in self.contexts.items():
                 files: dict[str, int] = {}
                 for context in contexts:
@@ -286,6 +319,9 @@ class Reporter:
                         files[path] = files.get(path, 0) | mask
                 masks = {path: f"{mask:x}" for path, mask in files.items()}
                 self.emit("coverage", id=id, files=masks)
+        if self.around is not None:
+            used = {"variables": self.around.variables, "files": self.around.files}
+            self.emit("surroundings", **{kind: sorted(names) for kind, names in used.items()})
         self.emit("end", status=int(session.exitstatus))
 
     def frames(self, error: BaseException | None) -> list[list[Any]]:
@@ -321,26 +357,60 @@ def far(fd: int) -> int:
     return moved
 
 
-class deadline:
-    """Fail what runs inside after `seconds`; a test that sets its own alarm wins over ours."""
+def awake() -> float:
+    """Seconds in which this process has run, or has waited for a processor of a busy machine."""
+    try:
+        with open("/proc/self/schedstat", encoding="ascii") as file:
+            ran, waited = file.read().split()[:2]
+        return max(time.process_time(), (int(ran) + int(waited)) / 1e9)
+    except (OSError, ValueError):
+        return time.process_time()
 
-    def __init__(self, seconds: float | None) -> None:
-        self.seconds = seconds
+
+class Deadline:
+    """Fails what runs inside after `seconds`; a test that sets its own alarm wins over ours.
+
+    Slow is not hung: what sleeps, or keeps coming back from the project's functions into the test,
+    is given more, and `wait` hears of it.
+    """
+
+    def __init__(self, seconds: float | None, stays_in: Callable[[Any], Any], wait: Any) -> None:
+        self.seconds, self.stays_in, self.wait = seconds, stays_in, wait
+        self.over = False
 
     def __enter__(self) -> None:
         if self.seconds:
+            self.began = time.monotonic()
+            self.look(None)
             self.before = signal.signal(signal.SIGALRM, self.ring)
-            # Again and again: code that swallows every exception gets the next one.
-            signal.setitimer(signal.ITIMER_REAL, self.seconds, 1.0)
+            signal.setitimer(signal.ITIMER_REAL, 0.75 * self.seconds, 0.25 * self.seconds)
 
     def __exit__(self, *_: Any) -> None:
         if self.seconds:
             signal.setitimer(signal.ITIMER_REAL, 0)
             signal.signal(signal.SIGALRM, self.before)
 
-    def ring(self, *_: Any) -> None:
+    def look(self, frame: Any) -> float:
+        """How many times its limit it may take, from what it has done since the last look."""
+        used, now, call = awake(), time.monotonic(), self.stays_in(frame)
+        known = getattr(self, "known", None)
+        self.known = used, now, call
+        if known is None or used - known[0] < 0.5 * (now - known[1]):
+            return ASLEEP
+        return ABOUT if call is None or call is not known[2] else STUCK
+
+    def ring(self, _signal: int, frame: Any) -> None:
         __tracebackhide__ = True
-        pytest.fail(f"Timeout: still running after {self.seconds:g} s")
+        assert self.seconds
+        elapsed = time.monotonic() - self.began
+        limit = self.seconds * self.look(frame)
+        if not self.over and elapsed < max(limit, STUCK * self.seconds):
+            self.wait()
+            return
+        if not self.over:  # again and again: code that swallows every exception gets the next one
+            self.over = True
+            signal.setitimer(signal.ITIMER_REAL, 1.0, 1.0)
+        pytest.fail(f"Timeout: still running after {round(elapsed, 1):g} s")
 
 
 def calm(config: pytest.Config, args: list[str]) -> None:
