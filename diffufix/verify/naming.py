@@ -23,6 +23,7 @@ from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
+from diffufix.source.newer import hidden
 from diffufix.source.syntax import UNREADABLE, parse
 from diffufix.verify import vocabulary as words
 
@@ -52,6 +53,8 @@ def news(
     `path` is the file's, relative to the project; its own packages may be imported. `known` are
     the project's identifiers, where they are known. Raises: Unreadable.
     """
+    if unseen := hidden(candidate) - hidden(original):
+        return sorted(f"what this Python cannot read: {part[:60]}" for part in unseen)
     had, packages, spoken = _had(original, path)
     has = _Reader(_read(candidate), packages, known).named()
     found = []
