@@ -224,14 +224,14 @@ class Reporter:
             self.contexts[name] = [name, *shared]
 
     def deadline(self, item: pytest.Item) -> Deadline:
-        own = str(item.path)
+        test = str(item.path), getattr(item, "originalname", None) or item.name
 
         def stays_in(frame: Any) -> Any:
-            """The outermost call of the project's code that is under way, the test's file aside."""
+            """The outermost call of the project's code that is under way, the test's own aside."""
             found = None
             while frame is not None:
                 name = frame.f_code.co_filename
-                if name != own and self.file_name(name) is not None:
+                if self.file_name(name) is not None and (name, frame.f_code.co_name) != test:
                     found = frame
                 frame = frame.f_back
             return found
