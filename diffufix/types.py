@@ -28,6 +28,7 @@ PASSED, FAILED, ERROR, SKIPPED, XFAILED, XPASSED = (
 )
 #: Outcomes that make a suite red.
 RED = frozenset({FAILED, ERROR})
+TIMED_OUT = "Timeout: still running"  # how the reporter says that a test did not end
 
 
 @dataclass(frozen=True)
@@ -56,6 +57,11 @@ class TestCase:
     def red(self) -> bool:
         return self.outcome in RED
 
+    @property
+    def timed_out(self) -> bool:
+        """Whether it did not end within the time that a test is given."""
+        return TIMED_OUT in self.message
+
 
 @dataclass(frozen=True)
 class TestRun:
@@ -74,6 +80,7 @@ class TestRun:
     seconds: float
     start_seconds: float = 0.0  # until the first test started: interpreter, pytest, collection
     coverage: Mapping[str, Mapping[str, frozenset[int]]] = field(default_factory=dict)
+    deselected: tuple[str, ...] = ()  # ids, the first thousand
     collection_errors: tuple[TestCase, ...] = ()  # id is the module or folder that failed
     output: str = ""  # the tail of what pytest printed
     variables: tuple[str, ...] = ()  # of the environment that were read, outside of a sandbox

@@ -90,7 +90,8 @@ def suspects(
     named = None if failing is None else frozenset(failing)
     red = [case for case in (*run.cases, *run.collection_errors) if case.outcome in RED]
     bad = [case for case in red if named is None or case.id in named]
-    good = [run.coverage.get(case.id, {}) for case in run.cases if case.outcome == PASSED]
+    known = run.coverage  # of those that were run again
+    good = [known[case.id] for case in run.cases if case.outcome == PASSED and case.id in known]
     tests = test_code(root, run.ids) if tests is None else tests
     frames = [[frame for frame in case.frames if frame.path not in tests] for case in bad]
     reached = [_reached(run, case, own, tests) for case, own in zip(bad, frames, strict=True)]

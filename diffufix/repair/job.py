@@ -115,12 +115,10 @@ class Mending:
     def plan(self, diagnosis: Diagnosis, probe: Probe) -> Plan:
         """Goals with their suspects; the sources of all suspects are read."""
         if not diagnosis.run.red:
-            return Plan(
-                status=Status.NOTHING_FAILING, message="Every test passes: nothing to repair."
-            )
+            return Plan(status=Status.NOTHING_FAILING, message="No test fails: nothing to repair.")
         if not diagnosis.red:
             return Plan(
-                message="What failed the first time passed the second: flaky tests.",
+                message="What failed the first time did not fail the second: flaky tests.",
                 hint="Make them deterministic first: " + ", ".join(diagnosis.flaky[:3]),
             )
         plan, run, root = Plan(), diagnosis.run, self.settings.root

@@ -251,9 +251,9 @@ class _Watcher:
 def _progress(run: Run, searches: Sequence[Search]) -> Callable[[], None]:
     def tell() -> None:
         spent = sum(search.spent for search in searches) or 1e-9
-        left = {test for search in searches for test in search.goal.targets}
         wanted = run.wanted
-        green = len(wanted) - len(left)
+        found = [s for search in searches for s in (*search.passed, *search.best()[:1])]
+        green = len({test for success in found for test in success.green} & {*wanted})
         best = f"{green} of {len(wanted)} failing tests turned green" if green > 0 else ""
         tried, generated = run.tally.tried, run.tally.generated
         run.listener(events.Progress(tried, generated, tried / spent, run.clock.elapsed, best))
@@ -290,7 +290,7 @@ def _repaired(run: Run, chosen: Chosen, searches: Sequence[Search], status: Stat
     assert files is not None
     wanted = run.wanted
     reason = Reason("")
-    if any(test not in claims.turned_green for test in wanted):
+    if set(wanted) - {*claims.turned_green, *claims.flaky}:
         reason = reasons.IN_PART
     elif unseen := _unseen(run, chosen):
         reason = reasons.unverified(unseen)

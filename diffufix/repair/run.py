@@ -86,6 +86,7 @@ class Run:
             model_hash=model.fingerprint if model else "",
             warnings=tuple(self.warnings),
             phases={name: round(seconds, 3) for name, seconds in self.clock.phases.items()},
+            deselected=self.diagnosis.run.deselected if self.diagnosis else (),
             selected=self.settings.pytest_args,
             **values,
         )

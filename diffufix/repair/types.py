@@ -69,6 +69,7 @@ class RepairResult:
     run_id: int | None = None  # in the log of .diffufix/
     claims: Claims | None = None  # of a confirmed patch: what may be said of every test
     phases: Mapping[str, float] = field(default_factory=dict)  # name -> seconds
+    deselected: tuple[str, ...] = ()  # test ids that pytest collected and was not to run
     selected: tuple[str, ...] = ()  # arguments of pytest: only those tests are spoken of
     functions: tuple[Function, ...] = ()  # of a generation: each with what its body has passed
     applied: bool = False
@@ -98,6 +99,7 @@ class RepairResult:
             "still_red": list(self.still_red),
             "tests": self.tests,
             "claims": self.claims and self.claims.document(),
+            "deselected": list(self.deselected),
             "selected": list(self.selected),
             "phases": dict(self.phases),
             "alternatives": list(self.alternatives),

@@ -42,9 +42,10 @@ def milestone(event: Event) -> list[str]:
         case events.Stage(text):
             return [f"{text} ..."]
         case events.TestsRan(run):
-            head = (
-                f"{counted(len(run.cases), 'test')} in {run.seconds:.1f} s, {len(run.red)} failing"
-            )
+            late = sum(case.timed_out for case in run.red)
+            head = f"{counted(len(run.cases), 'test')} in {run.seconds:.1f} s, "
+            head += f"{len(run.red) - late} failing"
+            head += f", {late} not ended in time" if late else ""
             red = [f"  {case.id}  {case.message}".rstrip() for case in run.red[:10]]
             more = [f"  ... and {len(run.red) - 10} more"] if len(run.red) > 10 else []
             return [head, *red, *more]

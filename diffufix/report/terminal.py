@@ -13,6 +13,7 @@ from typing import TextIO
 
 from diffufix.config import find_root
 from diffufix.errors import DiffufixError
+from diffufix.repair.reasons import IN_PART
 from diffufix.repair.types import RepairResult, Status
 from diffufix.source.patch import diff_bytes
 
@@ -111,7 +112,11 @@ def _headline(result: RepairResult) -> str:
 def _repaired(result: RepairResult) -> str:
     green = counted(len(result.turned_green), "failing test")
     verb = "passes" if len(result.turned_green) == 1 else "pass"
-    head = "Repaired" if result.status is Status.REPAIRED else "Repaired in part"
+    head = "Repaired in part" if result.message == IN_PART.message else "A patch was found"
+    if result.status is Status.REPAIRED or (
+        result.status is Status.INTERRUPTED and not result.message
+    ):
+        head = "Repaired"
     others = len(result.claims.kept) if result.claims else 0
     rest = ""
     if result.claims and others:
@@ -133,11 +138,14 @@ def _claims(result: RepairResult) -> list[str]:
         ("Flaky without the patch, too, so nothing is said of them", claims.flaky),
         ("Different in the sandbox without the patch, too, so nothing is said of them",
          claims.differs),
-        ("Not run, as they end the whole run", claims.not_run),
+        ("Not run to the end, as they hang, take long or end the whole run", claims.not_run),
     ):  # fmt: skip
         if ids:
             lines.append(f"{title}: {len(ids):,}")
             lines += [f"  {line}" for line in _listed(ids)]
+    if result.deselected:
+        lines.append(f"Not run, as the project or the arguments deselect them: "
+                     f"{len(result.deselected):,}")  # fmt: skip
     if claims.skipped:
         lines.append(f"Skipped, or failing as expected, as before: {len(claims.skipped):,}")
     if claims.runs:
@@ -178,8 +186,7 @@ def _search(result: RepairResult) -> str:
 def _alternatives(number: int) -> str:
     if not number:
         return "No other patch was found that passes these tests."
-    verb = "passes" if number == 1 else "pass"
-    return f"{counted(number, 'other patch', 'other patches')} {verb} too (see --json)."
+    return f"{counted(number, 'other patch', 'other patches')} passed the screening (see --json)."
 
 
 def _listed(ids: tuple[str, ...]) -> list[str]:

@@ -35,6 +35,7 @@ class Records:
     tidy: Callable[[str], str] = str
     versions: dict[str, str] = field(default_factory=dict)  # empty: pytest did not start
     collected: tuple[str, ...] | None = None
+    deselected: list[str] = field(default_factory=list)
     running: str | None = None  # the last test that started
     first_start: float | None = None  # time.monotonic()
     heard: float = field(default_factory=time.monotonic)  # when the last line came
@@ -80,6 +81,9 @@ class Records:
 
     def _on_collected(self, event: Event) -> None:
         self.collected = tuple(event["ids"])
+
+    def _on_deselected(self, event: Event) -> None:
+        self.deselected += event["ids"]
 
     def _on_start(self, event: Event) -> None:
         self.running = event["id"]

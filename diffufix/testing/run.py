@@ -108,6 +108,7 @@ def run_tests(
         seconds=ended.seconds,
         start_seconds=(records.first_start or began) - began,
         coverage=records.coverage,
+        deselected=tuple(records.deselected),
         collection_errors=tuple(records.collection_errors),
         output=output,
         variables=records.variables,

@@ -161,7 +161,8 @@ class Confirmer:
         first = self._compared(pool, FIRST, edit, targets, trials)
         if first is None or not first.passed:
             return Confirmed(first or Verdict(State.INFRA, detail="nothing was run"))
-        if all(self._base[FIRST[0]].get(test) not in RED for test in targets):
+        base = self._base[FIRST[0]]
+        if all(base.get(test) not in RED or test in self._unstable for test in targets):
             return Confirmed(replace(first, state=State.FAIL, detail="green without the edit, too"))
         for path, text in candidate.files.items():
             before = edit.originals[path].text
@@ -263,10 +264,10 @@ class Confirmer:
         base = self._base.get(FIRST[0], self._baseline)
         found = {}
         for test, outcome in self._baseline.items():
-            if test in targets:
-                found[test] = self._wanted.get(test, PASSED)
-            elif test in self._unstable:
+            if test in self._unstable:
                 found[test] = ANY
+            elif test in targets:
+                found[test] = self._wanted.get(test, PASSED)
             else:
                 found[test] = ALLOWED.get(base.get(test, outcome), ANY)
         return found
@@ -320,7 +321,7 @@ class Confirmer:
         required = self._required(targets)
         broken = {
             test for trial in trials for test, outcome in trial.outcomes.items()
-            if test not in targets and outcome in RED and required[test] != ANY
+            if outcome in RED and required[test] != ANY
         } - self._rechecked  # fmt: skip
         if not broken:
             return False
@@ -341,12 +342,12 @@ class Confirmer:
         for test, outside in self._baseline.items():
             inside = base.get(test, "")
             after = {outcomes.get(test, "") for outcomes in seen}
-            if test in targets and inside in RED:
+            if test in self._unstable:
+                kind = "flaky"
+            elif test in targets and inside in RED:
                 kind = "turned_green"
             elif test in self._left_out:
                 kind = "not_run"
-            elif test in self._unstable:
-                kind = "flaky"
             elif (inside in RED) != (outside in RED):
                 kind = "differs"
             elif inside in RED:

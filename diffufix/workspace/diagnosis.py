@@ -18,14 +18,13 @@ from diffufix.events import Listener
 from diffufix.sandbox import Sandbox
 from diffufix.testing import flaky, fresh_copy, run_tests
 from diffufix.testing.testcode import TestCode, test_code
-from diffufix.types import XFAILED, TestRun
+from diffufix.types import XFAILED, TestCase, TestRun
 from diffufix.workspace.choice import Place
 from diffufix.workspace.clock import Clock
 from diffufix.workspace.surroundings import Surroundings, choose_surroundings, named_variables
 
 RETRIES = 2  # of a sandbox that fails
 HANG = 5.0  # seconds a phase of a test may take, at least; and a share of the budget
-TIMED_OUT = "Timeout: still running"  # how the reporter says that a test hung
 STRICT = "[XPASS(strict)]"  # how pytest says that a test passed which must not
 HUNG = 0.02  # seconds assumed for such a test
 LONG = 2.0  # seconds of a passing test that is then not run again, either
@@ -45,14 +44,12 @@ class Diagnosis:
     @property
     def seconds(self) -> dict[str, float]:
         """Durations; of a test that hung little is known, and candidates that hang are many."""
-        return {
-            case.id: HUNG if TIMED_OUT in case.message else case.seconds for case in self.run.cases
-        }
+        return {case.id: HUNG if case.timed_out else case.seconds for case in self.run.cases}
 
     @property
     def hung(self) -> tuple[str, ...]:
         """Tests that did not end."""
-        return tuple(case.id for case in self.run.cases if TIMED_OUT in case.message)
+        return tuple(case.id for case in self.run.cases if case.timed_out)
 
     @property
     def wanted(self) -> dict[str, str]:
@@ -125,10 +122,12 @@ def _diagnose(
             suite, clock, coverage=True, test_timeout=_second_limit(first, hang), ids=ids
         )
     known = first.cases if ids is None else [case for case in first.cases if case.id in {*ids}]
-    unsteady = flaky(replace(first, cases=tuple(known)), again)
+    late = {case.id for case in again.cases if case.timed_out}  # coverage takes time
+    unsteady = tuple(
+        test for test in flaky(replace(first, cases=tuple(known)), again) if test not in late
+    )
     if unsteady:
         warn(f"flaky, left out: {', '.join(unsteady[:5])}")
-    red = tuple(case.id for case in first.red if case.id not in unsteady)
     tests = test_code(settings.root, first.ids)
     around = choose_surroundings(first, suite.named)
     if around.variables:
@@ -139,8 +138,20 @@ def _diagnose(
             f"the tests read {names}: kept out of the sandbox, as secrets are; where a test needs "
             f"it, pass it with --pass-env {','.join(around.kept_back)}"
         )
-    covered = replace(first, coverage=again.coverage)
-    return Diagnosis(covered, red, unsteady, tests, around)
+    red = [case for case in first.red if case.id not in unsteady]
+    slow = [case.id for case in red if _waits(case, tests)]
+    if len(slow) < len(red):  # there are tests of which it is known that they fail
+        red = [case for case in red if case.id not in slow]
+        if slow:
+            warn(f"still running after {hang:g} s, left out: {', '.join(slow[:5])}")
+    run = replace(first, coverage=again.coverage)
+    return Diagnosis(run, tuple(case.id for case in red), unsteady, tests, around)
+
+
+def _waits(case: TestCase, tests: TestCode) -> bool:
+    """Whether a test did not end, and not because code under test went on and on: it may be slow,
+    and green."""
+    return case.timed_out and (not case.frames or case.frames[-1].path in tests)
 
 
 class Suite:

@@ -256,6 +256,41 @@ def test_slow():
 """
 
 
+@pytest.mark.slow
+def test_a_slow_test_is_neither_failing_nor_passing(tmp_path: Path) -> None:
+    files = {"shop.py": SHOP, "test_shop.py": TESTS + SLOW.format(tenths=120)}
+    result, told = repair(tmp_path, files, [RIGHT], budget=60.0)
+    assert result.status is Status.REPAIRED, result
+    assert result.claims is not None
+    assert result.claims.not_run == ("test_shop.py::test_slow",)
+    assert not result.claims.complete
+    assert result.still_red == ()
+    assert "test_slow" in told.warnings
+
+
+def test_deselected_tests_are_named(tmp_path: Path) -> None:
+    files = {**PLAIN, "pytest.ini": "[pytest]\naddopts = --deselect test_shop.py::test_label\n"}
+    result, _ = repair(tmp_path, files, [RIGHT])
+    assert result.status is Status.REPAIRED
+    assert result.deselected == ("test_shop.py::test_label",)
+    assert result.claims is not None
+    assert result.claims.kept == ("test_shop.py::test_nothing",)
+
+
+def test_a_helper_of_the_tests_is_no_suspect(tmp_path: Path) -> None:
+    files = {
+        "shop.py": SHOP,
+        "checks.py": "def check(seen, wanted):\n    if seen != wanted:\n"
+        "        raise AssertionError(seen)\n",
+        "test_shop.py": "from checks import check\nfrom shop import price\n\n\n"
+        "def test_price():\n    check(price([(2, 3)]), 6)\n",
+    }
+    result, _ = repair(tmp_path, files, [("seen != wanted", "seen == wanted"), RIGHT])
+    assert {suspect.path for suspect in result.suspects} == {"shop.py"}
+    assert result.tried == 1
+    assert result.status is Status.REPAIRED
+
+
 def test_tests_that_do_not_end_within_the_budget(tmp_path: Path) -> None:
     files = {"shop.py": SHOP, "test_shop.py": TESTS + SLOW.format(tenths=400)}
     result, _ = repair(tmp_path, files, [RIGHT], budget=4.0)
@@ -267,8 +302,9 @@ def test_tests_that_do_not_end_within_the_budget(tmp_path: Path) -> None:
 
 @pytest.mark.slow
 def test_a_budget_that_finding_out_what_fails_uses_up(tmp_path: Path) -> None:
-    files = {"shop.py": SHOP, "test_shop.py": TESTS + SLOW.format(tenths=100)}
-    result, _ = repair(tmp_path, files, [RIGHT], budget=42.0)
+    slow = SLOW.format(tenths=45)
+    files = {"shop.py": SHOP, "test_shop.py": TESTS + slow, "test_more.py": slow}
+    result, _ = repair(tmp_path, files, [RIGHT], budget=30.0)
     assert result.status is Status.NOT_REPAIRED
-    assert "No time was left to search: of 42 s, running the tests" in result.message
+    assert "No time was left to search: of 30 s, running the tests" in result.message
     assert "about --budget" in result.hint

@@ -75,6 +75,7 @@ RESULTS = {
             dropped={"reversed": "t.py::c"},
         ),
         selected=("-k", "not slow"),
+        deselected=("t.py::i",),
         message="Some failing tests were not repaired.",
         tests=2,
         tried=10,

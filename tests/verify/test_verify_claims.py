@@ -28,8 +28,9 @@ def test_price():
 
 def claims_of(project: Any, files: dict[str, str] = RIGHT, **options: Any) -> Claims:
     targets = options.pop("targets", [TARGET])
+    until = None if options.pop("every", False) else 0.0  # as few runs as there may be
     with project.confirmer(**options) as confirmer:
-        confirmed = confirmer.confirm(Candidate(files), targets)
+        confirmed = confirmer.confirm(Candidate(files), targets, until)
     assert confirmed.verdict.passed, confirmed.verdict
     assert confirmed.claims is not None
     return confirmed.claims
@@ -58,7 +59,7 @@ def test_state_of_a_module_is_kept_in_the_projects_own_order(make_project: Any) 
             assert len(seen) == 2
         """,
     )
-    claims = claims_of(project)
+    claims = claims_of(project, every=True)
     assert names(claims.turned_green) == ["test_price"]
     assert names(claims.kept) == ["test_adds", "test_goes_on"]
     assert claims.dropped["reversed"] == "test_app.py::test_goes_on"
@@ -136,7 +137,7 @@ def test_class_and_session_fixtures_with_state(make_project: Any) -> None:
             assert len(shop) == 1
         """,
     )
-    claims = claims_of(project)
+    claims = claims_of(project, every=True)
     assert names(claims.kept) == ["test_open", "test_first", "test_second", "test_close"]
     assert set(claims.dropped) >= {"reversed"}
 
@@ -335,6 +336,27 @@ def seed_with(bit: int) -> str:
         if bits == [str(bit), str(1 - bit)]:
             return word
     raise AssertionError
+
+
+def test_a_flaky_target_is_no_target(make_project: Any) -> None:
+    project = make(
+        make_project,
+        """
+        def test_by_chance():
+            mark = Path("mark")
+            there = mark.exists()
+            mark.unlink() if there else mark.touch()
+            assert there and price(1)
+        """,
+    )
+    by_chance = "test_app.py::test_by_chance"
+    baseline = {TARGET: "failed", by_chance: "failed"}
+    claims = claims_of(project, targets=[TARGET, by_chance], baseline=baseline)
+    assert claims.turned_green == (TARGET,)
+    assert claims.flaky == (by_chance,)
+    with project.confirmer(baseline=baseline) as confirmer:
+        alone = confirmer.confirm(Candidate(RIGHT), [by_chance], 0.0)
+    assert not alone.verdict.passed
 
 
 @pytest.mark.parametrize(

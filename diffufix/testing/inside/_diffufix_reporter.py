@@ -6,6 +6,7 @@ lines to the file descriptor named there, and touches no file. Events, in the or
 
     begin          python, pytest
     collect_error  id, message, text, frames
+    deselected     ids
     collected      ids
     start          id
     report         id, when, outcome, seconds, message, text, frames
@@ -39,6 +40,7 @@ from _diffufix_lines import FileNames, make_collector  # type: ignore[import-not
 from _diffufix_surroundings import Surroundings  # type: ignore[import-not-found]
 
 MAX_FRAMES = 100
+MAX_DESELECTED = 1_000
 MAX_TEXT = 20_000
 MAX_MESSAGE = 500
 # Times its limit that a test may take that sleeps, that comes back into its file, that does not.
@@ -187,6 +189,9 @@ class Reporter:
         """Our name of a test: the same in every copy and run."""
         known = self.names.get(id)
         return lead_back(id, self.tree, self.root) if known is None else known
+
+    def pytest_deselected(self, items: list[pytest.Item]) -> None:
+        self.emit("deselected", ids=[item.nodeid for item in items[:MAX_DESELECTED]])
 
     def pytest_collection_finish(self, session: pytest.Session) -> None:
         if not session.config.option.collectonly:
