@@ -42,8 +42,8 @@ import diffufix.model
 from diffufix.model.tokenizer import Tokenizer, load_tokenizer
 from diffufix.propose.candidates import Subject
 from diffufix.propose.edits.code import Code, Edit
-from diffufix.propose.edits.donors import Pool, make_pool
 from diffufix.propose.edits.enumerate import edits_of
+from diffufix.propose.edits.pool import Pool, make_pool
 from diffufix.source.spans import FunctionNode, Text, Token, functions, lexical_tokens
 from diffufix.source.syntax import parse
 from diffufix.types import Suspect

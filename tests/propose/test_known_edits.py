@@ -9,9 +9,9 @@ import pytest
 
 from diffufix.propose.candidates import Subject
 from diffufix.propose.edits.code import Code, Edit
-from diffufix.propose.edits.donors import make_pool
 from diffufix.propose.edits.enumerate import edits_of
 from diffufix.propose.edits.known import KnownEdits
+from diffufix.propose.edits.pool import make_pool
 from diffufix.source.spans import functions
 from diffufix.source.syntax import parse
 from diffufix.types import Suspect
@@ -77,6 +77,15 @@ def edits(source: str, name: str = "f", others: dict[str, str] | None = None) ->
         ("return x\n    y", "return x"),
         ("return ['a'\n        'b']", "return ['a',\n        'b']"),
         ("x, y = g(y)", "y, x = g(y)"),
+        ("return g(x)", "if x is None:\n        return []\n    return g(x)"),
+        ("if x < 0:\n        return b''\n    return x",
+         "if x < 0:\n        return b''\n    if x == 0:\n        return b''\n    return x"),
+        ("a = g(x)\n    return a", "a = g(x)\n    if a is None:\n        a = {}\n    return a"),
+        ("return g(x)", "x = int(x)\n    return g(x)"),
+        ("return re.match('[a-z]+', x)", "return re.match('[a-z@]+', x)"),
+        ("return re.match('[a-z]+', x)", "return re.match('[a-z]*', x)"),
+        ("return re.match('a.b', x)", "return re.match('^a.b', x)"),
+        ("return re.sub(r'(a)b', y, x)", "return re.sub(r'(?:a)b', y, x)"),
         ("try:\n        g(x)\n    except KeyError:\n        pass",
          "try:\n        g(x)\n    except (KeyError, TypeError):\n        pass"),
         ("if x:\n        g(x)\n    elif y:\n        g(y)",
@@ -148,6 +157,13 @@ PROJECT = dedent(
 def test_what_is_at_hand_in_class_and_file_is_used(name: str, old: str, new: str) -> None:
     assert PROJECT.count(old) == 1
     assert ast.dump(parse(PROJECT.replace(old, new))) in made(PROJECT, name)
+
+
+def test_isinstance_is_asked_for_more_classes() -> None:
+    source = "def f(x):\n    return isinstance(x, int)\n\n"
+    source += "def g(x):\n    return isinstance(x, str)\n"
+    right = source.replace("isinstance(x, int)", "isinstance(x, (int, str))")
+    assert ast.dump(parse(right)) in made(source)
 
 
 def test_names_of_parameters_come_from_other_files() -> None:

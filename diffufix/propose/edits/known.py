@@ -19,8 +19,8 @@ from typing import TYPE_CHECKING, Protocol
 
 from diffufix.propose.candidates import Subject
 from diffufix.propose.edits.code import Code, Edit
-from diffufix.propose.edits.donors import Pool, make_pool
 from diffufix.propose.edits.enumerate import edits_of
+from diffufix.propose.edits.pool import Pool, make_pool
 from diffufix.propose.edits.rank import scores
 from diffufix.types import Hole, Kind, State, Verdict
 
