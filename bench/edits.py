@@ -17,6 +17,7 @@ import argparse
 import gzip
 import json
 import math
+import pickle
 import random
 import textwrap
 import time
@@ -34,7 +35,7 @@ from diffufix.propose.edits.enumerate import edits_of
 from diffufix.propose.edits.rank import NUMBERS, numbers_of, scores
 from diffufix.propose.edits.score import Look, Scorer
 
-NEGATIVES = 300
+NEGATIVES = 200
 MOST = 12_000  # characters of a function that is looked at
 MAX_CHANGED = 14  # tokens that a pair removes, and adds
 PULL = 0.02  # of the weights towards zero, per case
@@ -149,6 +150,7 @@ def main() -> None:
     parser.add_argument("paths", type=Path, nargs="+")
     parser.add_argument("--weights", type=Path)
     parser.add_argument("--count", type=int, default=600)
+    parser.add_argument("--keep", type=Path, help="where the cases of a fit are kept as they come")
     args = parser.parse_args()
     torch.set_num_threads(1)
     model = load_model("mini", device="cpu")
@@ -159,6 +161,8 @@ def main() -> None:
             case = case_of(model, fix, rng)
             if case is not None:
                 cases.append(case)
+                if args.keep:
+                    args.keep.write_bytes(pickle.dumps(cases))
             if len(cases) >= args.count:
                 break
         found, loss = fit(cases)

@@ -1,11 +1,11 @@
 """Which enumerated edit comes first: a conditional logit over kinds and the model's opinion.
 
-    score(e) = weight[kind of e] - share * log(edits of that kind) + told * (what the model thinks)
+    score(e) = weight[kind of e] - share * log(edits of that kind) + what the model thinks, weighted
 
-The weights of the kinds were fitted by bench/edits.py on real fixes of projects that nothing is
-measured on: how often an edit of this kind, of so many that a function offers, was the one that
-people made. That of the model's opinion is the same at every scale of surprise: log-probability
-per token. Reads weights.json beside this file.
+The weights were fitted by bench/edits.py on real fixes of projects that nothing is measured on: how
+often an edit of this kind, of so many that a function offers, was the one that people made. What
+the model thinks is a log-probability per token: of one new token, of several, of what goes where
+nothing comes, of what goes for something else. Reads weights.json beside this file.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from pathlib import Path
 from diffufix.propose.edits.code import Edit
 from diffufix.propose.edits.score import Look
 
-NUMBERS = ("share", "told", "was", "new", "old", "unseen")
+NUMBERS = ("share", "one", "many", "gone", "stood", "new", "unseen")
 
 
 @cache
@@ -34,9 +34,11 @@ def numbers_of(edit: Edit, look: Look | None, count: int) -> tuple[float, ...]:
     """The values of NUMBERS for one of `count` edits of its kind."""
     share = -math.log(count)
     if look is None:
-        return share, 0.0, 0.0, 0.0, 0.0, 1.0
+        return share, 0.0, 0.0, 0.0, 0.0, 0.0, 1.0
     told, was = look.told / max(1, look.new), look.was / max(1, look.old)
-    return share, told, was, float(look.new), float(look.old), 0.0
+    one, many = (told, 0.0) if look.new == 1 and look.old else (0.0, told)
+    gone, stood = (0.0, was) if look.new else (was, 0.0)
+    return share, one, many, gone, stood, float(look.new), 0.0
 
 
 def scores(
