@@ -18,12 +18,12 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import IO
 
 from diffufix.errors import PrerequisiteError, SandboxUnavailable
-from diffufix.sandbox import reap
+from diffufix.sandbox import mounts, reap, seccomp
 from diffufix.sandbox.inside import removal
 from diffufix.sandbox.processes import LocalProcess, ancestry, collect, kill_group, marked
 from diffufix.sandbox.protocol import (
@@ -38,13 +38,6 @@ from diffufix.sandbox.repository import borrowed_objects
 
 #: The only variables of ours that a command may see; everything else could be a secret.
 PASSED_ON = ("PATH", "LANG", "LC_ALL", "LC_CTYPE", "TZ", "TERM", "SYSTEMROOT", "LD_LIBRARY_PATH")
-#: Hidden from a command even for reading, where they exist in the user's home.
-SECRETS = (
-    *(".ssh", ".aws", ".azure", ".gnupg", ".kube", ".docker", ".netrc", ".pypirc", ".npmrc"),
-    *(".git-credentials", ".config/gcloud", ".config/gh", ".password-store", ".mozilla"),
-)
-#: Replaced by empty directories inside bubblewrap; /run holds the sockets of host services.
-HIDDEN = ("/tmp", "/var/tmp", "/run", "/dev/shm")
 MARKER = "DIFFUFIX_INTERNAL_SANDBOX"
 
 # sh is everywhere and sets limits without a second interpreter start.
@@ -61,8 +54,8 @@ def bubblewrap_works() -> bool:
     """Whether `bwrap` is installed and may make namespaces here (some systems forbid it)."""
     if sys.platform != "linux" or shutil.which("bwrap") is None:
         return False
-    probe = ["bwrap", "--ro-bind", "/", "/", "--dev", "/dev", "--proc", "/proc"]
-    probe += ["--unshare-pid", "--unshare-net", "--die-with-parent", "true"]
+    probe = ["bwrap", *mounts.arguments((), ()), "--unshare-ipc", "--as-pid-1", "--unshare-pid"]
+    probe += ["--unshare-net", "--die-with-parent", "true"]
     try:
         return subprocess.run(probe, capture_output=True, timeout=10).returncode == 0
     except (OSError, subprocess.SubprocessError):
@@ -71,11 +64,17 @@ def bubblewrap_works() -> bool:
 
 @functools.cache
 def interpreter_paths(python: str) -> tuple[str, ...]:
-    """Directories the interpreter reads: its prefixes and every entry of its sys.path.
+    """What the interpreter reads: its prefixes and what every entry of its sys.path has to import.
 
     Raises: PrerequisiteError when it does not run.
     """
-    code = "import sys,json;print(json.dumps([sys.prefix,sys.base_prefix,*sys.path]))"
+    code = (
+        "import sys,json;"
+        "found=[m for n,m in list(sys.modules.items()) if '__editable__' in n];"
+        "maps=[getattr(m,'MAPPING',{}) for m in found];"
+        "more=[str(p) for m in maps for p in m.values()];"
+        "print(json.dumps([sys.prefix,sys.base_prefix,*sys.path,*more]))"
+    )
     try:
         answer = subprocess.run(
             [python, "-c", code], capture_output=True, timeout=60, check=True, cwd="/"
@@ -85,9 +84,13 @@ def interpreter_paths(python: str) -> tuple[str, ...]:
         raise PrerequisiteError(
             f"the interpreter {python} does not run", "name a working one with --python"
         ) from error
-    found.append(str(Path(python).absolute().parent))
-    found.append(str(Path(python).resolve().parent.parent))
-    kept = {os.path.realpath(path) for path in found if path} | {path for path in found if path}
+    prefixes = {path for path in found[:2] if path}
+    prefixes |= {os.path.realpath(path) for path in prefixes}
+    prefixes |= {*mounts.links_on_the_way(python), str(Path(python).resolve().parent.parent)}
+    kept = set(prefixes)
+    for path in {p for entry in found for p in (entry, os.path.realpath(entry)) if entry}:
+        whole = path.startswith(tuple(f"{prefix}/" for prefix in prefixes))
+        kept.update([path] if whole else mounts.importable(path))
     return tuple(sorted(path for path in kept if os.path.exists(path) and path != "/"))
 
 
@@ -200,7 +203,7 @@ class LocalSandbox:
         env.update(extra or {})
         return env
 
-    def _command(self, argv: Sequence[str], cwd: str) -> list[str]:
+    def _command(self, argv: Sequence[str], cwd: str, first: bool = False) -> list[str]:
         limits = self._limits
         in_kib = None if limits.memory is None else limits.memory // 1024
         in_blocks = None if limits.file_size is None else limits.file_size // 512
@@ -210,34 +213,23 @@ class LocalSandbox:
         limited = ["/bin/sh", "-c", _LIMITER, "limits"]
         limited += ["-" if value is None else str(value) for value in values]
         limited += argv
-        return [*self._prefix(cwd), *limited] if self._wrapped else limited
+        return [*self._prefix(cwd, first), *limited] if self._wrapped else limited
 
-    def _prefix(self, cwd: str) -> list[str]:
-        """bubblewrap's arguments; later mounts lie over earlier ones."""
+    def _prefix(self, cwd: str, first: bool) -> list[str]:
+        """bubblewrap's arguments; `first`: the command is the namespace's first process, so that
+        no other holds its pipes."""
         base = self._home_base()
-        words = ["bwrap", "--ro-bind", "/", "/", "--dev", "/dev", "--proc", "/proc"]
-        # Who is root outside may write the kernel's settings, whatever rights were dropped.
-        for path in ("/proc/sys", "/proc/sysrq-trigger"):
-            words += ["--ro-bind", path, path] if os.path.exists(path) else []
-        for path in HIDDEN:
-            if os.path.isdir(path) and not os.path.islink(path):
-                words += ["--tmpfs", path]
-        shown = (*(interpreter_paths(self._python) if self._python else ()), *self._readable)
+        writable = [str(self._tree), *(str(base / name) for name in ("private", "tmp", "home"))]
+        shown = [*(interpreter_paths(self._python) if self._python else ()), *self._readable]
         if (objects := borrowed_objects(self._tree)) is not None:
-            shown = (*shown, str(objects))
-        for path in sorted(set(shown), key=len):
-            if path.startswith(tuple(f"{hidden}/" for hidden in HIDDEN)) and os.path.exists(path):
-                words += ["--ro-bind", path, path]
-        for name in SECRETS:
-            secret = Path.home() / name
-            if secret.is_dir():
-                words += ["--tmpfs", str(secret)]
-            elif secret.exists():
-                words += ["--ro-bind", "/dev/null", str(secret)]
-        for path in (str(self._tree), *(str(base / name) for name in ("private", "tmp", "home"))):
-            words += ["--bind", path, path]
+            shown.append(str(objects))
+        shown += os.environ.get("LD_LIBRARY_PATH", "").split(os.pathsep)
+        tools = os.environ.get("PATH", os.defpath).split(os.pathsep)
+        shown += [path for path in tools if not Path(path).is_relative_to(Path.home())]
+        words = ["bwrap", *mounts.arguments(writable, filter(os.path.isabs, shown))]
         words += ["--unshare-pid", "--unshare-net", "--unshare-ipc", "--unshare-uts"]
         words += ["--unshare-user-try", "--cap-drop", "ALL", "--die-with-parent", "--new-session"]
+        words += ["--as-pid-1"] if first else []
         return [*words, "--chdir", cwd, "--"]
 
     def spawn(
@@ -248,12 +240,28 @@ class LocalSandbox:
         env: Mapping[str, str] | None = None,
         user: User = "code",
     ) -> LocalProcess:
-        del user  # there is only one here
-        where = cwd or self.tree
-        with self._lock:
-            process = LocalProcess(self._command(argv, where), where, self._environment(env))
+        where = cwd or self.tree  # there is one user only: the server is first among processes
+        with self._lock, self._filter() as passed:
+            command = self._filtered(self._command(argv, where, user == "server"), passed)
+            process = LocalProcess(command, where, self._environment(env), passed)
             self._running.add(process)
         return process
+
+    @contextlib.contextmanager
+    def _filter(self) -> Iterator[tuple[int, ...]]:
+        """The descriptor from which bubblewrap reads its filter of system calls, if it is to."""
+        program = seccomp.program() if self._wrapped else b""
+        if not program:
+            yield ()
+            return
+        with tempfile.TemporaryFile() as file:
+            file.write(program)
+            file.seek(0)
+            yield (file.fileno(),)
+
+    @staticmethod
+    def _filtered(command: list[str], passed: tuple[int, ...]) -> list[str]:
+        return [command[0], "--seccomp", str(passed[0]), *command[1:]] if passed else command
 
     def exec(
         self,
@@ -288,11 +296,12 @@ class LocalSandbox:
         self, argv: Sequence[str], where: str, env: Mapping[str, str] | None, source: IO[bytes]
     ) -> subprocess.Popen[bytes]:
         try:
-            return subprocess.Popen(
-                self._command(argv, where), cwd=where, env=self._environment(env),
-                stdin=source, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-                start_new_session=True,
-            )  # fmt: skip
+            with self._filter() as passed:
+                return subprocess.Popen(
+                    self._filtered(self._command(argv, where), passed), cwd=where,
+                    env=self._environment(env), stdin=source, stdout=subprocess.PIPE,
+                    stderr=subprocess.PIPE, start_new_session=True, pass_fds=passed,
+                )  # fmt: skip
         except OSError as error:
             raise SandboxUnavailable(f"cannot start {argv[0]}: {error}") from error
 

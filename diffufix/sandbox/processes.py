@@ -22,7 +22,13 @@ from diffufix.sandbox.protocol import TAIL, receive_exactly
 class LocalProcess:
     """A command in its own session, with pipes; see `sandbox.protocol.Process`."""
 
-    def __init__(self, argv: Sequence[str], cwd: str, env: Mapping[str, str]) -> None:
+    def __init__(
+        self,
+        argv: Sequence[str],
+        cwd: str,
+        env: Mapping[str, str],
+        passed: Sequence[int] = (),  # descriptors that the command inherits
+    ) -> None:
         try:
             self._popen = subprocess.Popen(
                 list(argv),
@@ -32,6 +38,7 @@ class LocalProcess:
                 stdout=subprocess.PIPE,
                 stderr=subprocess.PIPE,
                 start_new_session=True,
+                pass_fds=tuple(passed),
                 bufsize=0,
             )
         except OSError as error:

@@ -113,6 +113,8 @@ def _traces(report: Report, every_place: bool, usual: Container[str]) -> str:
     added = [reason for path in odd["added"] if (reason := planted(path))]
     if changed or added:
         return f"the tests changed files: {(changed + added)[0]}"
+    if report.get("odd"):
+        return f"what it left cannot be looked at: {report['odd']}"
     if not report.get("whole", True):
         return "a process of the server ended, or one of the candidate's cannot be"
     unseen, places = report.get("unseen", ()), report.get("places", 0)

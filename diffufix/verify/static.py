@@ -39,6 +39,8 @@ def forbidden(path: str, protected: Container[str] | None = None) -> str:
     pure = PurePosixPath(path)
     if pure.is_absolute() or ".." in pure.parts or "\\" in path or "\0" in path:
         return f"{path} lies outside the project"
+    if len(path) > 2000 or any(len(part.encode("utf-8", "replace")) > 200 for part in pure.parts):
+        return f"{path[:40]}... is too long for a file's name"
     if protected is not None and path in protected:
         return f"{path} is test code"
     if any(fnmatch.fnmatchcase(pure.name, pattern) for pattern in FORBIDDEN):

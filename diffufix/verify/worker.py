@@ -32,7 +32,7 @@ LIMITS = {"memory": 2 * 2**30, "file_size": 64 * 2**20, "cpu": 300}
 START_TIMEOUT = 600.0  # seconds for a suite to be imported and collected
 SILENCE = 30.0  # seconds without a sign of life from a server that works on a candidate
 #: Directories that belong to the sandbox alone wherever it is a boundary.
-SCRATCH = ("/tmp", "/var/tmp", "/dev/shm", "/run/lock")
+SCRATCH = ("/tmp", "/var/tmp", "/dev/shm", "/dev/mqueue", "/run/lock")
 _PACKAGE = "_diffufix_inside"
 
 
@@ -214,13 +214,17 @@ class Worker:
         return env
 
     def ask(self, request: Mapping[str, Any]) -> dict[str, Any]:
-        """The server's report. Raises: SandboxUnavailable when it is gone or silent."""
-        self._send(request)
+        """The server's report. Raises: SandboxUnavailable when it is gone, silent, or answers
+        something else than was asked."""
+        number = secrets.token_hex(16)
+        self._send({**request, "number": number})
         try:
             while "beat" in (report := self._receive(SILENCE)):
                 pass
         except TimeoutError as error:
             raise SandboxUnavailable("the fork server does not answer") from error
+        if report.pop("number", None) != number:
+            raise SandboxUnavailable("the fork server answers another question")
         return report
 
     def freshen(self) -> None:

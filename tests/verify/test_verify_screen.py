@@ -296,7 +296,9 @@ def test_files_that_tests_change_are_put_back(project: Any, screen: Screen, ask:
         return body(project, f"{code}\n    return sum(prices) * count")
 
     made = right_and("import pathlib; pathlib.Path(__file__).with_name('x.txt').write_text('1')")
-    assert ask(screen, made, project.tests).passed
+    verdict = ask(screen, made, project.tests)  # green, but its file writes nothing by itself
+    assert verdict.state is State.SUSPICIOUS
+    assert "write_text" in verdict.detail
     evil = "import pathlib; pathlib.Path(__file__).parents[1].joinpath('test_stock.py')"
     verdict = ask(screen, right_and(evil + ".write_text('def test_total(): pass')"), project.tests)
     assert verdict.state is State.SUSPICIOUS

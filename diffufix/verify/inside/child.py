@@ -17,7 +17,7 @@ import sys
 
 import pytest
 
-from . import frames, rights, supervise
+from . import frames, leftovers, rights, supervise
 from ._diffufix_ids import stable_ids  # put beside this one by `verify.worker.inside_files`
 
 RANK = {"passed": 0, "xpassed": 1, "skipped": 2, "xfailed": 3, "failed": 4, "error": 5}
@@ -102,6 +102,7 @@ def settle(limits, code, death_signal):
     rights.drop(code)
     death_signal()  # a change of user takes it off
     limit_resources(limits)
+    leftovers.new_keyring()
     signal.signal(signal.SIGINT, signal.SIG_DFL)
     sys.dont_write_bytecode = True
     os.environ["PYTHONDONTWRITEBYTECODE"] = "1"

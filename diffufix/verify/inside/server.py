@@ -16,6 +16,7 @@ can do runs in a new interpreter ("cold").
 """
 
 import gc
+import itertools
 import json
 import os
 import select
@@ -29,7 +30,7 @@ import warnings
 
 import pytest
 
-from . import child, frames, rights, supervise
+from . import child, frames, leftovers, rights, supervise
 from .calm import calm_arguments, move_imports
 from .launch import COLD
 from .swap import Calls, Live, exchange
@@ -84,6 +85,12 @@ def own_sources():
     return sources
 
 
+def parents(path):
+    while path != os.path.dirname(path):
+        path = os.path.dirname(path)
+        yield path
+
+
 class Server:
     """The pytest plugin of every stage and every child; `role` says which one this is."""
 
@@ -94,12 +101,16 @@ class Server:
         self.role = "start"
         # The home is the sandbox's, never the user's: every backend sets it.
         scratch = [*config["scratch"], os.environ.get("HOME", "")]
+        if config["scratch"]:  # what lies above the tree is the sandbox's own, too
+            above = itertools.takewhile(lambda path: path != "/", parents(config["tree"]))
+            scratch += [path for path in above if os.access(path, os.W_OK)]
         self.tree = Tree(config["tree"], [config["temporary"]], scratch, self.code)
         self.calls = Calls(config["tree"])
         self.began = time.monotonic()
         self.sources = own_sources() if stream else {}
         self.next = None  # (pid, socket) of the stage below
         self.whole = True  # no stage is lost, no process escaped
+        self.limits, self.objects = leftovers.limits(), leftovers.listed()
         self.problems = child.CollectErrors()
         self.request = None
         self.emit = None
@@ -198,15 +209,14 @@ class Server:
             request = frames.receive(self.stream[0])
             if request is None:
                 self.end()
+            number = request.pop("number", None)  # the host's; no child gets to see it
             reply = self.lay(request) if self.role == "early" else None
             reply = reply or self.attempt(request)
             if reply is None:
                 return  # a child goes on: pytest does the rest
-            if self.role == "early" and request.get("keep"):
-                reply["clean"] = self.whole  # the next request goes on in the same folder
-            elif self.role == "early":
-                restored, reply["touched"], reply["added"] = self.tree.restore()
-                reply["clean"] = restored and self.whole
+            if self.role == "early":
+                self.put_back(request, reply)
+                reply["number"] = number
             reply["whole"] = self.whole
             child.forget_output(config)
             frames.send(self.stream[1], reply)
@@ -219,6 +229,17 @@ class Server:
             problem = {"outcomes": [], "ready": False, "ended": False, "timeout": None}
             return dict(problem, status=4, way="", error=f"cannot be written: {error}")
         return None
+
+    def put_back(self, request, reply):
+        """The tree and the rest as they were, as far as they can be."""
+        self.whole &= leftovers.limits() == self.limits
+        self.whole &= leftovers.remove(self.objects, self.code)
+        if request.get("keep"):
+            reply["clean"] = self.whole  # the next request goes on in the same folder
+            return
+        restored, reply["touched"], reply["added"] = self.tree.restore()
+        reply["clean"] = restored and self.whole
+        reply["odd"] = self.tree.problem
 
     def attempt(self, request):
         """The reply to one request by the cheapest way that is right; None in a new child."""

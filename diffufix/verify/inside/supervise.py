@@ -28,7 +28,8 @@ import time
 
 from . import frames, rights
 
-SLEEPING = "StT"  # states of /proc/PID/stat in which no processor is waited for
+#: States of /proc/PID/stat in which no processor is waited for; Z: its first thread has ended.
+SLEEPING = "StTZ"
 NAP = 1.0  # seconds that edited code may sleep beyond a deadline
 MAX_RECORDS = 4 * 2**20  # bytes; more than any honest run writes
 _SUBREAPER, _DEATH_SIGNAL = 36, 1
@@ -334,6 +335,9 @@ def supervise(pid, reader, request, keep, code=None, beat=None):
                 report["timeout"], report["flood"] = "disk", True
                 break
             continue
+        if disk.flooded():
+            report["timeout"], report["flood"] = "disk", True
+            break
         data = os.read(reader, 1 << 16)
         total += len(data)
         if not data:

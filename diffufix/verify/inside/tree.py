@@ -33,6 +33,7 @@ class Tree:
         self.times = {}
         self.contents = {}
         self.whole = True
+        self.problem = ""  # why the tree could not be looked at, the last time
 
     def drop_bytecode(self):
         """Bytecode that came with the copy may belong to other text of the same size."""
@@ -84,7 +85,8 @@ class Tree:
 
     def lay(self, files):
         """Write {relative path: text, latin-1 of the bytes}; a time of its own makes each text's
-        bytecode its own, whatever its size. Raises OSError for a path that leads outside."""
+        bytecode its own, whatever its size. A link of the project's own is followed, as far as it
+        stays in the tree. Raises OSError for what cannot be written, or leads outside."""
         for relative, text in files.items():
             path = os.path.join(self.root, relative)
             if os.path.islink(path):  # the project's own: what tests made is gone by now
@@ -92,6 +94,8 @@ class Tree:
             folder = os.path.dirname(path)
             if not self._within(folder):
                 raise OSError("outside of the project: " + relative)
+            if os.path.isdir(path):
+                raise OSError("it is a folder: " + relative)
             os.makedirs(folder, exist_ok=True)
             if path not in self.contents and os.path.isfile(path):
                 with open(path, "rb") as file:
@@ -108,7 +112,7 @@ class Tree:
     def restore(self):
         """Undo `lay` and what the tests did: (all is as remembered, which files of the tree they
         changed, which they made; relative paths)."""
-        laid, self.laid = self.laid, {}
+        laid, self.laid, self.problem = self.laid, {}, ""
         try:
             self._empty()
             seen = dict(self._scan())
@@ -118,7 +122,8 @@ class Tree:
             added = self._relative(path for path in odd if path not in self.entries)
             whole = self.whole or all(path in laid for path in changed)
             return whole and self._repair(seen, changed), touched, added
-        except (OSError, RecursionError):
+        except (OSError, RecursionError) as error:
+            self.problem = f"{type(error).__name__}: {error}"[:200]
             return False, [], []
 
     def _relative(self, paths):

@@ -63,6 +63,7 @@ class Witness:
         self.root = os.path.join(root, "")
         self.waiting = {}  # absolute path -> [[first, last, changed, wanted or None]]
         self.files = {}
+        self.spoken = set()  # the files' names by which they may be imported
         self.spawned = False
         self.tool = None
         self.probe = None
@@ -72,9 +73,10 @@ class Witness:
         self.stale = {}
         for relative, first, last, changed in places:
             path = os.path.realpath(os.path.join(root, relative))
+            self.spoken.add(os.path.basename(relative))
             self.waiting.setdefault(path, []).append([first, last, frozenset(changed), None])
             self.files.setdefault(path, []).append((first, last))
-        self.names = {os.path.basename(path) for path in self.files}
+        self.names = {os.path.basename(path) for path in self.files} | self.spoken
         self.known = {path: path for path in self.files}
 
     def ignore(self, codes):
