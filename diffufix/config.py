@@ -15,6 +15,7 @@ from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
+from diffufix import trusted
 from diffufix.errors import UsageError
 
 SANDBOXES = ("auto", "docker", "e2b", "local")
@@ -36,6 +37,7 @@ PYTEST_FILES = {
 #: Files that mark a project, or a member of a larger one.
 PROJECT_FILES = (*PYTEST_FILES, "setup.py")
 
+LARGEST = 1 << 22  # characters of a pyproject.toml
 _TRUE = frozenset({"1", "true", "yes", "on"})
 _FALSE = frozenset({"0", "false", "no", "off"})
 
@@ -95,6 +97,8 @@ class Settings:
     collect: bool = _option(True)
     #: What rewards are made of, beside the defaults: `size=0`, `package.module:function=0.5`, ...
     rewards: str = _option("")
+    #: Use what the project brings along that acts outside of a sandbox; the user's word only.
+    trust: bool = _option(False, own=True)
     apply: bool = _option(False)
     #: With `apply`: write although the target files have uncommitted changes.
     force: bool = _option(False)
@@ -123,11 +127,44 @@ def load_settings(
     cwd = cwd.resolve()
     root = find_root(cwd)
     values = read_pyproject(cwd)
-    values |= read_environment(os.environ if environ is None else environ)
-    values |= {key: value for key, value in (overrides or {}).items() if value is not None}
+    said = read_environment(os.environ if environ is None else environ)
+    said |= {key: value for key, value in (overrides or {}).items() if value is not None}
+    brought = brought_along(root, {k: v for k, v in values.items() if k not in said})
+    trusted.require(root, brought, bool(said.get("trust")))
+    values |= said
     member = find_member(cwd, root)
     folder = "" if member == root else _posix(member, root)
     return Settings(root, folder, pytest_args=relocate(pytest_args, cwd, member), **values)
+
+
+def brought_along(root: Path, values: Mapping[str, Any]) -> dict[str, str]:
+    """What a project's own settings would do outside of a sandbox, in words -> its content."""
+    found = {}
+    if python := str(values.get("python", "")):
+        found[f"python = {python!r} in pyproject.toml, a program that would be run"] = python
+    if values.get("sandbox") == "local":
+        found["sandbox = 'local' in pyproject.toml, where no container is around the code"] = ""
+    if runtime := str(values.get("runtime", "")):
+        found[f"runtime = {runtime!r} in pyproject.toml, which runs the containers"] = runtime
+    rewards = str(values.get("rewards", ""))
+    for part in filter(None, (piece.partition("=")[0].strip() for piece in rewards.split(","))):
+        if ":" in part:
+            module = part.partition(":")[0].replace(".", "/")
+            content = rewards + "".join(_content(root / f"{module}{end}") for end in _ENDS)
+            found[f"the reward function {part} in pyproject.toml, which would be imported"] = (
+                content
+            )
+    return found
+
+
+_ENDS = (".py", "/__init__.py")
+
+
+def _content(path: Path) -> str:
+    try:
+        return trusted.read_regular(path)
+    except (OSError, ValueError):
+        return ""
 
 
 def find_root(cwd: Path) -> Path:
@@ -215,15 +252,31 @@ def read_pyproject(cwd: Path) -> dict[str, Any]:
     else:
         return {}
     try:
-        table = tomllib.loads(path.read_text(encoding="utf-8")).get("tool", {}).get("diffufix", {})
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        table = read_toml(path).get("tool", {}).get("diffufix", {})
+    except (OSError, ValueError, AttributeError) as error:
         raise UsageError(f"{path} cannot be read: {error}", "Correct the file.") from error
     values = {}
     for key, value in table.items():
         name = key.replace("-", "_")
         option = _known(name, f"`{key}` in [tool.diffufix] of {path}")
+        if option.metadata.get("own"):
+            raise UsageError(
+                f"`{key}` in [tool.diffufix] of {path} is not the project's to say.",
+                "Remove it; give --trust on the command line.",
+            )
         values[name] = _convert(name, value, option.default, f"`{key}` in {path}")
     return values
+
+
+def read_toml(path: Path) -> dict[str, Any]:
+    """A TOML file, of bounded size and depth. Raises OSError, ValueError."""
+    text = path.read_text(encoding="utf-8")
+    if len(text) > LARGEST:
+        raise ValueError("it is too large")
+    try:
+        return tomllib.loads(text)
+    except RecursionError:
+        raise ValueError("it is nested too deeply") from None
 
 
 def read_environment(environ: Mapping[str, str]) -> dict[str, Any]:

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import atexit
 import contextlib
 import os
+import shutil
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -22,6 +25,9 @@ for _variable in [name for name in os.environ if name.startswith("DIFFUFIX_")]:
     if not _variable.startswith("DIFFUFIX_UPDATE_"):
         del os.environ[_variable]
 os.environ["DIFFUFIX_SANDBOX"] = "local"  # no test builds an image unasked
+# What the tests trust, the user need not.
+os.environ["XDG_CONFIG_HOME"] = tempfile.mkdtemp(prefix="diffufix-tests-config-")
+atexit.register(shutil.rmtree, os.environ["XDG_CONFIG_HOME"], ignore_errors=True)
 
 
 def _no_gpu() -> str:

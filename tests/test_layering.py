@@ -41,6 +41,7 @@ FLOORS = [
     "source",
     "events",
     "config",
+    "trusted",
     "types",
     "errors",
 ]

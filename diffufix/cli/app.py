@@ -20,6 +20,7 @@ import typer
 import diffufix
 from diffufix.cli import clean, env, generate, models, repair, rewards, runs, train, undo
 from diffufix.errors import DiffufixError, UsageError
+from diffufix.trusted import visible
 from diffufix.workspace.clock import process_began
 
 INTERRUPTED = 130
@@ -98,7 +99,7 @@ def _fail(error: DiffufixError, args: Sequence[str]) -> int:
     if "--json" in args:
         sys.stdout.write(jsondoc.dump(jsondoc.error_document(error)))
     else:
-        sys.stderr.write("\n".join(terminal.error_lines(error)) + "\n")
+        sys.stderr.write(visible("\n".join(terminal.error_lines(error))) + "\n")
     return error.exit_code
 
 
@@ -111,12 +112,13 @@ def _crash(error: Exception, verbose: bool) -> DiffufixError:
         from diffufix.store.folder import private_folder
 
         path = private_folder(find_root(Path.cwd())) / "crash.log"
+        path.unlink(missing_ok=True)  # never through a link
         path.write_text(trace, encoding="utf-8", errors="backslashreplace")
         hint = f"This is a fault of diffufix; the traceback is in {path}."
-    except OSError:
+    except (OSError, DiffufixError):
         verbose, hint = True, "This is a fault of diffufix; please report the traceback above."
     if verbose:
-        sys.stderr.write(trace)
+        sys.stderr.write(visible(trace))
     return DiffufixError(message, hint)
 
 

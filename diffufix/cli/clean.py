@@ -10,9 +10,9 @@ from typing import Annotated
 
 import typer
 
+from diffufix.cli.out import echo
 from diffufix.config import find_root
 from diffufix.errors import DiffufixError, PrerequisiteError, UsageError
-from diffufix.store.folder import private_path
 
 
 def clean(
@@ -26,15 +26,15 @@ def clean(
     What runs that were killed left behind goes too: scratch folders and containers.
     """
     if images:
-        typer.echo(_images())
+        echo(_images())
         return
     left = _leftovers()
-    folder = private_path(find_root(Path.cwd()))
+    folder = find_root(Path.cwd()) / ".diffufix"
     if not folder.is_dir():
-        typer.echo(left or "Nothing to remove.")
+        echo(left or "Nothing to remove.")
         return
     if left:
-        typer.echo(left)
+        echo(left)
     if folder.is_symlink() or not (folder / "CACHEDIR.TAG").is_file():
         raise UsageError(f"{folder} was not made by diffufix.", "Remove it yourself.")
     if not yes:
@@ -44,7 +44,7 @@ def clean(
             )
         typer.confirm(f"Remove {folder} with its log, trained models and undo records?", abort=True)
     shutil.rmtree(folder)
-    typer.echo(f"Removed {folder}.")
+    echo(f"Removed {folder}.")
 
 
 def _leftovers() -> str:

@@ -10,6 +10,7 @@ from typing import Annotated, Any
 
 import typer
 
+from diffufix.cli.out import echo
 from diffufix.config import Settings, load_settings
 from diffufix.report import jsondoc
 from diffufix.workspace.images.types import Plan
@@ -61,16 +62,16 @@ def show(
         text = render(wanted, base=_foundation(wanted)) if wanted.steps else ""
     if json:
         document = _document(wanted, name, text)
-        typer.echo(jsondoc.dump(jsondoc.rows_document("environments", [document])), nl=False)
+        echo(jsondoc.dump(jsondoc.rows_document("environments", [document])), nl=False)
         return
     for line in _facts(wanted, name):
-        typer.echo(f"# {line}")
+        echo(f"# {line}")
     if e2b and text:
         for line in _e2b_facts(name, write):
-            typer.echo(f"# {line}")
+            echo(f"# {line}")
     if text:
-        typer.echo()
-        typer.echo(text, nl=False)
+        echo()
+        echo(text, nl=False)
 
 
 @app.command("build")
@@ -94,17 +95,17 @@ def build(
     settings = load_settings(Path.cwd(), (), {**given, "sandbox": sandbox})
     settings = replace(settings, sandbox="e2b" if settings.sandbox == "e2b" else "docker")
     wanted = plan(settings.root, settings)
-    name = _build(settings, wanted, force, lambda line: typer.echo(line, err=True))
+    name = _build(settings, wanted, force, lambda line: echo(line, err=True))
     gate = None
     if check:
         from diffufix.workspace.choice import choose
         from diffufix.workspace.images.gate import check as run_gate
 
-        typer.echo(f"running the tests in {name}, twice", err=True)
+        echo(f"running the tests in {name}, twice", err=True)
         gate = run_gate(settings.root, choose(replace(settings, image=name, dockerfile="")))
     if json:
         document = _document(wanted, name, "") | {"gate": gate.document() if gate else None}
-        typer.echo(jsondoc.dump(jsondoc.rows_document("environments", [document])), nl=False)
+        echo(jsondoc.dump(jsondoc.rows_document("environments", [document])), nl=False)
         return
     sys.stdout.write(f"{name}\n")
     if gate is not None:

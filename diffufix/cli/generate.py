@@ -52,6 +52,7 @@ def generate(
     python: options.Python = None,
     workers: options.Workers = None,
     seed: options.Seed = None,
+    trust: options.Trust = None,
     json: options.Json = None,
     yes: options.Yes = None,
     verbose: options.Verbose = None,

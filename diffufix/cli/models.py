@@ -11,6 +11,7 @@ from typing import Annotated, Any
 
 import typer
 
+from diffufix.cli.out import echo
 from diffufix.config import Settings, find_root, load_settings
 from diffufix.errors import CheckpointError, UsageError
 from diffufix.registry.cards import CARD, Card, read_card
@@ -38,23 +39,23 @@ def list_(json: Json = False) -> None:
     if json:
         rows = [card.document() | {"in_use": used.get(card.base) == card.name} for card in cards]
         document = jsondoc.rows_document("models", rows) | {"damaged": damaged}
-        typer.echo(jsondoc.dump(document), nl=False)
+        echo(jsondoc.dump(document), nl=False)
         return
     if not cards and not damaged:
-        typer.echo("Nothing was trained here yet: `diffufix train --self-play` does.")
+        echo("Nothing was trained here yet: `diffufix train --self-play` does.")
         return
     width = max(len(card.name) for card in cards) if cards else 4
     head = f"  {'name':{width}}  {'made':16}  {'base':12}  {'from':{width}}  {'method':9}"
-    typer.echo(f"{head}  held-out tasks")
+    echo(f"{head}  held-out tasks")
     for card in cards:
         mark = "*" if used.get(card.base) == card.name else " "
         base = Path(card.base_name).name[:12]
-        typer.echo(
+        echo(
             f"{mark} {card.name:{width}}  {_when(card)}  {base:12}  "
             f"{card.parent_name or 'base':{width}}  {card.method:9}  {card.verdict}"
         )
     for name in damaged:
-        typer.echo(f"! {name}  damaged: it has no card that can be read", err=True)
+        echo(f"! {name}  damaged: it has no card that can be read", err=True)
 
 
 @app.command("show")
@@ -68,16 +69,16 @@ def show(name: Name, json: Json = False) -> None:
         document = card.document() | {
             "in_use": used, "folder": str(registry.path(name)), "bytes": size
         }  # fmt: skip
-        typer.echo(jsondoc.dump(jsondoc.rows_document("models", [document])), nl=False)
+        echo(jsondoc.dump(jsondoc.rows_document("models", [document])), nl=False)
         return
     kind = "LoRA adapter" if card.kind == "lora" else "whole checkpoint"
-    typer.echo(f"{name}{', in use' if used else ''}: {kind}, {size / 2**20:,.1f} MiB")
+    echo(f"{name}{', in use' if used else ''}: {kind}, {size / 2**20:,.1f} MiB")
     for key, value in _facts(card).items():
-        typer.echo(f"  {key:13} {value}")
+        echo(f"  {key:13} {value}")
     for title, values in (("data", card.data), ("gate", card.gate or {}), ("end", card.metrics)):
         for key, value in values.items():
-            typer.echo(f"  {title:5} {key.replace('_', ' '):22} {_plain(value)}")
-    typer.echo(f"  in {registry.path(name)}")
+            echo(f"  {title:5} {key.replace('_', ' '):22} {_plain(value)}")
+    echo(f"  in {registry.path(name)}")
 
 
 @app.command("adopt")
@@ -98,7 +99,7 @@ def adopt(
             "Adopt it all the same with --force.",
         )
     before = registry.adopt(name)
-    typer.echo(
+    echo(
         f"{name} is in use already."
         if before == name
         else f"{name} is in use on {card.base_name} (before: {before or 'the base as it is'})."
@@ -116,7 +117,7 @@ def rollback(model: ModelOption = None) -> None:
         base = _base(_settings(model))[1]
     left = registry.in_use().get(base)
     now = registry.rollback(base)
-    typer.echo(f"{left} is no longer in use; now: {now or 'the base as it is'}.")
+    echo(f"{left} is no longer in use; now: {now or 'the base as it is'}.")
 
 
 @app.command("remove")
@@ -131,7 +132,7 @@ def remove(
             raise UsageError(f"`models remove` deletes {folder}.", "Repeat with --yes.")
         typer.confirm(f"Delete {folder}?", abort=True)
     registry.remove(name)
-    typer.echo(f"Removed {name}.")
+    echo(f"Removed {name}.")
 
 
 @app.command("push")
@@ -149,7 +150,7 @@ def push(
         outgoing = Path(scratch) / name
         _copy_for_others(folder, outgoing, card)
         address = share.push(outgoing, repository, private=not public)
-    typer.echo(address)
+    echo(address)
 
 
 @app.command("pull")
@@ -174,12 +175,12 @@ def pull(
         commit = share.pull(repository, incoming, revision)
         card = _card_of(incoming, name, f"{repository}@{commit}", _settings(model))
         registry.add(card, lambda folder: _take(incoming, folder))
-    typer.echo(
+    echo(
         f"{name} is here ({card.verdict}, as it says itself)."
         if card.gate
         else f"{name} is here, not compared."
     )
-    typer.echo(f"`diffufix models adopt {name} --force` puts it to use.")
+    echo(f"`diffufix models adopt {name} --force` puts it to use.")
 
 
 # -- what the commands share -----------------------------------------------------------------------

@@ -49,5 +49,11 @@ Python = Annotated[
 ]
 Workers = Annotated[int | None, typer.Option(help="Candidates run at once.", show_default="cores")]
 Seed = Annotated[int | None, typer.Option(help="Of the sampling.", show_default="0")]
+Trust = Annotated[
+    bool | None,
+    typer.Option(
+        "--trust", help="Use what the project brings along that acts outside of a sandbox."
+    ),
+]
 Json = Annotated[bool | None, typer.Option("--json", help="One JSON document on stdout.")]
 Verbose = Annotated[bool | None, typer.Option("--verbose", help="Say more; show tracebacks.")]

@@ -60,6 +60,7 @@ def repair(
             show_default="on",
         ),
     ] = None,
+    trust: options.Trust = None,
     json: options.Json = None,
     yes: options.Yes = None,
     verbose: options.Verbose = None,

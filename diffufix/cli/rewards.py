@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from diffufix.cli.out import echo
 from diffufix.config import find_root
 from diffufix.errors import UsageError
 from diffufix.report import jsondoc
@@ -38,10 +39,10 @@ def show(context: typer.Context, json: Json = False) -> None:
     with _log() as store:
         found = summary(store)
     if json:
-        typer.echo(jsondoc.dump(jsondoc.rows_document("rewards", [asdict(found)])), nl=False)
+        echo(jsondoc.dump(jsondoc.rows_document("rewards", [asdict(found)])), nl=False)
         return
     for line in _lines(found):
-        typer.echo(line)
+        echo(line)
 
 
 @app.command("export")
@@ -66,7 +67,7 @@ def export(
             per_task=per_task, limit=limit,
         )  # fmt: skip
         count = write(file, groups)
-    typer.echo(f"{count:,} groups are in {file}.")
+    echo(f"{count:,} groups are in {file}.")
 
 
 @app.command("import")
@@ -88,7 +89,7 @@ def import_(
     if warning:
         raise UsageError(f"Not all was added. {warning}")
     known = f", {count - added:,} were known" if added < count else ""
-    typer.echo(f"{added:,} groups added{known}.")
+    echo(f"{added:,} groups added{known}.")
 
 
 @app.command("prune")
@@ -117,9 +118,9 @@ def prune_(
             without_signal=no_signal,
         )
     if json:
-        typer.echo(jsondoc.dump(jsondoc.rows_document("pruned", [asdict(done)])), nl=False)
+        echo(jsondoc.dump(jsondoc.rows_document("pruned", [asdict(done)])), nl=False)
         return
-    typer.echo(
+    echo(
         f"Removed {done.groups:,} groups with {done.completions:,} completions and {done.runs:,} "
         f"runs; the log had {_size(done.before)} and has {_size(done.after)}."
     )

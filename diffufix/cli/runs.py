@@ -10,6 +10,7 @@ from typing import Annotated
 
 import typer
 
+from diffufix.cli.out import echo
 from diffufix.config import find_root
 from diffufix.report import jsondoc, terminal
 from diffufix.store import Store
@@ -36,13 +37,11 @@ def list_(
     with Store.open_strictly(find_root(Path.cwd()), create=False) as store:
         rows = list_runs(store, limit)
     if json:
-        typer.echo(
-            jsondoc.dump(jsondoc.rows_document("runs", [asdict(row) for row in rows])), nl=False
-        )
+        echo(jsondoc.dump(jsondoc.rows_document("runs", [asdict(row) for row in rows])), nl=False)
         return
-    typer.echo(f"{'run':>5}  {'started':16}  {'status':14}  {'seconds':>7}  {'tried':>7}  model")
+    echo(f"{'run':>5}  {'started':16}  {'status':14}  {'seconds':>7}  {'tried':>7}  model")
     for row in rows:
-        typer.echo(_line(row))
+        echo(_line(row))
 
 
 @app.command("show")
@@ -63,19 +62,19 @@ def show(
     if json:
         document = asdict(row) | {"suspects": [asdict(s) for s in suspects]}
         document |= {"candidates": [asdict(c) for c in tried]} if candidates else {}
-        typer.echo(jsondoc.dump(jsondoc.rows_document("runs", [document])), nl=False)
+        echo(jsondoc.dump(jsondoc.rows_document("runs", [document])), nl=False)
         return
     if diff:
         terminal.write_diff(patch, sys.stdout)
         return
     for line in _facts(row):
-        typer.echo(line)
+        echo(line)
     for s in suspects:
-        typer.echo(f"  {s.score:.2f}  {s.path}:{s.first_line} {s.qualname}  {s.evidence}".rstrip())
+        echo(f"  {s.score:.2f}  {s.path}:{s.first_line} {s.qualname}  {s.evidence}".rstrip())
     for c in tried:
-        typer.echo(_candidate(c))
+        echo(_candidate(c))
     if patch:
-        typer.echo()
+        echo()
         terminal.write_diff(patch, sys.stdout)
 
 

@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from diffufix.cli.out import echo
 from diffufix.config import find_root
 
 
@@ -22,4 +23,4 @@ def undo(
     from diffufix.repair import apply
 
     for path in apply.undo(find_root(Path.cwd()), run, force):
-        typer.echo(f"restored {path}")
+        echo(f"restored {path}")

@@ -27,6 +27,7 @@ from diffufix.propose.candidates import Change
 from diffufix.repair.job import Plan, Probe, Supply
 from diffufix.repair.search import Goal, Success
 from diffufix.repair.types import RepairResult, Status
+from diffufix.source.plain import write_within
 from diffufix.source.spans import Text
 from diffufix.testing import find_interpreter
 from diffufix.types import Candidate, Suspect, Verdict
@@ -108,7 +109,7 @@ class Generating:
 
     def lay(self, tree: Path) -> None:
         for path, text in self.base.items():
-            (tree / path).write_bytes(self.sources[path].encode(text))
+            write_within(tree, path, self.sources[path].encode(text))
         self.suite.lay(tree)
 
     def plan(self, diagnosis: Diagnosis, probe: Probe) -> Plan:

@@ -14,6 +14,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from diffufix.generate.examples import Example
+from diffufix.source.plain import write_within
 
 NAME = "test_diffufix_examples"
 _MARK = "CASES, MODULES = [], {}  # <- written by diffufix"
@@ -47,7 +48,7 @@ class ExampleTests:
         text = template.read_text(encoding="utf-8")
         cases = [_case(example) for example in self.examples]
         written = f"CASES, MODULES = {cases!r}, {self._modules!r}"
-        (tree / self.file).write_text(text.replace(_MARK, written), encoding="utf-8")
+        write_within(tree, self.file, text.replace(_MARK, written).encode("utf-8"))
 
     def args(self, root: Path) -> tuple[str, ...]:
         """pytest's arguments: none where it finds the module by itself."""

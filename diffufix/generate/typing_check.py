@@ -7,8 +7,11 @@ import subprocess
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from diffufix.sandbox.local import bubblewrap_works, enclosed_command, interpreter_paths
+from diffufix.source.plain import write_within
 from diffufix.testing import fresh_copy
 from diffufix.testing.environment import child_environment
+from diffufix.testing.interpreter import enclosing
 
 SECONDS = 120.0
 _ERROR = re.compile(r"^(.+?):(\d+)(?::\d+)?: error: (.*)$")
@@ -22,14 +25,26 @@ class Mypy:
         self.missing = ""  # why it cannot be asked
         self._tree = fresh_copy(root, scratch)
 
+    def _enclosed(self) -> list[str]:
+        if not bubblewrap_works():
+            return []
+        python = Path(self.python)
+        shown = interpreter_paths(self.python, tuple(enclosing(python, self.root)))
+        return enclosed_command(shown, str(self._tree), [str(self._tree)])
+
     def errors(self, files: Mapping[str, str], lines: Mapping[str, Sequence[range]]) -> list[str]:
         """What mypy says of these lines of the edited files (relative path -> new text)."""
         for path, text in files.items():
-            (self._tree / path).write_text(text, encoding="utf-8", newline="")
+            write_within(self._tree, path, text.encode("utf-8"))
         command = [self.python, "-m", "mypy", "--no-color-output", "--no-error-summary"]
         command += ["--hide-error-context", "--no-pretty", "--follow-imports=silent", *files]
         env = child_environment(self.root, self._tree, Path(self.python))
         env.pop("PYTHONPATH", None)  # mypy refuses paths of installed packages there
+        before = self._enclosed()
+        if not before:
+            self.missing = "mypy runs plugins of the project, and there is no bubblewrap around it"
+            return []
+        command = [*before, *command, "--cache-dir", "/tmp/mypy"]
         try:
             done = subprocess.run(
                 command, cwd=self._tree, env=env, capture_output=True, text=True,

@@ -11,6 +11,7 @@ from typing import Any
 
 import diffufix
 from diffufix.errors import CheckpointError
+from diffufix.trusted import read_regular
 
 CARD = "card.json"
 KINDS = ("lora", "full")
@@ -68,8 +69,8 @@ def read_card(folder: Path) -> Card:
     path = folder / CARD
     hint = f"Train it again, or remove {folder}."
     try:
-        document = json.loads(path.read_text("utf-8"))
-    except (OSError, ValueError) as error:
+        document = json.loads(read_regular(path))
+    except (OSError, ValueError, RecursionError) as error:
         raise CheckpointError(f"{path} cannot be read: {error}", hint) from error
     if not isinstance(document, dict) or document.get("schema_version") != SCHEMA_VERSION:
         raise CheckpointError(f"{path} is no card that this version knows.", "Update diffufix.")

@@ -19,11 +19,12 @@ import shutil
 import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from diffufix.errors import CheckpointError, StoreError, UsageError
 from diffufix.registry.cards import CARD, Card, read_card, readme
 from diffufix.store.folder import private_folder, private_path
+from diffufix.trusted import read_regular
 
 POINTER = "adopted.json"
 _LOCK, _FRESH = ".lock", ".new-"
@@ -182,11 +183,11 @@ class Registry:
         """The names adopted on each base, without those that follow themselves."""
         path = self.folder / POINTER
         try:
-            document = json.loads(path.read_text("utf-8"))
+            document = json.loads(read_regular(path))
             stacks = {str(base): [str(n) for n in s] for base, s in document["adopted"].items()}
         except FileNotFoundError:
             return {}
-        except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
             raise StoreError(
                 f"{path} cannot be read: {error}",
                 "Remove the file: the models stay, and none is in use.",
@@ -206,7 +207,7 @@ class Registry:
         try:
             private_folder(self.root)
             self.folder.mkdir(exist_ok=True)
-            lock = (self.folder / _LOCK).open("w")
+            lock = _plain(self.folder / _LOCK)
         except OSError as error:
             raise _unwritable(self.folder, error) from error
         with lock:
@@ -214,6 +215,12 @@ class Registry:
             for left in self.folder.glob(f"{_FRESH}*"):
                 shutil.rmtree(left, ignore_errors=True)
             yield
+
+
+def _plain(path: Path) -> IO[str]:
+    """For writing; never through a link."""
+    flags = os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK
+    return os.fdopen(os.open(path, flags, 0o644), "w")
 
 
 def valid(name: str) -> bool:

@@ -17,9 +17,10 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from diffufix.errors import ApplyError
-from diffufix.repair.git import uncommitted
 from diffufix.source.patch import decode_source
-from diffufix.store.folder import private_folder
+from diffufix.source.repository import uncommitted
+from diffufix.store.folder import private_folder, private_path
+from diffufix.trusted import read_regular
 from diffufix.types import Edit, Patch
 
 
@@ -71,7 +72,7 @@ def undo(root: Path, run_id: int | str | None = None, force: bool = False) -> tu
     Raises ApplyError when there is nothing to undo or, unless `force`, when a file was changed
     after the patch was applied.
     """
-    folder = root / ".diffufix" / "undo"
+    folder = private_path(root) / "undo"
     name = re.compile(r".+" if run_id is None else re.escape(str(run_id)) + r"(-\d+)?")
     journals = [entry for entry in _journals(folder) if name.fullmatch(entry.name)]
     if not journals:
@@ -81,9 +82,9 @@ def undo(root: Path, run_id: int | str | None = None, force: bool = False) -> tu
         )
     journal = journals[-1]
     try:
-        entries = json.loads((journal / "manifest.json").read_text(encoding="utf-8"))
+        entries = json.loads(read_regular(journal / "manifest.json"))
         writes = [_plan_undo(entry, journal, root, force) for entry in entries["files"]]
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
         raise ApplyError(f"The undo record {journal} is damaged: {error}.") from error
     _replace_all([write for write in writes if write.before != write.after])
     shutil.rmtree(journal, ignore_errors=True)
@@ -118,6 +119,9 @@ def _plan_undo(entry: Mapping[str, str], journal: Path, root: Path, force: bool)
     name = entry["path"]
     path = _inside(root, name)
     current = path.read_bytes()
+    for kept in (entry["original"], entry["patched"]):
+        if not re.fullmatch(r"\d+\.(original|patched)", kept) or (journal / kept).is_symlink():
+            raise ValueError(f"{kept!r} is no name of a kept file")
     original = (journal / entry["original"]).read_bytes()
     patched = (journal / entry["patched"]).read_bytes()
     if current not in (original, patched) and not force:
@@ -133,6 +137,8 @@ def _inside(root: Path, name: str) -> Path:
     path = (root / PurePosixPath(name)).resolve()
     if not path.is_relative_to(root.resolve()):
         raise ApplyError(f"{name} lies outside the project {root}.")
+    if {".git", ".hg", ".svn", ".diffufix"} & set(path.relative_to(root.resolve()).parts):
+        raise ApplyError(f"{name} is no source of the project {root}.")
     return path
 
 

@@ -25,6 +25,7 @@ from diffufix.repair.reasons import Reason, Tally
 from diffufix.repair.record import Record
 from diffufix.repair.types import RepairResult, Status
 from diffufix.sandbox import Sandbox
+from diffufix.source.plain import write_within
 from diffufix.testing import fresh_copy
 from diffufix.testing.environment import inherited_environment
 from diffufix.types import TestRun
@@ -138,7 +139,7 @@ def probe_of(
         def lay(tree: Path) -> None:
             run.job.lay(tree)
             for path, content in files.items():
-                (tree / path).write_bytes(content)
+                write_within(tree, path, content)
 
         with Suite(run.settings, place, run.scratch, lay) as suite:
             return suite.run(
@@ -153,7 +154,7 @@ def sandbox_of(run: Run, place: Place, texts: Mapping[str, str] | None = None) -
     tree = fresh_copy(run.settings.root, run.scratch)
     run.job.lay(tree)
     for path, text in (texts or {}).items():
-        (tree / path).write_bytes(run.plan.sources[path].encode(text))
+        write_within(tree, path, run.plan.sources[path].encode(text))
     return place.make(tree)
 
 

@@ -10,6 +10,8 @@ import time
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Protocol, TextIO
 
+from diffufix.trusted import visible
+
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
@@ -90,7 +92,7 @@ class PlainDisplay:
         return None
 
     def tell(self, line: str) -> None:
-        self.err.write(line + "\n")
+        self.err.write(visible(line) + "\n")
         self.err.flush()
 
     def listen(self, row: Row) -> None:
@@ -128,7 +130,7 @@ class LiveDisplay:
     def tell(self, line: str) -> None:
         from rich.text import Text
 
-        self.console.print(Text(line), soft_wrap=True)
+        self.console.print(Text(visible(line)), soft_wrap=True)
         self._row = {}
 
     def listen(self, row: Row) -> None:

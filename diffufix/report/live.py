@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Protocol, TextIO
 from diffufix import events
 from diffufix.events import Event
 from diffufix.report.terminal import counted
+from diffufix.trusted import visible
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -106,7 +107,7 @@ class PlainDisplay:
         if self.verbose and isinstance(event, events.HoleStarted):
             lines = [hole_line(event)]
         for line in lines:
-            self.err.write(line + "\n")
+            self.err.write(visible(line) + "\n")
         if lines:
             self.err.flush()
 
@@ -157,7 +158,9 @@ class LiveDisplay:
                 self._hole = self._step = None
         for line in milestone(event):
             style = _LINE_STYLES.get(type(event), "")
-            self.console.print(line, markup=False, style=style, no_wrap=True, overflow="ellipsis")
+            self.console.print(
+                visible(line), markup=False, style=style, no_wrap=True, overflow="ellipsis"
+            )
 
     def picture(self, elapsed: float | None = None) -> RenderableType:
         """What is shown below the milestones; `elapsed` in seconds, for tests."""
@@ -169,11 +172,13 @@ class LiveDisplay:
         elapsed = time.monotonic() - self._started if elapsed is None else elapsed
         rows: list[RenderableType] = []
         if self._hole is not None:
-            rows.append(Text(hole_line(self._hole), "bold", no_wrap=True, overflow="ellipsis"))
+            rows.append(
+                Text(visible(hole_line(self._hole)), "bold", no_wrap=True, overflow="ellipsis")
+            )
         if self._step is not None:
             rows.append(canvas_text(self._step))
         if self._progress is not None:
-            rows.append(Text(counters(self._progress)))
+            rows.append(Text(visible(counters(self._progress))))
         clock = Table.grid(padding=(0, 1))
         clock.add_row(
             ProgressBar(total=self.budget, completed=min(elapsed, self.budget), width=40),
@@ -198,8 +203,8 @@ def canvas_text(step: events.CanvasStep) -> Any:
     left = "".join(step.left.splitlines(keepends=True)[-CONTEXT_LINES:])
     right = "".join(step.right.splitlines(keepends=True)[:CONTEXT_LINES])
     text = Text(no_wrap=True, overflow="ellipsis")
-    text.append(left, "dim")
+    text.append(visible(left), "dim")
     for piece in step.canvas.replace(events.MASK, f"\0{events.MASK}\0").split("\0"):
-        text.append(piece, "bold magenta" if piece == events.MASK else "bold green")
-    text.append(right.rstrip("\n"), "dim")
+        text.append(visible(piece), "bold magenta" if piece == events.MASK else "bold green")
+    text.append(visible(right.rstrip("\n")), "dim")
     return text

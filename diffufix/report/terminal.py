@@ -16,6 +16,7 @@ from diffufix.errors import DiffufixError
 from diffufix.repair.reasons import IN_PART
 from diffufix.repair.types import RepairResult, Status
 from diffufix.source.patch import diff_bytes
+from diffufix.trusted import visible
 
 MOST_IDS = 20  # test ids listed before the rest is counted
 _DIFF_STYLES = {"+++": "bold", "---": "bold", "@@": "cyan", "+": "green", "-": "red"}
@@ -27,7 +28,7 @@ def write_result(result: RepairResult, out: TextIO) -> None:
         write_diff(result.patch.diff, out)
         out.write("\n")
     for line in summary_lines(result):
-        out.write(line + "\n")
+        out.write(visible(line) + "\n")
 
 
 def write_diff(diff: str, out: TextIO) -> None:
@@ -45,9 +46,9 @@ def write_diff(diff: str, out: TextIO) -> None:
     from rich.text import Text
 
     console = Console(file=out, highlight=False)
-    for line in diff.splitlines():
+    for line in diff.removesuffix("\n").split("\n"):
         style = next((s for mark, s in _DIFF_STYLES.items() if line.startswith(mark)), "")
-        console.print(Text(line, style), soft_wrap=True)
+        console.print(Text(visible(line), style), soft_wrap=True)
 
 
 def summary_lines(result: RepairResult) -> list[str]:

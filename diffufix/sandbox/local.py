@@ -62,9 +62,21 @@ def bubblewrap_works() -> bool:
         return False
 
 
+def enclosed_command(
+    readable: Sequence[str], folder: str, writable: Sequence[str] = ()
+) -> list[str]:
+    """bubblewrap with its arguments, to be put before a command that sees `readable`, may write
+    `writable` and has nothing else; `folder` is shown to be run in."""
+    words = ["bwrap", *mounts.arguments(writable, readable), "--unshare-all", "--cap-drop", "ALL"]
+    words += ["--die-with-parent", "--new-session", "--setenv", "HOME", "/tmp"]
+    return [*words, "--chdir", folder if folder in writable else "/", "--"]
+
+
 @functools.cache
-def interpreter_paths(python: str) -> tuple[str, ...]:
+def interpreter_paths(python: str, before: tuple[str, ...] = ()) -> tuple[str, ...]:
     """What the interpreter reads: its prefixes and what every entry of its sys.path has to import.
+
+    `before` is what the interpreter is to be run behind.
 
     Raises: PrerequisiteError when it does not run.
     """
@@ -77,7 +89,7 @@ def interpreter_paths(python: str) -> tuple[str, ...]:
     )
     try:
         answer = subprocess.run(
-            [python, "-c", code], capture_output=True, timeout=60, check=True, cwd="/"
+            [*before, python, "-c", code], capture_output=True, timeout=60, check=True, cwd="/"
         )
         found = json.loads(answer.stdout)
     except (OSError, subprocess.SubprocessError, ValueError) as error:
@@ -113,8 +125,9 @@ class LocalSandbox:
     """Runs commands on this machine in `tree`, a scratch copy which it owns and removes.
 
     `python` is the interpreter that must stay visible, `readable` further paths; `bubblewrap`
-    None means: where it works; `home` are files for its home (relative path -> file). The caller's
-    thread must outlive what it starts, because the kernel's parent-death signal goes by thread.
+    None means: where it works; `home` are files for its home (relative path -> file); `before` is
+    what the interpreter is asked behind where its paths lie. The caller's thread must outlive what
+    it starts, because the kernel's parent-death signal goes by thread.
     """
 
     def __init__(
@@ -126,9 +139,11 @@ class LocalSandbox:
         limits: Limits | None = None,
         bubblewrap: bool | None = None,
         home: Mapping[str, Path] | None = None,
+        before: Sequence[str] = (),
     ) -> None:
         self._tree = Path(tree).resolve()
         self._python = None if python is None else str(python)
+        self._before = tuple(before)
         self._readable = tuple(str(Path(path).absolute()) for path in readable)
         self._limits = limits or Limits()
         self._home = dict(home or {})
@@ -220,7 +235,10 @@ class LocalSandbox:
         no other holds its pipes."""
         base = self._home_base()
         writable = [str(self._tree), *(str(base / name) for name in ("private", "tmp", "home"))]
-        shown = [*(interpreter_paths(self._python) if self._python else ()), *self._readable]
+        shown = [
+            *(interpreter_paths(self._python, self._before) if self._python else ()),
+            *self._readable,
+        ]
         if (objects := borrowed_objects(self._tree)) is not None:
             shown.append(str(objects))
         shown += os.environ.get("LD_LIBRARY_PATH", "").split(os.pathsep)

@@ -10,8 +10,9 @@ from __future__ import annotations
 import contextlib
 import os
 import shutil
-import subprocess
 from pathlib import Path
+
+from diffufix.source.repository import git
 
 BORROWED = Path(".git/objects/info/alternates")
 _FILES = ("HEAD", "index", "packed-refs", "shallow", "info/exclude", "info/attributes")
@@ -41,7 +42,7 @@ def lay_repository(root: Path, tree: Path) -> bool:
     (place / "refs" / "heads").mkdir(parents=True)
     (place / "info").mkdir()
     for name in _FILES:
-        source = next((f / name for f in (own, common) if (f / name).is_file()), None)
+        source = next((f / name for f in (own, common) if _plain(f / name)), None)
         if source is not None:
             with contextlib.suppress(OSError):
                 shutil.copyfile(source, place / name)
@@ -54,6 +55,10 @@ def lay_repository(root: Path, tree: Path) -> bool:
     (place / "config").write_text(_CONFIG, encoding="utf-8")
     (tree / BORROWED).write_bytes(os.fsencode(common / "objects") + b"\n")
     return True
+
+
+def _plain(path: Path) -> bool:
+    return path.is_file() and not path.is_symlink()
 
 
 def borrowed_objects(tree: Path) -> Path | None:
@@ -78,14 +83,13 @@ def _folders(root: Path) -> tuple[Path, Path] | None:
     """(folder of this work tree, folder of the repository) where `root` is the work tree's top."""
     if not (root / ".git").exists():
         return None
-    asked = ["git", "rev-parse", "--show-toplevel", "--absolute-git-dir", "--git-common-dir"]
+    asked = ("rev-parse", "--show-toplevel", "--absolute-git-dir", "--git-common-dir")
     try:
-        told = subprocess.run(asked, cwd=root, capture_output=True, check=True, timeout=20)
-        top, own, common = os.fsdecode(told.stdout).splitlines()
+        top, own, common = os.fsdecode(git(root, *asked) or b"").splitlines()
         if Path(top).resolve() != root.resolve():
             return None
         config = Path(root, common, "config").read_text(encoding="utf-8", errors="replace")
-    except (OSError, subprocess.SubprocessError, ValueError):
+    except (OSError, ValueError):
         return None
     if "objectformat" in config.lower() or "refstorage" in config.lower():
         return None

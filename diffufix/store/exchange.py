@@ -117,6 +117,9 @@ def _unknown(path: Path) -> UsageError:
 # -- JSON lines ------------------------------------------------------------------------------------
 
 
+LARGEST = 1 << 26  # characters of one group
+
+
 def _write_lines(path: Path, groups: Iterable[Group]) -> int:
     count = 0
     with path.open("w", encoding="ascii") as file:  # JSON escapes all else, lone surrogates too
@@ -128,9 +131,14 @@ def _write_lines(path: Path, groups: Iterable[Group]) -> int:
 
 def _read_lines(path: Path) -> Iterator[Any]:
     with path.open(encoding="utf-8") as file:
-        for line in file:
+        while line := file.readline(LARGEST + 1):
             if line.strip():
-                yield json.loads(line)
+                if len(line) > LARGEST:
+                    raise ValueError("a line is too long")
+                try:
+                    yield json.loads(line)
+                except RecursionError:
+                    raise ValueError("a line is nested too deeply") from None
 
 
 # -- Parquet ---------------------------------------------------------------------------------------

@@ -11,13 +11,14 @@ import logging
 import os
 import shutil
 import stat
-import subprocess
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
 from diffufix.errors import ProjectError
 from diffufix.sandbox.repository import lay_repository
+from diffufix.source.plain import within
+from diffufix.source.repository import ignored
 
 log = logging.getLogger(__name__)
 
@@ -121,11 +122,11 @@ def copy_project(root: Path, destination: Path) -> Path:
     project is too large to copy or cannot be read.
     """
     root, destination = root.resolve(), destination.resolve()
-    copy = _Copy(root, destination, _ignored_by_git(root))
+    copy = _Copy(root, destination, ignored(root))
     try:
         copy.folder("", False)
-        if (root / _LAST).is_dir():
-            shutil.copytree(root / _LAST, destination / _LAST)
+        if (root / _LAST).is_dir() and within(root, root / _LAST):
+            shutil.copytree(root / _LAST, destination / _LAST, symlinks=True)
         lay_repository(root, destination)
     except OSError as error:
         raise ProjectError(
@@ -142,18 +143,6 @@ def fresh_copy(root: Path, scratch: Path) -> Path:
     if not name or any(sign in name for sign in "*?[]{},"):  # read as a pattern by coverage.py
         name = "project"
     return copy_project(root, Path(tempfile.mkdtemp(dir=scratch)) / name)
-
-
-def _ignored_by_git(root: Path) -> frozenset[str] | None:
-    """What git ignores, a folder that it ignores as a whole as one entry; None without git."""
-    command = ["git", "ls-files", "-z", "--others", "--ignored", "--exclude-standard"]
-    command.append("--directory")
-    try:
-        listed = subprocess.run(command, cwd=root, capture_output=True, check=True, timeout=60)
-    except (OSError, subprocess.SubprocessError):
-        return None
-    paths = frozenset(os.fsdecode(path).rstrip("/") for path in listed.stdout.split(b"\0") if path)
-    return None if "." in paths else paths  # the whole project lies where a repository ignores it
 
 
 def _is_package(folder: str) -> bool:

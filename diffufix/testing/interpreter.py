@@ -10,6 +10,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from diffufix.errors import PrerequisiteError
+from diffufix.sandbox.local import bubblewrap_works, enclosed_command, interpreter_paths
+from diffufix.sandbox.mounts import links_on_the_way
+from diffufix.trusted import read_regular
 
 _ASK = """
 import importlib.util, sys
@@ -58,11 +61,12 @@ def find_interpreter(root: Path, explicit: str | None = None, folder: str = "") 
 def with_pytest(python: Path, root: Path) -> Path | None:
     """Where the interpreter behind `python` (it may be a version manager's shim) really lies.
 
-    None where it does not run in `root` or cannot import pytest.
+    None where it does not run in `root` or cannot import pytest. One that lies in the project may
+    be anything: it is asked behind bubblewrap, where that works.
     """
     try:
         asked = subprocess.run(
-            [str(python), "-c", _ASK],
+            [*enclosing(python, root), str(python), "-c", _ASK],
             cwd=root,
             stdin=subprocess.DEVNULL,
             capture_output=True,
@@ -73,6 +77,32 @@ def with_pytest(python: Path, root: Path) -> Path | None:
         return None
     lines = os.fsdecode(asked.stdout).splitlines()
     return Path(lines[-1]) if asked.returncode == 0 and lines else None
+
+
+def enclosing(python: Path, root: Path) -> list[str]:
+    """What a command is put behind, to run a program of the project; empty for other programs and
+    where there is no bubblewrap."""
+    inside = Path(os.path.abspath(python)).is_relative_to(root.resolve())
+    if not inside or not bubblewrap_works():
+        return []
+    environment = Path(os.path.abspath(python)).parent.parent
+    shown = [str(environment), *links_on_the_way(str(python)), *_homes(environment)]
+    shown += interpreter_paths(sys.executable)  # what it was made of, most often
+    return enclosed_command(shown, str(root))
+
+
+def _homes(environment: Path) -> Iterator[str]:
+    """Where the interpreter that an environment was made of lies, as far as it is written down."""
+    try:
+        lines = read_regular(environment / "pyvenv.cfg").splitlines()
+    except (OSError, ValueError):
+        return
+    for line in lines:
+        key, _, value = line.partition("=")
+        if key.strip() == "home" and os.path.isabs(value.strip()):
+            prefix = os.path.dirname(os.path.realpath(value.strip()))
+            if os.path.isdir(os.path.join(prefix, "lib")):
+                yield prefix
 
 
 def _candidates(root: Path, inside: str) -> Iterator[tuple[Path, bool]]:

@@ -22,6 +22,7 @@ from pathlib import Path
 from diffufix.errors import PrerequisiteError, ProjectError, UsageError
 from diffufix.sandbox.protocol import Sandbox
 from diffufix.sandbox.reap import remove, scratch_prefix
+from diffufix.source.plain import read_within, within
 from diffufix.testing.environment import child_environment, enclosed_environment, moved_args
 from diffufix.testing.process import REPORTS, Ended, run_listening, run_listening_inside
 from diffufix.testing.records import Records
@@ -135,7 +136,8 @@ def _run_here(
             if ids is not None:
                 (scratch / f"{name}.json").write_text(json.dumps(list(ids)), encoding="ascii")
         with contextlib.suppress(OSError, shutil.Error):
-            shutil.copytree(root / ".pytest_cache", scratch / "cache")
+            if within(root, root / ".pytest_cache"):
+                shutil.copytree(root / ".pytest_cache", scratch / "cache", symlinks=True)
         variables = child_environment(
             root,
             tree,
@@ -181,7 +183,8 @@ def _run_inside(
             files[f"{place}/{name}.json"] = json.dumps(list(ids)).encode()
     with contextlib.suppress(OSError):
         for path in (root / ".pytest_cache" / "v" / "cache").iterdir():
-            files[f"{cache}/v/cache/{path.name}"] = path.read_bytes()
+            if (data := read_within(root, path)) is not None:
+                files[f"{cache}/v/cache/{path.name}"] = data
     sandbox.write_files(files)
     folder = str(settings["folder"])
     variables = enclosed_environment(root, sandbox.tree, first=[place], extra=env, folder=folder)

@@ -81,7 +81,7 @@ def _automatic(settings: Settings, tell: Tell) -> Place:
 
 
 def _local(settings: Settings, note: str = "") -> Place:
-    from diffufix.testing.interpreter import find_interpreter
+    from diffufix.testing.interpreter import enclosing, find_interpreter
 
     python = str(find_interpreter(settings.root, settings.python or None, settings.folder))
     if not note and not bubblewrap_works():
@@ -89,7 +89,14 @@ def _local(settings: Settings, note: str = "") -> Place:
             "no security boundary: model-written code runs with your rights; "
             "install bubblewrap, or use --sandbox docker"
         )
-    return Place("local", python, lambda tree: LocalSandbox(tree, python=python), note=note)
+    before = enclosing(Path(python), settings.root)
+    return Place(
+        "local",
+        python,
+        lambda tree: LocalSandbox(tree, python=python, before=before),
+        enclosed=bubblewrap_works(),
+        note=note,
+    )
 
 
 def _docker(settings: Settings, tell: Tell) -> Place:

@@ -51,6 +51,7 @@ def train(
     workers: options.Workers = None,
     seed: options.Seed = None,
     yes: options.Yes = None,
+    trust: options.Trust = None,
     json: options.Json = None,
 ) -> None:
     """Learn from what tests said, on this project; use what came of it if it is better.

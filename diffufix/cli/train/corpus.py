@@ -10,6 +10,7 @@ from typing import Annotated, Any
 
 import typer
 
+from diffufix.cli.out import echo
 from diffufix.errors import PrerequisiteError, UsageError
 
 
@@ -72,7 +73,7 @@ def corpus(
                 out, projects, tokenizer=tokenizer, any_licence=any_licence, missing=missing,
                 without=sorted(left_out), progress=_progress,
             )  # fmt: skip
-    typer.echo(json_.dumps(report, indent=1) if json else _summary(report, out))
+    echo(json_.dumps(report, indent=1) if json else _summary(report, out))
 
 
 def _projects(

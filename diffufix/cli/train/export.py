@@ -7,6 +7,8 @@ from typing import Annotated
 
 import typer
 
+from diffufix.cli.out import echo
+
 
 def export(
     run: Annotated[Path, typer.Option(metavar="FOLDER", help="A run, or a checkpoint.")],
@@ -19,4 +21,4 @@ def export(
     from diffufix.train.pretrain.export import describe
     from diffufix.train.pretrain.export import export as write
 
-    typer.echo(describe(write(run, out, dtype)))
+    echo(describe(write(run, out, dtype)))

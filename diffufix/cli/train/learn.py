@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from diffufix.cli.out import echo
+
 if TYPE_CHECKING:
     from diffufix.report.training import Facts
     from diffufix.train.rl.session import Outcome, Wish
@@ -76,7 +78,7 @@ def learn(
 
     shared = (
         "model", "adapter", "device", "dtype", "yes", "sandbox", "image", "python", "workers",
-        "seed", "json",
+        "seed", "json", "trust",
     )  # fmt: skip
     settings = settled(load_settings(Path.cwd(), (), {key: values[key] for key in shared}))
     with display(sys.stderr) as shown:
@@ -92,14 +94,14 @@ def learn(
             outcome = improve(settings, wish, shown.tell, shown.listen)
             written = _report(outcome, wish)
     if outcome is None:
-        typer.echo("\n".join(lines))
+        echo("\n".join(lines))
         return 0
     if settings.json:
         document = outcome.document() | {"report": [str(path) for path in written]}
-        typer.echo(jsondoc.dump(jsondoc.rows_document("training", [document])), nl=False)
+        echo(jsondoc.dump(jsondoc.rows_document("training", [document])), nl=False)
     else:
         for line in summary(outcome, written):
-            typer.echo(line)
+            echo(line)
     return outcome.exit_code
 
 
@@ -163,7 +165,7 @@ def _report(outcome: Outcome, wish: Wish) -> list[Path]:
     try:
         return write_report(outcome.folder, _facts(outcome, wish))
     except OSError as error:
-        typer.echo(f"warning: no report: {error}", err=True)
+        echo(f"warning: no report: {error}", err=True)
         return []
 
 

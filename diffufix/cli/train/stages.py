@@ -7,6 +7,8 @@ from typing import Annotated, Any
 
 import typer
 
+from diffufix.cli.out import echo
+
 Recipe = Annotated[Path, typer.Option(metavar="FILE", help="A recipe, as in train/recipes/.")]
 Corpus = Annotated[
     Path, typer.Option(metavar="FOLDER", help="What `diffufix train corpus` has made.")
@@ -139,11 +141,11 @@ def _run(stage: str, values: dict[str, Any]) -> None:
         raise UsageError(f"There is no stage {values['through']!r}.", f"{', '.join(STAGES)} are.")
     job = to_job(stage, values)
     if dry:
-        typer.echo("\n".join(dry_run(job, flops)))
+        echo("\n".join(dry_run(job, flops)))
         return
     try:
-        typer.echo(json.dumps(run(job)))
+        echo(json.dumps(run(job)))
     except Stopped as stopped:
-        typer.echo(str(stopped), err=True)
+        echo(str(stopped), err=True)
         if not stopped.planned:
             raise

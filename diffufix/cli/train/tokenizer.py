@@ -7,6 +7,8 @@ from typing import Annotated
 
 import typer
 
+from diffufix.cli.out import echo
+
 
 def tokenizer(
     corpus: Annotated[
@@ -22,4 +24,4 @@ def tokenizer(
     """Learn a byte-level BPE that never merges across Python's lexical tokens."""
     from diffufix.train.corpus.tokenizer import make
 
-    typer.echo(f"{make(corpus, out, size, pairs or ()):,} ids: {out / 'tokenizer.json'}")
+    echo(f"{make(corpus, out, size, pairs or ()):,} ids: {out / 'tokenizer.json'}")

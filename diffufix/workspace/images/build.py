@@ -17,6 +17,7 @@ from typing import Any
 from diffufix.config import Settings
 from diffufix.errors import PrerequisiteError
 from diffufix.sandbox.engine import connect
+from diffufix.source.plain import within
 from diffufix.workspace.images.dockerfile import BUILD_ARGS, REPOSITORY, context_of, render, tag_of
 from diffufix.workspace.images.plan import plan
 from diffufix.workspace.images.types import Foundation, Plan
@@ -89,6 +90,8 @@ def foundation_tag(root: Path, foundation: Foundation) -> str:
 
     context = (root / foundation.context).resolve()
     dockerfile = (root / foundation.dockerfile).resolve()
+    if not (within(root, context) and within(root, dockerfile)):
+        raise PrerequisiteError(f"{dockerfile} lies outside of the project.", "Correct its name.")
     if not dockerfile.is_file():
         raise PrerequisiteError(f"There is no {dockerfile}.", "Correct what names it.")
     try:
@@ -100,7 +103,7 @@ def foundation_tag(root: Path, foundation: Foundation) -> str:
     digest.update(repr((sorted(foundation.args.items()), foundation.target)).encode())
     for name in sorted(exclude_paths(str(context), [*patterns, ".git", ".diffufix"])):
         path = context / name
-        if path.is_file() and os.access(path, os.R_OK):
+        if path.is_file() and os.access(path, os.R_OK) and within(context, path):
             digest.update(f"\0{name}\0".encode() + hashlib.sha256(path.read_bytes()).digest())
     return f"{REPOSITORY}:base-{digest.hexdigest()[:16]}"
 

@@ -18,6 +18,7 @@ from packaging.utils import canonicalize_name
 
 from diffufix.config import Settings
 from diffufix.errors import UsageError
+from diffufix.source.plain import read_within
 from diffufix.workspace.images.devcontainer import find_devcontainer
 from diffufix.workspace.images.dockerfile import install
 from diffufix.workspace.images.project import Project, is_test_name, read_project, read_pyproject
@@ -274,4 +275,5 @@ def _metadata_step(project: Project, files: dict[str, bytes]) -> Step:
 
 
 def _read_files(root: Path, *names: str) -> dict[str, bytes]:
-    return {name: (root / name).read_bytes() for name in names if (root / name).is_file()}
+    found = {name: read_within(root, root / name) for name in names if (root / name).is_file()}
+    return {name: data for name, data in found.items() if data is not None}

@@ -8,7 +8,6 @@ from __future__ import annotations
 import ast
 import configparser
 import re
-import tomllib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,6 +16,7 @@ from typing import Any
 from packaging.requirements import InvalidRequirement, Requirement
 from packaging.utils import NormalizedName, canonicalize_name
 
+from diffufix.config import read_toml
 from diffufix.errors import ProjectError
 from diffufix.workspace.images.python import pep440
 from diffufix.workspace.images.requirements import TEST_NAMES
@@ -84,10 +84,10 @@ def read_pyproject(root: Path) -> dict[str, Any]:
     """pyproject.toml, empty where there is none. Raises ProjectError."""
     path = root / "pyproject.toml"
     try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
+        return read_toml(path)
     except FileNotFoundError:
         return {}
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+    except (OSError, ValueError) as error:
         raise ProjectError(f"{path} cannot be read: {error}", "Correct the file.") from error
 
 

@@ -11,6 +11,8 @@ from pathlib import Path
 
 from packaging.requirements import InvalidRequirement, Requirement
 
+from diffufix.source.plain import within
+
 #: Names of groups, extras and files that hold what tests need.
 TEST_NAMES = ("test", "tests", "testing", "pytest", "unittest", "dev", "develop", "development")
 _MAIN = ("requirements.txt", "requirements.in", "requirements/base.txt", "requirements/main.txt")
@@ -166,7 +168,7 @@ def read_tree(root: Path, inside: str) -> dict[str, bytes]:
     for path in paths:
         parts = path.relative_to(root).parts
         hidden = any(part.startswith(".") or part == "__pycache__" for part in parts[:-1])
-        if hidden or not path.is_file() or path.suffix == ".pyc":
+        if hidden or not path.is_file() or path.suffix == ".pyc" or not within(root, path):
             continue
         size += path.stat().st_size
         if size > _SIZE:
