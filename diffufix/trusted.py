@@ -83,7 +83,9 @@ def _read_known() -> dict[str, str]:
 def seal(folder: Path) -> None:
     """Mark a folder as made by this user on this machine. Raises OSError."""
     mark = secrets.token_hex(16)
-    _replace(folder / SEAL, f"{mark} {_sign(mark)}\n")
+    with contextlib.suppress(FileNotFoundError):
+        (folder / SEAL).unlink()
+    _replace(folder / SEAL, f"{mark} {_sign(mark)}\n", keep=True)
 
 
 def sealed(folder: Path) -> bool:

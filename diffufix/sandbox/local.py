@@ -50,11 +50,24 @@ _LIMITER = (
 
 
 @functools.cache
+def bubblewrap() -> str:
+    """Where the program lies, whatever PATH becomes later."""
+    places = os.environ.get("PATH", "") + os.pathsep + os.defpath
+    return shutil.which("bwrap", path=places) or "bwrap"
+
+
+@functools.cache
 def bubblewrap_works() -> bool:
     """Whether `bwrap` is installed and may make namespaces here (some systems forbid it)."""
-    if sys.platform != "linux" or shutil.which("bwrap") is None:
+    if sys.platform != "linux" or not os.path.isabs(bubblewrap()):
         return False
-    probe = ["bwrap", *mounts.arguments((), ()), "--unshare-ipc", "--as-pid-1", "--unshare-pid"]
+    probe = [
+        bubblewrap(),
+        *mounts.arguments((), ()),
+        "--unshare-ipc",
+        "--as-pid-1",
+        "--unshare-pid",
+    ]
     probe += ["--unshare-net", "--die-with-parent", "true"]
     try:
         return subprocess.run(probe, capture_output=True, timeout=10).returncode == 0
@@ -67,7 +80,13 @@ def enclosed_command(
 ) -> list[str]:
     """bubblewrap with its arguments, to be put before a command that sees `readable`, may write
     `writable` and has nothing else; `folder` is shown to be run in."""
-    words = ["bwrap", *mounts.arguments(writable, readable), "--unshare-all", "--cap-drop", "ALL"]
+    words = [
+        bubblewrap(),
+        *mounts.arguments(writable, readable),
+        "--unshare-all",
+        "--cap-drop",
+        "ALL",
+    ]
     words += ["--die-with-parent", "--new-session", "--setenv", "HOME", "/tmp"]
     return [*words, "--chdir", folder if folder in writable else "/", "--"]
 
@@ -244,7 +263,7 @@ class LocalSandbox:
         shown += os.environ.get("LD_LIBRARY_PATH", "").split(os.pathsep)
         tools = os.environ.get("PATH", os.defpath).split(os.pathsep)
         shown += [path for path in tools if not Path(path).is_relative_to(Path.home())]
-        words = ["bwrap", *mounts.arguments(writable, filter(os.path.isabs, shown))]
+        words = [bubblewrap(), *mounts.arguments(writable, filter(os.path.isabs, shown))]
         words += ["--unshare-pid", "--unshare-net", "--unshare-ipc", "--unshare-uts"]
         words += ["--unshare-user-try", "--cap-drop", "ALL", "--die-with-parent", "--new-session"]
         words += ["--as-pid-1"] if first else []

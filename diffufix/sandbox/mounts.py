@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import functools
 import os
+import shutil
 import subprocess
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -26,6 +27,7 @@ NEVER = ("/", "/tmp", "/var/tmp", "/run", "/dev", "/proc", "/home", "/root", "/v
 #: Empty, and of bounded size; what is written there is gone with the sandbox.
 EMPTY = ("/tmp", "/var/tmp")
 _MODULES = (".py", ".so", ".pth")
+_PLACES = os.environ.get("PATH", "") + os.pathsep + os.defpath
 SIZE = 2 * 2**30  # bytes of each of them
 
 
@@ -59,7 +61,12 @@ def arguments(writable: Sequence[str], readable: Iterable[str]) -> list[str]:
 def _knows(option: str) -> bool:
     """Whether this bubblewrap has an option that older ones have not."""
     try:
-        told = subprocess.run(["bwrap", "--help"], capture_output=True, timeout=10, text=True)
+        told = subprocess.run(
+            [shutil.which("bwrap", path=_PLACES) or "bwrap", "--help"],
+            capture_output=True,
+            timeout=10,
+            text=True,
+        )
     except (OSError, subprocess.SubprocessError):
         return False
     return option in told.stdout + told.stderr

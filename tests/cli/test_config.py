@@ -121,4 +121,4 @@ def test_readme_names_every_setting(repository: Path) -> None:
     table = (repository / "README.md").read_text(encoding="utf-8")
     table = table[table.index("[tool.diffufix]") :].split("```")[0]
     named = {line.split("=")[0].strip() for line in table.splitlines()[1:] if "=" in line}
-    assert named == set(option_names()) - {"apply", "force", "json", "verbose"}
+    assert named == set(option_names()) - {"apply", "force", "json", "verbose", "trust"}

@@ -61,7 +61,7 @@ def test_looking_for_an_engine_costs_nothing() -> None:
 @needs_bubblewrap
 def test_without_an_engine_bubblewrap_is_taken(tree: Path) -> None:
     place = choose(Settings(root=tree, sandbox="auto", python=sys.executable))
-    assert (place.kind, place.enclosed, place.note) == ("local", False, "")
+    assert (place.kind, place.enclosed, place.note) == ("local", True, "")
     with place.make(tree) as sandbox:  # type: ignore[attr-defined]
         assert isinstance(sandbox, LocalSandbox)
         assert sandbox.capabilities.boundary
