@@ -72,12 +72,13 @@ def run_tests(
     """
     root = Path(os.path.abspath(root))
     collector = {**os.environ, **(env or {})}.get("DIFFUFIX_COLLECTOR", "auto")
+    here = sandbox is None or sandbox.capabilities.name.startswith("local")  # the user's variables
     settings = {
         "root": str(root),
         "coverage": collector if coverage else "",
         "test_timeout": test_timeout,
         "folder": folder,
-        "around": sandbox is None and not coverage,
+        "around": here and not coverage,
     }
     lists = {"ids": ids, "known": known or None}
     if sandbox is None:

@@ -94,7 +94,7 @@ def _local(settings: Settings, note: str = "") -> Place:
         "local",
         python,
         lambda tree: LocalSandbox(tree, python=python, before=before),
-        enclosed=bubblewrap_works(),
+        enclosed=bubblewrap_works() and not settings.trust,
         note=note,
     )
 

@@ -21,7 +21,12 @@ from diffufix.testing.testcode import TestCode, test_code
 from diffufix.types import XFAILED, TestCase, TestRun
 from diffufix.workspace.choice import Place
 from diffufix.workspace.clock import Clock
-from diffufix.workspace.surroundings import Surroundings, choose_surroundings, named_variables
+from diffufix.workspace.surroundings import (
+    Surroundings,
+    choose_surroundings,
+    named_variables,
+    open_variables,
+)
 
 RETRIES = 2  # of a sandbox that fails
 HANG = 5.0  # seconds a phase of a test may take, at least; and a share of the budget
@@ -162,6 +167,8 @@ class Suite:
     ) -> None:
         self.settings, self.place, self.scratch, self.lay = settings, place, scratch, lay
         self.named = named_variables(settings.pass_env)
+        local = place.kind == "local" and place.enclosed
+        self.env = {**(open_variables() if local else {}), **self.named}
         self.known: tuple[str, ...] = ()  # ids as the first run of the suite had them
         self.tree: Path | None = None
         self.sandbox: Sandbox | None = None
@@ -173,7 +180,7 @@ class Suite:
                 run = run_tests(
                     self.settings.root, self.settings.pytest_args, python=self.place.python,
                     tree=self.tree, sandbox=self.sandbox, known=self.known,
-                    folder=self.settings.folder, env=self.named, **options,
+                    folder=self.settings.folder, env=self.env, **options,
                 )  # fmt: skip
                 self.known = self.known or tuple(case.id for case in run.cases)
                 return run

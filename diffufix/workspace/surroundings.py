@@ -1,8 +1,9 @@
 """What of the user's environment goes into the sandbox: `choose_surroundings`. Reads `os.environ`.
 
-Tests are first run as the user runs them; candidates are not. What the tests have read of
-environment variables and of files in the home must be there, too, or they come out otherwise. What
-looks like a secret stays outside unless the user names it (`pass-env`).
+Tests are first run with the variables that the user has, candidates are not: what the tests have
+read must be there, too, or they come out otherwise. What looks like a secret stays outside unless
+the user names it (`pass-env`). Files of the home are taken along where the tests were run outside
+of the sandbox, which `--trust` asks for.
 """
 
 from __future__ import annotations
@@ -14,7 +15,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from diffufix.errors import UsageError
-from diffufix.sandbox.local import SECRETS
 from diffufix.types import TestRun
 
 #: Names that the sandbox gives a value of its own, or that mean nothing there.
@@ -32,6 +32,11 @@ _SECRET = re.compile(
     re.IGNORECASE,
 )
 _WITH_PASSWORD = re.compile(r"://[^/\s:@]*:[^/\s@]+@")
+#: Never taken along, where they exist in the user's home.
+SECRETS = (
+    *(".ssh", ".aws", ".azure", ".gnupg", ".kube", ".docker", ".netrc", ".pypirc", ".npmrc"),
+    *(".git-credentials", ".config/gcloud", ".config/gh", ".password-store", ".mozilla"),
+)
 _LARGEST, _LARGEST_FILE = 8 << 20, 1 << 20  # bytes of the home that are taken along
 
 
@@ -46,6 +51,17 @@ class Surroundings:
 
 def is_secret(name: str, value: str) -> bool:
     return bool(_SECRET.search(name) or _WITH_PASSWORD.search(value))
+
+
+def open_variables() -> dict[str, str]:
+    """What the first run of the tests gets to see, where it goes behind bubblewrap."""
+    return {
+        name: value
+        for name, value in os.environ.items()
+        if name not in OWN
+        and not name.startswith(("DIFFUFIX_", "LC_"))
+        and not is_secret(name, value)
+    }
 
 
 def named_variables(names: str) -> dict[str, str]:
