@@ -174,7 +174,12 @@ def _steps(run: Run) -> RepairResult:
         return run.failed(reasons.none_reproduced(odd))
     if chosen.last is not None:
         return run.failed(reasons.unconfirmed(chosen.attempts, chosen.last, chosen.out_of_time))
-    return run.failed(reasons.explain(run.tally, clock.phases.get("searching", 0.0)))
+    ended = reasons.TIME
+    if 0 < settings.candidates <= run.tally.tried:
+        ended = reasons.CANDIDATES
+    elif all(search.exhausted for search in searches):
+        ended = reasons.MODEL
+    return run.failed(reasons.explain(run.tally, clock.phases.get("searching", 0.0), ended))
 
 
 # -- what the steps use ------------------------------------------------------------------------
@@ -215,8 +220,8 @@ def _source_of_tests(root: Path, targets: Sequence[str]) -> str:
 def _compare(run: Run, screen: Screen, searches: Sequence[Search]) -> dict[str, str]:
     """What the sandbox says otherwise than the baseline in every order, and is left out there."""
     assert run.diagnosis is not None
-    ends = frozenset(run.diagnosis.hung) - {t for s in searches for t in s.goal.targets}
-    found = compare(screen, searches, run.diagnosis.baseline, run.settings.budget, ends)
+    hung = frozenset(run.diagnosis.hung)
+    found = compare(screen, searches, run.diagnosis.baseline, run.settings.budget, hung)
     if found.ordered:
         run.warn(
             "the tests depend on their order: candidates are run in the project's own order, which "

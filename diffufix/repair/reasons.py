@@ -13,7 +13,10 @@ from dataclasses import dataclass, field
 
 from diffufix.types import State, Verdict
 
-MORE = "Give it more time with --budget, or a larger model with --model."
+#: What ended a search, as the next step.
+TIME = "Give it more time with --budget, or a larger model with --model."
+MODEL = "The model has nothing further to offer here: try a larger one with --model."
+CANDIDATES = "Allow more candidates with --candidates."
 LOOK = "`diffufix runs show` lists the candidates and what became of each."
 NAMED = 3  # rules or tests that are named
 
@@ -78,8 +81,8 @@ def unverified(tests: Sequence[str]) -> Reason:
     )
 
 
-def explain(tally: Tally, searched: float) -> Reason:
-    """Why a search of `searched` seconds found nothing."""
+def explain(tally: Tally, searched: float, ended: str = TIME) -> Reason:
+    """Why a search of `searched` seconds found nothing; `ended` is TIME, MODEL or CANDIDATES."""
     counts = {state: n for state, n in tally.states.items() if n > 0}
     if not tally.generated and not tally.tried:
         return Reason(
@@ -89,10 +92,10 @@ def explain(tally: Tally, searched: float) -> Reason:
     if not tally.tried:
         return Reason(
             f"None of {number(tally.generated, 'sample')} made a program that is new and parses.",
-            MORE,
+            ended,
         )
     if len(counts) == 1:
-        return _all_alike(tally, next(iter(counts)), searched)
+        return _all_alike(tally, next(iter(counts)), searched, ended)
     if not counts.get(State.FAIL):
         return Reason(
             f"No candidate was judged by the tests: of {tally.tried:,}, {_breakdown(counts)}. "
@@ -104,11 +107,11 @@ def explain(tally: Tally, searched: float) -> Reason:
     return Reason(
         f"Tried {number(tally.tried, 'candidate')} in {searched:.0f} s: none turned a failing test "
         f"green.{more}",
-        MORE,
+        ended,
     )
 
 
-def _all_alike(tally: Tally, state: str, searched: float) -> Reason:
+def _all_alike(tally: Tally, state: str, searched: float, ended: str) -> Reason:
     every = f"All {tally.tried:,} candidates" if tally.tried > 1 else "The only candidate"
     first = tally.first.get(state, "")
     match state:
@@ -116,7 +119,7 @@ def _all_alike(tally: Tally, state: str, searched: float) -> Reason:
             return Reason(
                 f"Tried {number(tally.tried, 'candidate')} in {searched:.0f} s: none turned a "
                 "failing test green.",
-                MORE,
+                ended,
             )
         case State.SUSPICIOUS:
             return Reason(

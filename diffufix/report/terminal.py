@@ -135,7 +135,7 @@ def _claims(result: RepairResult) -> list[str]:
     if claims is None:
         return []
     for title, ids in (
-        ("Still failing, run again with the patch", claims.still_failing),
+        ("Still failing, run again with the patch in a copy of the project", claims.still_failing),
         ("Flaky without the patch, too, so nothing is said of them", claims.flaky),
         ("Different in the sandbox without the patch, too, so nothing is said of them",
          claims.differs),

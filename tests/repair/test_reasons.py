@@ -5,6 +5,8 @@ from __future__ import annotations
 import pytest
 
 from diffufix.repair.reasons import (
+    CANDIDATES,
+    MODEL,
     Tally,
     explain,
     interrupted,
@@ -57,6 +59,12 @@ def test_the_reason_that_holds(counts: dict[str, int], said: str, unsaid: str) -
     assert unsaid not in reason.message
     assert reason.message.endswith(".")
     assert reason.hint
+
+
+def test_the_next_step_follows_what_ended_the_search() -> None:
+    assert "--budget" in explain(tally(fail=3), 1.0).hint
+    assert "--budget" not in explain(tally(fail=3), 1.0, MODEL).hint
+    assert "--candidates" in explain(tally(fail=3, error=1), 1.0, CANDIDATES).hint
 
 
 def test_details_of_the_first_one_are_told() -> None:
