@@ -25,7 +25,7 @@ from diffufix.model.tokenizer import Tokenizer, load_tokenizer
 from diffufix.model.weights import read_json
 from diffufix.train.batch import IGNORE
 from diffufix.train.checkpoints import TOKENIZER_FILES
-from diffufix.train.pretrain.examples import spread
+from diffufix.train.pretrain.examples import Listed, spread
 from diffufix.train.pretrain.supply import QUIZ_BATCHES, QUIZ_ROWS, QUIZ_SEED, Make, read_functions
 from diffufix.train.recipe import Recipe
 
@@ -150,7 +150,7 @@ class BlockSupply:
     def _make(
         self,
         tokenizer: Tokenizer,
-        texts: Sequence[str],
+        texts: Sequence[Listed],
         size: int,
         attention: float,
         rng: random.Random,
@@ -161,13 +161,15 @@ class BlockSupply:
         return noised(blocks, shares, self.family, rng, attention, self.recipe.elbo)
 
     def _block(
-        self, tokenizer: Tokenizer, texts: Sequence[str], length: int, rng: random.Random
+        self, tokenizer: Tokenizer, texts: Sequence[Listed], length: int, rng: random.Random
     ) -> list[int]:
         """End of text, a text, end of text, …: `length` ids."""
         assert self.family.eos is not None
         ids: list[int] = []
         while len(ids) < length:
-            ids += [self.family.eos, *tokenizer.encode(rng.choice(texts))]
+            drawn = rng.choice(texts)
+            text = drawn if isinstance(drawn, str) else drawn[0]
+            ids += [self.family.eos, *tokenizer.encode(text)]
         return ids[:length]
 
 

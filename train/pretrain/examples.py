@@ -207,12 +207,12 @@ class ExampleMaker:
 
     def breaking(self, pair: Pair, rng: random.Random) -> Row | None:
         """A repair backwards; None for families without a mark for it."""
-        made = broken(pair.after, pair.before, rng) if self.family.breaking is not None else None
-        if made is None:
+        mark = self.family.breaking
+        made = None if mark is None else broken(pair.after, pair.before, rng)
+        if made is None or mark is None:
             return None
         text, node, edits = made
-        mark = (self.family.breaking,)
-        return self._mended(text, node, edits, rng, mark, around=_around(pair), correct=False)
+        return self._mended(text, node, edits, rng, (mark,), around=_around(pair), correct=False)
 
     # -- parts -------------------------------------------------------------------------------------
 

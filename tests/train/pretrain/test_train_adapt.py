@@ -8,6 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
@@ -16,7 +17,9 @@ from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 from diffufix.errors import CheckpointError, UsageError
 from diffufix.model import load_model
 from diffufix.model.family import Family
+from diffufix.propose.surroundings import Surroundings
 from diffufix.train.checkpoints import write_model
+from diffufix.train.corpus.shards import ShardWriter
 from diffufix.train.objective import loss_of
 from diffufix.train.pretrain import stages
 from diffufix.train.pretrain.adapt import BlockSupply, noised, open_autoregressive
@@ -217,3 +220,27 @@ def test_recipes_and_models_must_fit(job: Job, tmp_path: Path) -> None:
     job.recipe.write_text(RECIPE)
     with pytest.raises(UsageError, match="learns from plain, gap, body"):
         stages.run(replace(job, source="mini"))
+
+
+def test_functions_of_a_folder_are_read_without_their_surroundings(tmp_path: Path) -> None:
+    """A corpus folder says what stands around a function; running text is the function alone."""
+    folder = tmp_path / "corpus"
+    folder.mkdir()
+    writer = ShardWriter(folder, "train", ".jsonl", 10**6)
+    row = {"source": "def f():\n    return 1", "outline": "import os", "names": "a b"}
+    line = json.dumps(row).encode() + b"\n"
+    writer.add(line, len(line))
+    writer.finish("train.index.npy")
+    np.save(folder / "train.quality.npy", np.ones(1, dtype=np.float32))
+    texts = read_functions(folder)
+    assert set(texts) == {(row["source"], Surroundings("import os", ("a", "b")))}
+    supply = BlockSupply(Recipe(length=40), folder, tmp_path, FAMILY)
+    ids = supply._block(Bytes(), texts, 40, random.Random(0))  # type: ignore[arg-type]
+    text = bytes(i for i in ids if i).decode()
+    assert "import" not in text
+    assert text.startswith("def f():\n    return 1def f()")
+
+
+class Bytes:
+    def encode(self, text: str) -> list[int]:
+        return list(text.encode())
