@@ -6,11 +6,11 @@ tree is to find places in, never to be run:
 
     def f[T: int](x): ...     type parameters become blanks
     type X = int              becomes an assignment, _  = X = int
-    f"{d["key"]}"             an expression that needs 3.12 becomes one name
+    f"{d["key"]}"             an expression that needs 3.12 becomes one string
     t"{x}"                    becomes an f-string
     except A, B:              becomes except A| B:
 
-`hidden` is what is not to be seen in the lowered text.
+`hidden` is what cannot be seen in the lowered text.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ def _lowered(text: str) -> tuple[str, tuple[str, ...]]:
         if {"f", "t"} & {*prefix.lower()}:
             for first, last in _newer_expressions(text, start + len(prefix), end):
                 parts.append(text[first:last])
-                out[first:last] = [_FILL[len(c.encode("utf-8"))] for c in text[first:last]]
+                out[first:last] = _filled(text[first:last], text[start:end])
         for index in range(start, end):
             if code[index] != "\n":
                 code[index] = " "
@@ -73,6 +73,15 @@ def _lowered(text: str) -> tuple[str, tuple[str, ...]]:
         for index in range(found.start(1), found.end(1)):
             out[index] = "|" if plain[index] == "," else out[index]
     return "".join(out), tuple(parts)
+
+
+def _filled(inside: str, literal: str) -> list[str]:
+    """A string in the other quotes than those of the literal around it; a name where that would
+    not have the same bytes."""
+    filled = [_FILL[len(c.encode("utf-8"))] for c in inside]
+    if filled[0] == filled[-1] == "_":
+        filled[0] = filled[-1] = "'" if literal.endswith('"') else '"'
+    return filled
 
 
 def _strings(text: str) -> Iterator[tuple[int, int, str]]:

@@ -27,7 +27,6 @@ _NEVER = frozenset(
     | {".tox", ".nox", ".pixi", ".eggs", ".idea", ".vscode", ".ipynb_checkpoints", ".hypothesis"}
     | {".pytest_cache", ".mypy_cache", ".ruff_cache"}
 )
-_LAST = Path(".pytest_cache/v/cache")  # what --lf and --ff need
 _PRODUCTS = frozenset({"build", "dist", "htmlcov"})  # at the root, if ignored
 _CODE = frozenset({".py", ".pyi", ".pyx", ".so", ".pyd", ".dylib", ".dll", ".typed"})
 _STALE = frozenset({".pyc", ".pyo"})
@@ -125,8 +124,6 @@ def copy_project(root: Path, destination: Path) -> Path:
     copy = _Copy(root, destination, ignored(root))
     try:
         copy.folder("", False)
-        if (root / _LAST).is_dir() and within(root, root / _LAST):
-            shutil.copytree(root / _LAST, destination / _LAST, symlinks=True)
         lay_repository(root, destination)
     except OSError as error:
         raise ProjectError(

@@ -207,7 +207,7 @@ def _never() -> bool:
 def _command(python: str, args: Sequence[str], cache: str) -> list[str]:
     command = [python, "-m", "pytest", "-p", "_diffufix_reporter"]
     if not any("no:cacheprovider" in argument for argument in args):
-        # A cache of our own leaves no litter and, unlike no cache, keeps --lf and --ff working.
+        # A cache of our own leaves no litter and, unlike none, keeps the cache's fixture working.
         command += ["-o", f"cache_dir={cache}"]
     return [*command, *args]
 

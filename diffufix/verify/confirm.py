@@ -162,7 +162,7 @@ class Confirmer:
         if first is None or not first.passed:
             return Confirmed(first or Verdict(State.INFRA, detail="nothing was run"))
         base = self._base[FIRST[0]]
-        if all(base.get(test) not in RED or test in self._unstable for test in targets):
+        if all(base.get(test, FAILED) not in RED or test in self._unstable for test in targets):
             return Confirmed(replace(first, state=State.FAIL, detail="green without the edit, too"))
         for path, text in candidate.files.items():
             before = edit.originals[path].text

@@ -150,14 +150,6 @@ def test_read_only_files_can_be_written_in_the_copy(tmp_path: Path) -> None:
     assert (copied / "notes.txt").stat().st_mode & 0o777 == 0o644
 
 
-def test_what_the_last_run_of_pytest_left_comes_along(tmp_path: Path) -> None:
-    root = fill(tmp_path / "project")
-    (root / ".pytest_cache/v/cache").mkdir(parents=True)
-    (root / ".pytest_cache/v/cache/lastfailed").write_text("{}")
-    copied = copy_project(root, tmp_path / "copy")
-    assert files(copied) == {*FILES, ".pytest_cache/v/cache/lastfailed"}
-
-
 def test_a_project_in_a_folder_that_git_ignores(tmp_path: Path) -> None:
     git(tmp_path, "init")
     (tmp_path / ".gitignore").write_text("inner/\n")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import os
 import signal
 import sys
@@ -488,3 +489,23 @@ def test_flaky(make: Make, tmp_path: Path) -> None:
     second = run_tests(root, [], python=PYTHON, env=env)
     assert flaky(first, second) == ("test_a.py::test_unsteady",)
     assert flaky(second, second) == ()
+
+
+def test_what_stands_aside_is_the_same_here_and_in_the_fork_server() -> None:
+    """Both lists are in code that runs elsewhere and imports nothing of ours."""
+    folder = Path(__file__).parents[2] / "diffufix"
+    texts = [
+        (folder / path).read_text(encoding="utf-8")
+        for path in ("testing/inside/_diffufix_reporter.py", "verify/inside/calm.py")
+    ]
+    found: list[dict[str, object]] = []
+    for text in texts:
+        values = {}
+        for node in ast.parse(text).body:
+            if isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name):
+                name = {"ASIDE": "CALM"}.get(node.targets[0].id, node.targets[0].id)
+                if name in ("UNWANTED", "CALM"):
+                    values[name] = ast.unparse(node.value)
+        found.append(values)
+    assert found[0] == found[1]
+    assert {*found[0]} == {"UNWANTED", "CALM"}

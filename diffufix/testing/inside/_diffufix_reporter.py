@@ -45,11 +45,12 @@ MAX_TEXT = 20_000
 MAX_MESSAGE = 500
 # Times its limit that a test may take that sleeps, that comes back into its file, that does not.
 ASLEEP, ABOUT, STUCK = 5.0, 2.0, 0.99
-# Options that stop early, wait for a person or need an earlier run.
-UNWANTED = {"--pdb", "--trace", "--sw", "--stepwise", "--sw-skip", "--stepwise-skip"} | {
-    "--testmon",
-    "--forked",
-    "--boxed",
+# Options that stop early, wait for a person, need an earlier run or processes of their own. What
+# failed last time is not all there is: the other tests say whether a repair is one.
+UNWANTED = {
+    *("--pdb", "--trace", "--sw", "--stepwise", "--sw-skip", "--stepwise-skip"),
+    *("--lf", "--last-failed", "--ff", "--failed-first", "--nf", "--new-first"),
+    *("--testmon", "--forked", "--boxed"),
 }
 # Plugins (by the name pytest knows them under) and the options that make them stand aside.
 CALM = {

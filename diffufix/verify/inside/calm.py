@@ -7,10 +7,12 @@ One process, the same order, no early stop, no coverage of somebody else, no deb
 import os
 import sys
 
-UNWANTED = {"--pdb", "--trace", "--sw", "--stepwise", "--sw-skip", "--stepwise-skip"} | {
-    "--testmon",
-    "--forked",
-    "--boxed",
+# Options that stop early, wait for a person, need an earlier run or processes of their own. What
+# failed last time is not all there is: the other tests say whether a repair is one.
+UNWANTED = {
+    *("--pdb", "--trace", "--sw", "--stepwise", "--sw-skip", "--stepwise-skip"),
+    *("--lf", "--last-failed", "--ff", "--failed-first", "--nf", "--new-first"),
+    *("--testmon", "--forked", "--boxed"),
 }
 # Plugins, by the name pytest knows them under, and the options that make them stand aside.
 ASIDE = {
