@@ -17,7 +17,6 @@ from pathlib import Path
 
 from diffufix.errors import ProjectError
 from diffufix.sandbox.repository import lay_repository
-from diffufix.source.plain import within
 from diffufix.source.repository import ignored
 
 log = logging.getLogger(__name__)
