@@ -91,7 +91,7 @@ class Arena:
 
     def sandbox(self) -> Sandbox:
         tree = Path(tempfile.mkdtemp(prefix="diffufix-arena-")) / "tree"
-        shutil.copytree(self.root, tree)
+        shutil.copytree(self.root, tree, symlinks=True)
         self.made.append(self.make(tree))
         return self.made[-1]
 
