@@ -36,7 +36,8 @@ class CopyHead(nn.Module):
         self.k_proj = nn.Linear(hidden_size, copy_size, bias=False)
         self.gate = nn.Linear(hidden_size, 1)
         self.other = nn.Linear(hidden_size, 1) if twins else None
-        self.register_buffer("twin_V", torch.arange(twins), persistent=False)
+        # No part of a checkpoint, so never left on the meta device that loading begins with.
+        self.register_buffer("twin_V", torch.arange(twins, device="cpu"), persistent=False)
 
     def restart(self, generator: torch.Generator | None = None) -> None:
         """Weights to begin with."""

@@ -20,7 +20,7 @@ from diffufix.errors import ProjectError
 from diffufix.repair.types import RepairResult, Status
 from diffufix.source.patch import make_patch
 from diffufix.store import Store
-from diffufix.types import State, Verdict
+from diffufix.types import Claims, State, Verdict
 
 BROKEN, MENDED = "def one():\n    return 2\n", "def one():\n    return 1\n"
 
@@ -44,6 +44,11 @@ def repaired(settings: Settings, listener: events.Listener) -> RepairResult:
             Status.REPAIRED,
             patch=make_patch({"m.py": BROKEN}, {"m.py": MENDED}),
             turned_green=("test_m.py::test_one",),
+            claims=Claims(
+                turned_green=("test_m.py::test_one",),
+                kept=("test_m.py::test_two", "test_m.py::test_three"),
+                runs=("own order, hash seed 0", "own order, hash seed 1"),
+            ),
             tests=3,
             tried=1,
             generated=1,
@@ -63,7 +68,9 @@ def search(monkeypatch: pytest.MonkeyPatch):
     calls: list[Settings] = []
 
     def use(outcome) -> list[Settings]:
-        def repair(settings: Settings, listener: events.Listener) -> RepairResult:
+        def repair(
+            settings: Settings, listener: events.Listener, began: float | None = None
+        ) -> RepairResult:
             calls.append(settings)
             if isinstance(outcome, BaseException):
                 raise outcome
@@ -162,6 +169,7 @@ def test_repair_leaves_the_tree_alone(project: Path, search, capsys) -> None:
         "--- a/m.py\n+++ b/m.py\n@@ -1,2 +1,2 @@\n def one():\n-    return 2\n+    return 1\n\n"
         "Repaired: 1 failing test now passes, and nothing else broke (2 others pass as before).\n"
         "  test_m.py::test_one\n"
+        "Confirmed in 2 runs of the whole suite: own order twice.\n"
         "Tried 1 candidate of 1 sample in 1.2 s (1 pass). Model mini 01234567, run 1.\n"
         "No other patch was found that passes these tests.\n"
         "Your files are unchanged; `diffufix repair --apply` writes the patch.\n"
@@ -274,7 +282,7 @@ def test_signals_unwind_and_answer_130(project: Path, number: signal.Signals) ->
         "import signal, sys, time, types\n"
         "signal.signal(signal.SIGINT, signal.default_int_handler)\n"  # ignored in background jobs
         "loop = types.ModuleType('diffufix.repair.loop')\n"
-        "def repair(settings, listener):\n"
+        "def repair(settings, listener, began=None):\n"
         "    try:\n"
         "        print('ready', flush=True); time.sleep(60)\n"
         "    finally:\n"

@@ -117,12 +117,14 @@ def test_the_modules_run_without_typer_and_rich(
         assert done.returncode == 0, done.stderr
         return done.stdout
 
-    module("tokenizer", "--corpus", corpus, "--out", tmp_path / "tok", "--size", 600)
+    module("corpus.tokenizer", "--corpus", corpus, "--out", tmp_path / "tok", "--size", 600)
     common = ["--recipe", recipe, "--corpus", corpus, "--device", "cpu", "--quiz-every", 0]
     common += ["--workers", 1, "--through", "sft"]
     out = module("pretrain", *common, "--out", tmp_path / "run", "--tokenizer", tmp_path / "tok")
     assert json.loads(out)["step"] == 9
-    assert "parameters" in module("export", "--run", tmp_path / "run", "--to", tmp_path / "made")
+    assert "parameters" in module(
+        "pretrain.export", "--run", tmp_path / "run", "--to", tmp_path / "made"
+    )
 
 
 @pytest.mark.parametrize(

@@ -38,7 +38,7 @@ def here(project: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def run(capsys: pytest.CaptureFixture[str], *argv: str, code: int) -> tuple[str, str]:
     got = main(["train", *SMALL, *argv])
     shown = capsys.readouterr()
-    assert got == code, shown.err
+    assert got == code, shown.out + shown.err
     return shown.out, shown.err
 
 
