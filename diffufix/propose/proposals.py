@@ -50,6 +50,7 @@ ADDED = 5.0  # nats for that: its likelihood is conditional on there being an ad
 #: they cost more to denoise, and what they would find is mostly found by a finer one before.
 COARSE = {Kind.STATEMENT: 1.0, Kind.BLOCK: 2.0, Kind.BODY: 3.0}
 TOKEN, TOKENS_AT_MOST = 0.3, 4.0
+STRINGS = 2.0  # nats that a hole inside of a string starts behind with, where that is new
 TWIN = 3.0  # nats that the same correction in several places starts behind with
 WAVE, JOIN = 5, 600  # functions that are searched together, fills until the next ones join
 RANK = 0.8  # nats for every more suspicious function before it
@@ -249,13 +250,19 @@ def failure_ids(model: LoadedModel, story: Story, subject: Subject) -> tuple[int
 def _holes(
     model: LoadedModel, subject: Subject, views: list[_View], failure: Sequence[int]
 ) -> Iterator[Hole]:
-    """The subject's holes; for families with an outline also those inside of strings, and where
-    the model thinks that something is missing between two tokens."""
+    """The subject's holes and those inside of strings, which come later where the model has not
+    learnt from such; for families with an outline also where the model thinks that something is
+    missing between two tokens."""
     found = subject.holes()
     yield from found
-    if model.family.outline is None or subject.node is None:
+    if subject.node is None:
         return
-    yield from inside_strings(subject.source, subject.node, subject.suspect.lines)
+    late = math.exp(-STRINGS) if model.family.outline is None else 1.0
+    for hole in inside_strings(subject.source, subject.node, subject.suspect.lines):
+        if hole.suspicion or not subject.suspect.lines:
+            yield replace(hole, suspicion=hole.suspicion * late)
+    if model.family.outline is None:
+        return
     for view in list(views):
         for index in insertions(view.context.edits or ()):
             if 0 < index < len(view.window.ids) and between(subject.source, view.window, index):
