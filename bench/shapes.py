@@ -46,6 +46,7 @@ class Shape:
     newer: bool = False
     plain_run_first: bool = False
     import_roots: tuple[str, ...] = ()  # on PYTHONPATH: what an editable install would do
+    check: tuple[str, ...] = ()  # further arguments of pytest where the patch is checked
     user_site: bool = False  # pytest is installed for the user only
     why: str = ""
 
@@ -65,6 +66,7 @@ SHAPES: dict[str, Shape] = {
     "18-timeout-thread": Shape(needs="pytest_timeout"),
     "19-segfault": Shape(expect="ended", why="a test ends pytest: said, with its name"),
     "36-one-file": Shape(expect="", why="code and tests in one file"),
+    "39-skips": Shape(check=("-k", "not test_flaky")),
     "48-lint-items": Shape(needs="pytest_ruff"),
     "54-usersite": Shape(user_site=True),
 }
@@ -125,7 +127,7 @@ def one(
         (scratch / "fix.patch").write_bytes(patch)
         where = ["git", "apply", str(scratch / "fix.patch")]
         applied = run(where, place, environment)[0] == 0
-        passes = run(test, place, environment)[0] == 0
+        passes = run([*test, *shape.check], place, environment)[0] == 0
     if shape.expect == REPAIRED:
         right = status == 0 and applied and passes
     else:
