@@ -20,7 +20,8 @@ from diffufix.decode.best_first import BestFirst, Question
 from diffufix.model.tokenizer import Tokenizer
 from diffufix.propose.holes import holes
 from diffufix.propose.window import Window, window
-from diffufix.source.spans import FunctionNode, Text
+from diffufix.source.functions import FunctionNode
+from diffufix.source.spans import Text
 from diffufix.train.bugs.corrupt import Corruptor
 from diffufix.train.bugs.parsing import function, parse
 from diffufix.train.corpus.build import load, rows

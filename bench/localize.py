@@ -28,7 +28,8 @@ from repair import RESULTS
 from diffufix.decode.surprise import encode_with_surprise, highest
 from diffufix.model.checkpoint import LoadedModel, load_model
 from diffufix.propose.window import Window, window
-from diffufix.source.spans import Text, docstring_of, functions
+from diffufix.source.functions import docstring_of, functions
+from diffufix.source.spans import Text
 
 TOPS = (1, 3, 5)
 DRAWS = 20  # orders of what ties

@@ -44,7 +44,8 @@ from diffufix.propose.candidates import Subject
 from diffufix.propose.edits.code import Code, Edit
 from diffufix.propose.edits.enumerate import edits_of
 from diffufix.propose.edits.pool import Pool, make_pool
-from diffufix.source.spans import FunctionNode, Text, Token, functions, lexical_tokens
+from diffufix.source.functions import FunctionNode, functions
+from diffufix.source.spans import Text, Token, lexical_tokens
 from diffufix.source.syntax import parse
 from diffufix.types import Suspect
 

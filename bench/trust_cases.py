@@ -20,7 +20,7 @@ from pathlib import Path
 
 from repair import make_project
 
-from diffufix.source.spans import functions
+from diffufix.source.functions import functions
 from diffufix.source.syntax import parse
 from diffufix.train.bugs.corrupt import Corruptor
 

@@ -70,9 +70,9 @@ class Settings:
     dtype: str = _option("auto", choices=DTYPES)
     #: Agree to a download without being asked.
     yes: bool = _option(False)
-    #: Where code under test runs; `auto`: a container, else bubblewrap, never without a boundary.
     #: The code that may be changed: `path::qualname`, `path` or `qualname`; empty: all suspects.
     function: str = _option("")
+    #: Where code under test runs; `auto`: a container, else bubblewrap, never without a boundary.
     sandbox: str = _option("auto", choices=SANDBOXES)
     #: A ready container image (an E2B template with `e2b`); empty: made from the project.
     image: str = _option("")

@@ -16,9 +16,12 @@ from diffufix.errors import DiffufixError, PrerequisiteError, UsageError
 
 
 def clean(
-    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask for confirmation.")] = False,
     images: Annotated[
-        bool, typer.Option("--images", help="Remove the images built for projects, and only them.")
+        bool,
+        typer.Option(
+            "--images", help="Remove only the container images that were built for projects."
+        ),
     ] = False,
 ) -> None:
     """Remove log, rewards, trained models and undo records of this project (`.diffufix/`).

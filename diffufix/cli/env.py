@@ -20,15 +20,16 @@ app = typer.Typer(
 )
 
 Image = Annotated[
-    str | None, typer.Option(help="A finished image, or E2B template.", show_default="built")
+    str | None,
+    typer.Option(help="A finished container image or E2B template.", show_default="built"),
 ]
 BaseImage = Annotated[
-    str | None, typer.Option(help="What to build on.", show_default="python:3.x-slim")
+    str | None, typer.Option(help="The base image.", show_default="python:3.x-slim")
 ]
 Dockerfile = Annotated[
-    str | None, typer.Option(help="The project's own Dockerfile.", show_default="none")
+    str | None, typer.Option(help="A Dockerfile of the project to build from.", show_default="none")
 ]
-Json = Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")]
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout.")]
 
 
 @app.command("show")
@@ -37,10 +38,16 @@ def show(
     base_image: BaseImage = None,
     dockerfile: Dockerfile = None,
     e2b: Annotated[
-        bool, typer.Option("--e2b", help="What E2B's template build reads, and how to start it.")
+        bool,
+        typer.Option(
+            "--e2b", help="Show the E2B template's Dockerfile and the command that builds it."
+        ),
     ] = False,
     write: Annotated[
-        Path | None, typer.Option(help="With --e2b: write the build's folder.", show_default="none")
+        Path | None,
+        typer.Option(
+            help="With --e2b: the folder to write the build context to.", show_default="none"
+        ),
     ] = None,
     json: Json = False,
 ) -> None:
@@ -80,11 +87,11 @@ def build(
     base_image: BaseImage = None,
     dockerfile: Dockerfile = None,
     sandbox: Annotated[
-        str | None, typer.Option(help="docker or e2b.", show_default="docker")
+        str | None, typer.Option(help="Where to build: docker or e2b.", show_default="docker")
     ] = None,
-    force: Annotated[bool, typer.Option("--force", help="Build without any cache.")] = False,
+    force: Annotated[bool, typer.Option("--force", help="Build without the cache.")] = False,
     check: Annotated[
-        bool, typer.Option("--check/--no-check", help="Run the tests in it, twice.")
+        bool, typer.Option("--check/--no-check", help="Run the tests in the image, twice.")
     ] = True,
     json: Json = False,
 ) -> None:

@@ -29,18 +29,20 @@ def generate(
         ),
     ] = None,
     every: Annotated[
-        bool, typer.Option("--all", help="Every stub there, callees before their callers.")
+        bool,
+        typer.Option("--all", help="Fill every stub in the target, callees before their callers."),
     ] = False,
     allow_unverified: Annotated[
         bool,
         typer.Option(
-            "--allow-unverified", help="Show bodies that no test and no example speaks for."
+            "--allow-unverified", help="Also show bodies that no test and no example has checked."
         ),
     ] = False,
     apply: options.Apply = None,
     force: options.Force = None,
     budget: Annotated[
-        float | None, typer.Option(help="Seconds for each function.", show_default="60")
+        float | None,
+        typer.Option(help="Time limit for each function, in seconds.", show_default="60"),
     ] = None,
     candidates: options.Candidates = None,
     model: options.Model = None,

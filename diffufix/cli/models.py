@@ -22,11 +22,15 @@ app = typer.Typer(
     no_args_is_help=True, help="Models trained on this project: list, use, go back, share."
 )
 
-Json = Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")]
-Name = Annotated[str, typer.Argument(help="As `diffufix models list` shows it.")]
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout.")]
+Name = Annotated[str, typer.Argument(help="The name that `diffufix models list` shows.")]
 ModelOption = Annotated[
     str | None,
-    typer.Option("--model", help="What it stands on.", show_default="by machine"),
+    typer.Option(
+        "--model",
+        help="The base model that the adapter was trained for.",
+        show_default="by machine",
+    ),
 ]
 
 
@@ -85,7 +89,8 @@ def show(name: Name, json: Json = False) -> None:
 def adopt(
     name: Name,
     force: Annotated[
-        bool, typer.Option("--force", help="Also one that was not better, or not compared.")
+        bool,
+        typer.Option("--force", help="Use the model even if it was not better or never compared."),
     ] = False,
 ) -> None:
     """Use this one in `repair` and `generate` from now on."""
@@ -122,7 +127,8 @@ def rollback(model: ModelOption = None) -> None:
 
 @app.command("remove")
 def remove(
-    name: Name, yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False
+    name: Name,
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask for confirmation.")] = False,
 ) -> None:
     """Delete a trained model that is not in use."""
     registry = _registry()
@@ -138,8 +144,10 @@ def remove(
 @app.command("push")
 def push(
     name: Name,
-    repository: Annotated[str, typer.Argument(metavar="OWNER/NAME", help="On the hub.")],
-    public: Annotated[bool, typer.Option("--public", help="Everyone may see it.")] = False,
+    repository: Annotated[
+        str, typer.Argument(metavar="OWNER/NAME", help="The repository on the hub: OWNER/NAME.")
+    ],
+    public: Annotated[bool, typer.Option("--public", help="Make the repository public.")] = False,
 ) -> None:
     """Put a model with its card on the Hugging Face hub, privately unless --public."""
     from diffufix.registry import share
@@ -155,12 +163,15 @@ def push(
 
 @app.command("pull")
 def pull(
-    repository: Annotated[str, typer.Argument(metavar="OWNER/NAME", help="On the hub.")],
+    repository: Annotated[
+        str, typer.Argument(metavar="OWNER/NAME", help="The repository on the hub: OWNER/NAME.")
+    ],
     name: Annotated[
-        str | None, typer.Option(help="What to call it here.", show_default="as there")
+        str | None, typer.Option(help="The name to give it here.", show_default="as there")
     ] = None,
     revision: Annotated[
-        str | None, typer.Option(help="A branch, tag or commit.", show_default="main")
+        str | None,
+        typer.Option(help="A branch, tag or commit of the repository.", show_default="main"),
     ] = None,
     model: ModelOption = None,
 ) -> None:

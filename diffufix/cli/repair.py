@@ -28,14 +28,15 @@ def repair(
         typer.Argument(
             metavar="[PYTEST_ARGS]...",
             show_default=False,
-            help="Passed to pytest as they are: tests/test_x.py::test_y, -k EXPR, -m MARK, ...; "
+            help="Arguments for pytest: tests/test_x.py::test_y, -k EXPR, -m MARK, ...; "
             "after -- everything is.",
         ),
     ] = None,
     apply: options.Apply = None,
     force: options.Force = None,
     budget: Annotated[
-        float | None, typer.Option(help="Seconds from start to result.", show_default="60")
+        float | None,
+        typer.Option(help="Time limit from start to result, in seconds.", show_default="60"),
     ] = None,
     candidates: options.Candidates = None,
     model: options.Model = None,
@@ -44,7 +45,7 @@ def repair(
     dtype: options.Dtype = None,
     function: Annotated[
         str | None,
-        typer.Option(help="Change nothing but path::qualname.", show_default="all suspects"),
+        typer.Option(help="Edit only this function: path::qualname.", show_default="all suspects"),
     ] = None,
     sandbox: options.Sandbox = None,
     image: options.Image = None,
@@ -56,7 +57,7 @@ def repair(
         bool | None,
         typer.Option(
             "--collect/--no-collect",
-            help="Log candidates to learn from, in a twentieth of the budget.",
+            help="Log candidates for training; takes up to 5 % of the budget.",
             show_default="on",
         ),
     ] = None,

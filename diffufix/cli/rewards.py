@@ -21,10 +21,10 @@ if TYPE_CHECKING:
 
 app = typer.Typer(
     invoke_without_command=True,
-    help="What there is to learn from: candidates in groups, with what the tests said of each.",
+    help="The training data of this project: groups of candidates and their test outcomes.",
 )
 
-Json = Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")]
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout.")]
 DAY = 86_400.0  # seconds
 _SHOWN = 8  # versions of the model in the table
 
@@ -47,14 +47,24 @@ def show(context: typer.Context, json: Json = False) -> None:
 
 @app.command("export")
 def export(
-    file: Annotated[Path, typer.Argument(metavar="FILE", help="*.jsonl or *.parquet.")],
-    task: Annotated[str | None, typer.Option(help="Only of this task (its key).")] = None,
-    model: Annotated[str | None, typer.Option(help="Only of this fingerprint.")] = None,
-    origin: Annotated[str | None, typer.Option(help="Only repair, mutant, ...")] = None,
-    days: Annotated[float | None, typer.Option(min=0, help="Not older than this.")] = None,
-    signal: Annotated[bool, typer.Option("--signal", help="Only where rewards differ.")] = False,
-    per_task: Annotated[int | None, typer.Option(min=1, help="At most, of each task.")] = None,
-    limit: Annotated[int | None, typer.Option(min=1, help="At most, in all.")] = None,
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="The file: *.jsonl or *.parquet.")],
+    task: Annotated[str | None, typer.Option(help="Only groups of this task (its key).")] = None,
+    model: Annotated[
+        str | None, typer.Option(help="Only groups of this model (its fingerprint).")
+    ] = None,
+    origin: Annotated[
+        str | None, typer.Option(help="Only groups of this origin: repair, mutant, ...")
+    ] = None,
+    days: Annotated[float | None, typer.Option(min=0, help="Only groups since this date.")] = None,
+    signal: Annotated[
+        bool, typer.Option("--signal", help="Only groups whose rewards differ.")
+    ] = False,
+    per_task: Annotated[
+        int | None, typer.Option(min=1, help="At most this many groups of each task.")
+    ] = None,
+    limit: Annotated[
+        int | None, typer.Option(min=1, help="At most this many groups in total.")
+    ] = None,
 ) -> None:
     """Write groups to a file, the newest first."""
     from diffufix.store.exchange import write
@@ -72,7 +82,7 @@ def export(
 
 @app.command("import")
 def import_(
-    file: Annotated[Path, typer.Argument(metavar="FILE", help="*.jsonl or *.parquet.")],
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="The file: *.jsonl or *.parquet.")],
 ) -> None:
     """Add the groups of such a file; those that are here already are left out."""
     from diffufix.store.exchange import read
@@ -95,11 +105,11 @@ def import_(
 @app.command("prune")
 def prune_(
     days: Annotated[
-        float | None, typer.Option(min=0, help="Remove what is older, finished runs too.")
+        float | None, typer.Option(min=0, help="Remove groups and finished runs that are older.")
     ] = None,
-    keep: Annotated[int | None, typer.Option(min=0, help="Keep this many groups.")] = None,
+    keep: Annotated[int | None, typer.Option(min=0, help="Keep at most this many groups.")] = None,
     megabytes: Annotated[
-        float | None, typer.Option(min=0, help="Remove groups until the log is not larger.")
+        float | None, typer.Option(min=0, help="Remove groups until the log is at most this large.")
     ] = None,
     no_signal: Annotated[
         bool, typer.Option("--no-signal", help="Remove groups whose rewards are all equal.")

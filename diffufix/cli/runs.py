@@ -23,14 +23,14 @@ from diffufix.store.query import (
     suspects_of,
 )
 
-app = typer.Typer(no_args_is_help=True, help="Show what was tried: the log of this project.")
+app = typer.Typer(no_args_is_help=True, help="Show the runs in this project's log.")
 
-Json = Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")]
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout.")]
 
 
 @app.command("list")
 def list_(
-    limit: Annotated[int, typer.Option(min=1, help="At most this many.")] = 20,
+    limit: Annotated[int, typer.Option(min=1, help="Show at most this many runs.")] = 20,
     json: Json = False,
 ) -> None:
     """The latest runs, newest first."""
@@ -46,11 +46,11 @@ def list_(
 
 @app.command("show")
 def show(
-    run: Annotated[int, typer.Argument(help="A run's number.")],
+    run: Annotated[int, typer.Argument(help="The number of a run.")],
     candidates: Annotated[
-        bool, typer.Option("--candidates", help="Every candidate with its verdict.")
+        bool, typer.Option("--candidates", help="Show every candidate with its verdict.")
     ] = False,
-    diff: Annotated[bool, typer.Option("--diff", help="Only the patch.")] = False,
+    diff: Annotated[bool, typer.Option("--diff", help="Print only the patch.")] = False,
     json: Json = False,
 ) -> None:
     """One run: suspects, verdicts, patch."""

@@ -13,10 +13,10 @@ from diffufix.config import find_root
 
 def undo(
     run: Annotated[
-        int | None, typer.Argument(help="A run's number.", show_default="the latest")
+        int | None, typer.Argument(help="The number of a run.", show_default="the latest")
     ] = None,
     force: Annotated[
-        bool, typer.Option("--force", help="Drop changes made since then too.")
+        bool, typer.Option("--force", help="Discard changes made to these files since then.")
     ] = False,
 ) -> None:
     """Take back a patch that `repair --apply` wrote."""

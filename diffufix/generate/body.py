@@ -10,7 +10,8 @@ from collections.abc import Collection
 from diffufix.generate.stubs import Emptied, functions_of
 from diffufix.propose.candidates import Change, Subject
 from diffufix.propose.holes import holes
-from diffufix.source.spans import FunctionNode, Text
+from diffufix.source.functions import FunctionNode
+from diffufix.source.spans import Text
 from diffufix.types import Hole, Kind, Suspect
 
 _GENERATORS = frozenset({"Iterator", "Generator", "AsyncIterator", "AsyncGenerator", "Iterable"})

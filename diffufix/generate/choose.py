@@ -13,7 +13,7 @@ from pathlib import Path
 
 from diffufix.errors import ProjectError, UsageError
 from diffufix.generate.stubs import Function, functions_of, in_call_order
-from diffufix.source.patch import Source, read_source
+from diffufix.source.file import SourceFile
 from diffufix.testing.testcode import test_code
 from diffufix.verify.static import forbidden
 
@@ -26,7 +26,7 @@ class Choice:
     """Functions to be filled, callees first, and the sources of their files."""
 
     functions: list[Function] = field(default_factory=list)
-    sources: dict[str, Source] = field(default_factory=dict)
+    sources: dict[str, SourceFile] = field(default_factory=dict)
 
 
 def choose(root: Path, cwd: Path, arguments: Sequence[str], every: bool) -> Choice:
@@ -138,7 +138,7 @@ def _read(root: Path, path: Path, choice: Choice, strictly: bool) -> list[Functi
     relative = path.relative_to(root).as_posix()
     try:
         if relative not in choice.sources:
-            choice.sources[relative] = read_source(path)
+            choice.sources[relative] = SourceFile.read(path)
         return functions_of(relative, choice.sources[relative].text)
     except (SyntaxError, ValueError, RecursionError) as error:
         choice.sources.pop(relative, None)

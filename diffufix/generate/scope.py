@@ -13,7 +13,7 @@ import re
 from collections.abc import Callable, Iterator, Sequence
 
 from diffufix.generate.body import Body, required
-from diffufix.source.spans import FunctionNode
+from diffufix.source.functions import FunctionNode
 from diffufix.source.syntax import parse
 
 #: A sketch is what follows `return`: text, and numbers of masks.

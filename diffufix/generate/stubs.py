@@ -9,10 +9,12 @@ from __future__ import annotations
 
 import ast
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
-from diffufix.source.spans import FunctionNode, Text, docstring_of
+from diffufix.source.functions import Definition, FunctionNode, definitions, docstring_of
+from diffufix.source.spans import Text
 from diffufix.source.syntax import parse
 
 _LEFT_ALONE = frozenset(
@@ -68,41 +70,34 @@ class Function:
 def functions_of(path: str, source: str) -> list[Function]:
     """Every function of a file, nested ones too, in source order. Raises SyntaxError."""
     tree = parse(source)
-    found = list(_functions(path, tree.body, "", None, False))
     overridden = _overridden(tree)
     return [
-        Function(f.path, f.qualname, f.node, f.outer, f.outer_name, True)
-        if f.qualname in overridden
-        else f
-        for f in found
+        _function(path, found, found.qualname in overridden)
+        for found in definitions(tree)
+        if not _for_type_checkers(found)
     ]
 
 
-def _functions(
-    path: str,
-    body: Iterable[ast.stmt],
-    prefix: str,
-    outer: tuple[FunctionNode, str] | None,
-    protocol: bool,
-) -> Iterator[Function]:
-    for node in body:
-        if isinstance(node, FunctionNode):
-            qualname = prefix + node.name
-            held = outer or (node, qualname)
-            alone = protocol or any(_last(d) in _LEFT_ALONE for d in node.decorator_list)
-            yield Function(path, qualname, node, *held, alone)
-            yield from _functions(path, node.body, qualname + ".", held, False)
-        elif isinstance(node, ast.ClassDef):
-            within = any(_last(base) == "Protocol" for base in node.bases)
-            yield from _functions(path, node.body, f"{prefix}{node.name}.", outer, within)
-        elif isinstance(node, ast.If) and _last(node.test) == "TYPE_CHECKING":
-            yield from _functions(path, node.orelse, prefix, outer, protocol)
-        else:
-            for field in ("body", "orelse", "finalbody", "handlers", "cases"):
-                inner = getattr(node, field, [])
-                for part in inner:
-                    own = [part] if isinstance(part, ast.stmt) else part.body
-                    yield from _functions(path, own, prefix, outer, protocol)
+def _function(path: str, found: Definition, overridden: bool) -> Function:
+    around = (*found.parents, found.node)
+    at = next(i for i, node in enumerate(around) if isinstance(node, FunctionNode))
+    outer = around[at]
+    assert isinstance(outer, FunctionNode)
+    named = [n.name for n in around[: at + 1] if isinstance(n, FunctionNode | ast.ClassDef)]
+    holders = [n for n in found.parents if isinstance(n, FunctionNode | ast.ClassDef)]
+    alone = overridden or any(_last(d) in _LEFT_ALONE for d in found.node.decorator_list)
+    if holders and isinstance(holders[-1], ast.ClassDef):
+        alone = alone or any(_last(base) == "Protocol" for base in holders[-1].bases)
+    return Function(path, found.qualname, found.node, outer, ".".join(named), alone)
+
+
+def _for_type_checkers(found: Definition) -> bool:
+    """Whether it stands under `if TYPE_CHECKING:`."""
+    around = (*found.parents, found.node)
+    return any(
+        isinstance(node, ast.If) and _last(node.test) == "TYPE_CHECKING" and inner in node.body
+        for node, inner in pairwise(around)
+    )
 
 
 def _overridden(tree: ast.Module) -> set[str]:

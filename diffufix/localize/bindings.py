@@ -13,7 +13,7 @@ from functools import lru_cache
 from pathlib import Path, PurePosixPath
 
 from diffufix.localize.source import Span
-from diffufix.source.spans import FunctionNode
+from diffufix.source.functions import FunctionNode
 from diffufix.source.syntax import parse
 
 

@@ -8,11 +8,11 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
 
+from diffufix.source.functions import FunctionNode, blocks, definitions, first_line, last_line
 from diffufix.source.syntax import parse
 
 MODULE = "<module>"
 Span = tuple[int, int]  # first and last line, 1-based, inclusive
-_Function = ast.FunctionDef | ast.AsyncFunctionDef
 
 
 @dataclass(frozen=True)
@@ -41,7 +41,7 @@ class Source:
 
     functions: tuple[Function, ...]
     module: Function
-    lambdas: frozenset[int]  # lines of module-level statements that hold code to be run later
+    lambdas: frozenset[int]  # lines of lambdas outside of functions: code to be run later
 
     def owner(self, line: int) -> Function:
         """The function that holds `line`."""
@@ -67,68 +67,44 @@ def _parse(text: bytes) -> Source | None:
         return None
     functions = tuple(
         Function(
-            name,
-            _first_line(node),
-            _last_line(node),
-            _statements(node.body),
-            _first_line(node.body[0]) - 1,
+            found.qualname,
+            found.first_line,
+            found.last_line,
+            _statements(found.node.body),
+            first_line(found.node.body[0]) - 1,
         )
-        for name, node in _outermost(tree.body, "")
+        for found in definitions(tree, nested=False)
     )
     held = {line for each in functions for line in range(each.first_line, each.last_line + 1)}
-    last = max((_last_line(statement) for statement in tree.body), default=1)
+    last = max((last_line(statement) for statement in tree.body), default=1)
     own = {line: span for line, span in _statements(tree.body).items() if line not in held}
     lambdas = {
         line
-        for statement in tree.body
-        if any(isinstance(node, ast.Lambda) for node in ast.walk(statement))
-        for line in range(statement.lineno, _last_line(statement) + 1)
+        for node in _outside_functions(tree)
+        if isinstance(node, ast.Lambda)
+        for line in range(node.lineno, (node.end_lineno or node.lineno) + 1)
     }
     return Source(functions, Function(MODULE, 1, last, own), frozenset(lambdas - held))
 
 
-def _outermost(body: list[ast.stmt], prefix: str) -> Iterator[tuple[str, _Function]]:
-    """Functions that no other function holds, with their qualified names."""
-    for node in body:
-        if isinstance(node, _Function):
-            yield prefix + node.name, node
-        elif isinstance(node, ast.ClassDef):
-            yield from _outermost(node.body, f"{prefix}{node.name}.")
-        else:
-            for block in _blocks(node):
-                yield from _outermost(block, prefix)
-
-
-def _blocks(node: ast.stmt) -> Iterator[list[ast.stmt]]:
-    """The blocks of a compound statement: bodies, else branches, handlers, cases."""
-    for name in ("body", "orelse", "finalbody"):
-        block = getattr(node, name, None)
-        if isinstance(block, list):
-            yield block
-    for part in [*getattr(node, "handlers", ()), *getattr(node, "cases", ())]:
-        yield part.body
+def _outside_functions(node: ast.AST) -> Iterator[ast.AST]:
+    for child in ast.iter_child_nodes(node):
+        if not isinstance(child, FunctionNode):
+            yield child
+            yield from _outside_functions(child)
 
 
 def _statements(body: list[ast.stmt]) -> dict[int, Span]:
     """Each line of these statements and of those inside them -> its own statement's lines."""
     spans: dict[int, Span] = {}
     for node in body:
-        inner = [block for block in _blocks(node) if block]
-        first = _first_line(node)
-        last = _last_line(node)
+        inner = blocks(node)
+        first = first_line(node)
+        last = last_line(node)
         if inner:
-            last = max(first, min(min(_first_line(block[0]) for block in inner) - 1, last))
+            last = max(first, min(min(first_line(block[0]) for block in inner) - 1, last))
         spans.update(dict.fromkeys(range(first, last + 1), (first, last)))
         for block in inner:
             for line, span in _statements(block).items():
                 spans.setdefault(line, span)
     return spans
-
-
-def _first_line(node: ast.stmt) -> int:
-    decorators = getattr(node, "decorator_list", [])
-    return min([node.lineno, *(decorator.lineno for decorator in decorators)])
-
-
-def _last_line(node: ast.stmt) -> int:
-    return node.end_lineno or node.lineno

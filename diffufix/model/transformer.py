@@ -7,8 +7,8 @@ state dict loads without renaming.
 Two ways through the same weights:
 - `forward(ids_BT)`: logits [B, T, V] as the reference gives them, unshifted;
 - `encode(context)` once, then `denoise(hole, cache)` many times: the context attends to itself
-  only, the hole to the context and to itself. Exact for models trained that way (`mini`), an
-  approximation for the others.
+  only, the hole to the context and to itself. An approximation for models of the in-place layout;
+  `mini`, which is trained that way, goes through `hidden` and beside.py instead.
 """
 
 from __future__ import annotations

@@ -7,9 +7,10 @@ import hashlib
 import keyword
 from dataclasses import dataclass, field
 
-from diffufix.propose.holes import find_function, holes, splice
+from diffufix.propose.holes import holes, splice
+from diffufix.source.functions import FunctionNode, find_function
 from diffufix.source.names import GIVEN, bound, imports_everything, loaded
-from diffufix.source.spans import FunctionNode, Text
+from diffufix.source.spans import Text
 from diffufix.source.syntax import parse
 from diffufix.types import Hole, Suspect
 

@@ -8,14 +8,10 @@ failures through this file.
 
 from __future__ import annotations
 
-import ast
 import re
-from collections.abc import Sequence
 from typing import Protocol
 
-from diffufix.source.difference import source_lines
-from diffufix.source.spans import functions
-from diffufix.source.syntax import parse
+from diffufix.source.file import SourceFile
 
 MAX_FAILURE = 80  # tokens in all,
 MAX_MESSAGE = 48  # of them of the message
@@ -43,11 +39,11 @@ def calls(test: str, source: str, qualname: str) -> list[str]:
     """The test's own lines that hold the function's name, without their indentation."""
     name = re.compile(rf"\b{re.escape(qualname.rpartition('.')[2])}\b")
     wanted = ".".join(test.partition("[")[0].split("::")[1:])
-    node = next((node for found, node in _functions(source) if found == wanted), None)
+    file = SourceFile(source)
+    node = next((each.node for each in file.functions() if each.qualname == wanted), None)
     if node is None:
         return []
-    lines = source_lines(source)[node.lineno : node.end_lineno]
-    return [line.strip() for line in lines if name.search(line)]
+    return [line.strip() for line in file.lines[node.lineno : node.end_lineno] if name.search(line)]
 
 
 def encode(tokenizer: Encoder, text: str, most: int = MAX_FAILURE) -> tuple[int, ...]:
@@ -59,10 +55,3 @@ def encode(tokenizer: Encoder, text: str, most: int = MAX_FAILURE) -> tuple[int,
     if rest:
         ids += tokenizer.encode("\n" + rest[:_LONG])
     return tuple(ids[:most])
-
-
-def _functions(source: str) -> Sequence[tuple[str, ast.FunctionDef | ast.AsyncFunctionDef]]:
-    try:
-        return functions(parse(source))
-    except (SyntaxError, ValueError, RecursionError):
-        return []

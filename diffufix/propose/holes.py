@@ -1,4 +1,4 @@
-"""Holes of a suspect, from fine to coarse, and the splice that fills one.
+"""Holes of a suspect, from fine to coarse, and the splice that fills one. Pure.
 
 Order and kinds follow where real one-statement fixes of Python fall (TSSB-3M): names, operators,
 literals, arguments and whole expressions first; then statements, insertions, blocks, the body.
@@ -14,15 +14,8 @@ from bisect import bisect_left
 from collections.abc import Iterator, Mapping
 from itertools import groupby
 
-from diffufix.source.spans import (
-    OPERATORS,
-    FunctionNode,
-    Text,
-    Token,
-    docstring_of,
-    functions,
-    lexical_tokens,
-)
+from diffufix.source.functions import FunctionNode, blocks, docstring_of
+from diffufix.source.spans import OPERATORS, Text, Token, lexical_tokens
 from diffufix.types import Hole, Kind
 
 MAX_BLOCK = 3  # statements in a block hole
@@ -80,12 +73,6 @@ def _literals(node: ast.AST) -> Iterator[ast.expr]:
             pending.extend(ast.iter_child_nodes(each))
 
 
-def find_function(tree: ast.Module, qualname: str, first_line: int) -> FunctionNode | None:
-    """The function of that qualified name; of several the one nearest to the line."""
-    named = [node for name, node in functions(tree) if name == qualname]
-    return min(named, key=lambda node: abs(node.lineno - first_line), default=None)
-
-
 def holes(
     source: str, node: FunctionNode | ast.Module, lines: Mapping[int, float] | None = None
 ) -> list[Hole]:
@@ -115,14 +102,19 @@ def _spans(
 ) -> Iterator[tuple[int, int, Kind]]:
     if isinstance(node, ast.Module):
         tokens = lexical_tokens(text)
-        for run in own_statements(node):
+        for own in _own(node):
+            run = own if isinstance(own, list) else [own]
             named = [s for s in run if lines is None or _suspicion(text, *text.span(s), lines)]
-            if named:
-                yield from _inside(text, named, tokens)
+            statements = [s for s in named if isinstance(s, ast.stmt)]
+            if statements:
+                yield from _inside(text, statements, tokens)
+            elif named:
+                yield from _expressions(text, named[0])
         return
     docstring = docstring_of(node)
     statements = node.body[1:] if docstring else node.body
-    if not statements:
+    if docstring and not statements:
+        yield (end := text.span(docstring)[1]), end, Kind.INSERTION
         return
     signature = text.span(node)[0]
     first, last = text.span(statements[0])[0], text.span(statements[-1])[1]
@@ -167,20 +159,42 @@ def _is_hole(kind: str, string: str) -> bool:
     return True
 
 
-def own_statements(module: ast.Module | ast.ClassDef) -> list[list[ast.stmt]]:
-    """Runs of statements between the imports, functions and classes of a module, and those of its
-    classes' bodies."""
-    others = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef, ast.Import, ast.ImportFrom)
-    body = module.body[1:] if docstring_of(module) else module.body
-    groups = groupby(body, key=lambda statement: isinstance(statement, others))
-    found = [list(run) for other, run in groups if not other]
-    for statement in body:
-        if isinstance(statement, ast.ClassDef):
-            found += own_statements(statement)
-    return found
+def own_statements(node: ast.AST) -> list[list[ast.stmt]]:
+    """Runs of statements of a module, or of a class, that are in none of its functions."""
+    return [own for own in _own(node) if isinstance(own, list)]
 
 
-def _expressions(text: Text, statement: ast.stmt) -> Iterator[tuple[int, int, Kind]]:
+def _own(node: ast.AST) -> Iterator[list[ast.stmt] | ast.expr]:
+    """What of a module runs when it is imported: runs of statements between its imports and
+    functions, also those in classes; of blocks around functions and classes the inside and the
+    expressions of the header."""
+    for body in blocks(node):
+        documented = body is getattr(node, "body", None) and docstring_of(node) is not None
+        for split, run in groupby(body[documented:], key=_is_split):
+            if not split:
+                yield list(run)
+                continue
+            for statement in run:
+                if isinstance(statement, FunctionNode | ast.Import | ast.ImportFrom):
+                    continue
+                if not isinstance(statement, ast.ClassDef):
+                    yield from _header(statement)
+                yield from _own(statement)
+
+
+def _header(statement: ast.stmt) -> list[ast.expr]:
+    return [part for part in ast.iter_child_nodes(statement) if isinstance(part, ast.expr)]
+
+
+def _is_split(statement: ast.stmt) -> bool:
+    """Whether it is not the module's own as a whole."""
+    others = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
+    if isinstance(statement, ast.Import | ast.ImportFrom):
+        return True
+    return any(isinstance(node, others) for node in ast.walk(statement))
+
+
+def _expressions(text: Text, statement: ast.AST) -> Iterator[tuple[int, int, Kind]]:
     pending: list[ast.AST] = [statement]
     while pending:
         node = pending.pop()
@@ -199,7 +213,7 @@ def _statements(
 ) -> Iterator[tuple[int, int, Kind]]:
     for index, statement in enumerate(body):
         start, end = text.span(statement)
-        inner = [block for block in _blocks(statement) if block]
+        inner = blocks(statement)
         if inner:
             head = _header_end(tokens, _start(text, inner[0][0]))
             yield start, head, Kind.STATEMENT
@@ -213,13 +227,6 @@ def _statements(
                 yield start, text.span(body[index + size - 1])[1], Kind.BLOCK
         for block in inner:
             yield from _statements(text, block, tokens)
-
-
-def _blocks(statement: ast.stmt) -> list[list[ast.stmt]]:
-    found = [getattr(statement, field, []) for field in ("body", "orelse", "finalbody")]
-    found += [handler.body for handler in getattr(statement, "handlers", [])]
-    found += [case.body for case in getattr(statement, "cases", [])]
-    return found
 
 
 def _header_end(tokens: list[Token], body_start: int) -> int:

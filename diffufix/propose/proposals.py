@@ -6,7 +6,6 @@ Two ways, by the family's layout:
   therefore likelihoods of changed fills compare between holes.
 - inline (Dream family): holes one after another, the most suspicious lines first and from fine to
   coarse within a line, a batch of samples for each, round after round.
-Text on one side, ids on the other: this file and window.py are the only ones that see both.
 """
 
 from __future__ import annotations
@@ -34,7 +33,8 @@ from diffufix.propose.shown import fitted, own_test
 from diffufix.propose.surroundings import Surroundings, beside
 from diffufix.propose.twins import Twins
 from diffufix.propose.window import MAX_WINDOW, Window, between, window
-from diffufix.source.spans import FunctionNode, Text
+from diffufix.source.functions import FunctionNode
+from diffufix.source.spans import Text
 from diffufix.types import Fill, Hole, Kind, Suspect
 
 MAX_ORIGINAL = 40  # tokens of a hole in the aside layout, as in training

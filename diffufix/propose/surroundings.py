@@ -22,7 +22,7 @@ from dataclasses import dataclass
 
 from diffufix.model.family import Family
 from diffufix.propose.failure import MAX_FAILURE, MORE, Encoder, encode
-from diffufix.source.spans import FunctionNode
+from diffufix.source.functions import FunctionNode
 from diffufix.source.syntax import parse
 
 MAX_OUTLINE = 192  # tokens

@@ -21,7 +21,8 @@ from diffufix.propose.proposals import MAX_ORIGINAL, fit
 from diffufix.propose.shown import fitted
 from diffufix.propose.surroundings import beside
 from diffufix.propose.window import MAX_WINDOW, Window, window
-from diffufix.source.spans import FunctionNode, Text, functions
+from diffufix.source.functions import FunctionNode, functions
+from diffufix.source.spans import Text
 from diffufix.source.syntax import parse
 from diffufix.types import Candidate, Edit, Prompt, Task
 

@@ -13,7 +13,8 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import Protocol
 
-from diffufix.source.spans import FunctionNode, Text, docstring_of
+from diffufix.source.functions import FunctionNode, docstring_of
+from diffufix.source.spans import Text
 
 MAX_DOCSTRING = 64  # tokens
 MAX_WINDOW = 320  # tokens

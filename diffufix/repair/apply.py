@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from diffufix.errors import ApplyError
-from diffufix.source.patch import decode_source
+from diffufix.source.file import SourceFile
 from diffufix.source.repository import uncommitted
 from diffufix.store.folder import private_folder, private_path
 from diffufix.trusted import read_regular
@@ -99,7 +99,7 @@ def _plan(edit: Edit, root: Path) -> _Write:
         mode = path.stat().st_mode
     except OSError as error:
         raise ApplyError(f"{edit.path} cannot be read: {error.strerror}.") from error
-    source = decode_source(data, edit.path)
+    source = SourceFile.decode(data, edit.path)
     if source.text != edit.original:
         raise ApplyError(
             f"{edit.path} changed while the repair was running.", "Run `diffufix repair` again."

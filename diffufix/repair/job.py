@@ -20,7 +20,7 @@ from diffufix.repair.nowhere import nowhere
 from diffufix.repair.search import Goal, Success
 from diffufix.repair.turns import SLICE
 from diffufix.repair.types import RepairResult, Status
-from diffufix.source.patch import Source, read_source
+from diffufix.source.file import SourceFile
 from diffufix.types import Candidate, Suspect, TestRun, Verdict
 from diffufix.workspace.diagnosis import Diagnosis
 
@@ -40,7 +40,7 @@ class Plan:
 
     goals: list[Goal] = field(default_factory=list)
     #: The project's files that may change, by relative path.
-    sources: dict[str, Source] = field(default_factory=dict)
+    sources: dict[str, SourceFile] = field(default_factory=dict)
     #: The texts of those files that changes are made to; None: as they are in the project.
     base: dict[str, str] | None = None
     title: str = ""  # of the suspects, where they are no suspects
@@ -134,7 +134,7 @@ class Mending:
             ):  # fmt: skip
                 with contextlib.suppress(ProjectError, SyntaxError, ValueError):
                     if suspect.path not in plan.sources:
-                        plan.sources[suspect.path] = read_source(root / suspect.path)
+                        plan.sources[suspect.path] = SourceFile.read(root / suspect.path)
                     own.append(Subject(suspect, plan.sources[suspect.path].text))
                     shown.append(suspect)
             if own:

@@ -38,7 +38,8 @@ from diffufix.repair.search import Goal, Search, Success
 from diffufix.repair.turns import Turns
 from diffufix.repair.types import RepairResult, Status
 from diffufix.sandbox.reap import reap_folders, scratch_prefix
-from diffufix.source.patch import make_patch, read_source
+from diffufix.source.file import SourceFile
+from diffufix.source.patch import make_patch
 from diffufix.train.rl.rewards import reward_functions
 from diffufix.types import PASSED
 from diffufix.verify import Screen
@@ -213,7 +214,7 @@ def _source_of_tests(root: Path, targets: Sequence[str]) -> str:
     texts = []
     for path in sorted({target.split("::")[0] for target in targets}):
         with contextlib.suppress(ProjectError):
-            texts.append(read_source(root / path).text)
+            texts.append(SourceFile.read(root / path).text)
     return "\n".join(texts)
 
 

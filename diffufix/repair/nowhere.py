@@ -11,7 +11,7 @@ from diffufix.errors import ProjectError
 from diffufix.localize.source import Source
 from diffufix.localize.source import read_source as parsed
 from diffufix.repair.reasons import NAMED, Reason
-from diffufix.source.patch import read_source
+from diffufix.source.file import SourceFile
 from diffufix.types import file_of_test
 from diffufix.workspace.diagnosis import Diagnosis
 
@@ -77,7 +77,7 @@ def _holds(path: Path, lines: frozenset[int]) -> bool:
 def _texts(root: Path, tests: tuple[str, ...]) -> Iterator[str]:
     for path in sorted({file for test in tests if (file := file_of_test(test))}):
         try:
-            yield read_source(root / path).text
+            yield SourceFile.read(root / path).text
         except ProjectError:
             continue
 

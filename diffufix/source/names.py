@@ -5,7 +5,7 @@ from __future__ import annotations
 import ast
 import builtins
 
-from diffufix.source.spans import FunctionNode
+from diffufix.source.functions import FunctionNode
 
 #: Names that every module knows without binding them.
 GIVEN = frozenset(dir(builtins)) | {"__file__", "__name__", "__class__", "__all__"}

@@ -1,18 +1,16 @@
-"""Patches as values: reading sources as Python does, unified diffs, edit sizes. Writes nothing."""
+"""Patches as values: unified diffs and edit sizes. Pure."""
 
 from __future__ import annotations
 
 import difflib
-import io
 import re
-import tokenize
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
 from diffufix.errors import ProjectError
 from diffufix.source.difference import common_ends, edit_size, split_lines
+from diffufix.source.file import SourceFile
 from diffufix.types import Edit, Patch
 
 CONTEXT_LINES = 3
@@ -21,51 +19,10 @@ _HUNK = re.compile(r"@@ -\d+(?:,(\d+))? \+\d+(?:,(\d+))? @@")
 _NO_NEWLINE = "\n\\ No newline at end of file\n"
 
 
-@dataclass(frozen=True)
-class Source:
-    """A source file as text, with what is needed to write it back the same."""
-
-    text: str  # newlines as in the file, without a byte order mark
-    encoding: str  # "utf-8-sig" stands for UTF-8 with a byte order mark
-
-    @property
-    def mark(self) -> str:
-        """The byte order mark of the file, if it has one."""
-        return "\ufeff" if self.encoding == "utf-8-sig" else ""
-
-    def encode(self, text: str) -> bytes:
-        """The bytes of `text` in this file's encoding. Raises UnicodeEncodeError."""
-        return text.encode(self.encoding)
-
-
-def decode_source(data: bytes, name: str = "<source>") -> Source:
-    """Decode as Python would: byte order mark, PEP 263 cookie, else UTF-8.
-
-    Raises ProjectError for bytes that do not fit the encoding the file declares.
-    """
-    try:
-        encoding, _ = tokenize.detect_encoding(io.BytesIO(data).readline)
-        return Source(data.decode(encoding), encoding)
-    except (SyntaxError, UnicodeDecodeError, LookupError) as error:
-        raise ProjectError(
-            f"{name} cannot be decoded: {error}",
-            "Save it as UTF-8, or name its encoding in a `# -*- coding: ... -*-` line.",
-        ) from error
-
-
-def read_source(path: Path) -> Source:
-    """Read a Python source file. Raises ProjectError if it cannot be read or decoded."""
-    try:
-        data = path.read_bytes()
-    except OSError as error:
-        raise ProjectError(f"{path} cannot be read: {error.strerror}.") from error
-    return decode_source(data, str(path))
-
-
-def make_patch(originals: Mapping[str, str | Source], files: Mapping[str, str]) -> Patch:
+def make_patch(originals: Mapping[str, str | SourceFile], files: Mapping[str, str]) -> Patch:
     """The patch that turns `originals` into `files`, both by relative path.
 
-    With a Source, the diff shows a byte order mark too and so fits the file exactly.
+    With a SourceFile, the diff shows a byte order mark too and so fits the file exactly.
     """
     edits, diff = [], ""
     for path in sorted(files):
@@ -145,7 +102,7 @@ def diff_bytes(diff: str, root: Path) -> bytes:
 
 def _encoding_of(path: Path) -> str:
     try:
-        encoding = read_source(path).encoding
+        encoding = SourceFile.read(path).encoding
     except ProjectError:
         return "utf-8"
     return "utf-8" if encoding == "utf-8-sig" else encoding  # the mark is a letter of the text

@@ -25,6 +25,16 @@ class Text:
         self.source = source
         self.starts = [0, *(match.end() for match in _LINE_END.finditer(source))]
 
+    @property
+    def lines(self) -> list[str]:
+        """The lines with their ends. Form feeds and the line ends of Unicode are none of Python."""
+        ends = [*self.starts[1:], len(self.source)]
+        return [self.source[a:b] for a, b in zip(self.starts, ends, strict=True) if a < b]
+
+    def line_start(self, offset: int) -> int:
+        """The offset at which the line of a character offset begins."""
+        return self.starts[self.line_of(offset) - 1]
+
     def line_of(self, offset: int) -> int:
         """The 1-based line of a character offset."""
         low, high = 0, len(self.starts)
@@ -89,35 +99,3 @@ def lexical_tokens(text: Text, first: int = 1, last: int | None = None) -> list[
             )
             found.append(Token(kept[token.type], token.string, *span))
     return found
-
-
-FunctionNode = ast.FunctionDef | ast.AsyncFunctionDef
-
-
-def functions(tree: ast.Module) -> list[tuple[str, FunctionNode]]:
-    """Outermost functions and methods with their qualified names, in source order."""
-    found: list[tuple[str, FunctionNode]] = []
-
-    def visit(body: list[ast.stmt], prefix: str) -> None:
-        for node in body:
-            if isinstance(node, FunctionNode):
-                found.append((prefix + node.name, node))
-            elif isinstance(node, ast.ClassDef):
-                visit(node.body, f"{prefix}{node.name}.")
-            elif isinstance(node, ast.If | ast.Try | ast.With):
-                for field in ("body", "orelse", "finalbody"):
-                    visit(getattr(node, field, []), prefix)
-                for handler in getattr(node, "handlers", []):
-                    visit(handler.body, prefix)
-
-    visit(tree.body, "")
-    return found
-
-
-def docstring_of(node: ast.AST) -> ast.Expr | None:
-    """The docstring statement of a function, class or module."""
-    body = getattr(node, "body", None)
-    first = body[0] if isinstance(body, list) and body else None
-    if not isinstance(first, ast.Expr) or not isinstance(first.value, ast.Constant):
-        return None
-    return first if isinstance(first.value.value, str) else None

@@ -19,7 +19,7 @@ from typing import Any
 
 from diffufix.errors import DiffufixError
 from diffufix.sandbox import Sandbox
-from diffufix.source.spans import functions as functions_of
+from diffufix.source.functions import functions as functions_of
 from diffufix.source.syntax import parse
 from diffufix.testing.environment import enclosed_environment, moved_args
 from diffufix.trust.types import Call, Play, Recording

@@ -9,15 +9,14 @@ from __future__ import annotations
 
 import ast
 import difflib
-import io
-import tokenize
 from dataclasses import dataclass
 from functools import cached_property
 
-from diffufix.source.difference import source_lines
+from diffufix.source.file import SourceFile
+from diffufix.source.functions import Definition, FunctionNode
+from diffufix.source.spans import Text
 from diffufix.source.syntax import UNREADABLE, parse
 
-Function = ast.FunctionDef | ast.AsyncFunctionDef
 #: (name, first line, first line in the candidate) of a function to exchange.
 Swap = tuple[str, int, int]
 #: (path, first line, last line, changed lines) in the candidate's text of one edited function with
@@ -32,15 +31,6 @@ WORDS = (
 )
 
 
-def decode(data: bytes) -> tuple[str, str]:
-    """(text, encoding) of a source file, newlines untouched; bad bytes become surrogates."""
-    try:
-        encoding, _ = tokenize.detect_encoding(io.BytesIO(data).readline)
-    except (SyntaxError, UnicodeDecodeError):
-        encoding = "utf-8"
-    return data.decode(encoding, "surrogateescape"), encoding
-
-
 @dataclass(frozen=True)
 class Original:
     """The text of one file as the tests first saw it."""
@@ -48,20 +38,20 @@ class Original:
     data: bytes
 
     @cached_property
-    def decoded(self) -> tuple[str, str]:
-        return decode(self.data)
+    def file(self) -> SourceFile:
+        return SourceFile.decode_any(self.data)
 
     @property
     def text(self) -> str:
-        return self.decoded[0]
+        return self.file.text
 
     def encode(self, text: str) -> bytes:
         """Raises UnicodeEncodeError when the file's encoding has no place for the text."""
-        return text.encode(self.decoded[1], "surrogateescape")
+        return self.file.encode(text)
 
     @cached_property
     def lines(self) -> list[str]:
-        return source_lines(self.text)
+        return self.file.lines
 
     @cached_property
     def words(self) -> frozenset[str]:
@@ -69,20 +59,20 @@ class Original:
         return frozenset(word for word in WORDS if word in self.text)
 
     @cached_property
-    def functions(self) -> list[tuple[int, int, Function]]:
-        """(first line with decorators, last line, node) of every function not inside another."""
-        return functions_of(self.text)
+    def functions(self) -> list[Definition]:
+        """Every function that is not inside another."""
+        return self.file.functions()
 
     def places(self, path: str, candidate: str) -> list[Place]:
         """Where the candidate differs: every outermost function, and the module if it does."""
-        new = source_lines(candidate)
+        new = Text(candidate).lines
         ranges = changed_ranges(self.lines, new)
         swap = self._one_swap(new)
         if swap is not None:
             (_, start, _), end = swap
             functions = [(start, end + len(new) - len(self.lines))]
         else:
-            functions = [(first, last) for first, last, _ in functions_of(candidate)]
+            functions = [(f.first_line, f.last_line) for f in SourceFile(candidate).functions()]
         found: dict[tuple[int, int], list[int]] = {}
         for first, last in ranges:  # last < first: lines were taken away before `first`
             for start, end in functions:
@@ -97,16 +87,17 @@ class Original:
         """The functions to exchange; none for equal texts, None where that is not enough."""
         if candidate == self.text:
             return []
-        new = source_lines(candidate)
+        new = Text(candidate).lines
         one = self._one_swap(new)
-        return [one[0]] if one else self._swaps(new, functions_of(candidate))
+        return [one[0]] if one else self._swaps(new, SourceFile(candidate).functions())
 
     def _one_swap(self, new: list[str]) -> tuple[Swap, int] | None:
         """The function that all changes are in, and its last line; parses nothing else."""
         head = _common(self.lines, new)
         tail = _common(self.lines[head:][::-1], new[head:][::-1])
         first, last = head + 1, len(self.lines) - tail  # changed lines; last < first: inserted
-        for start, end, node in self.functions:
+        for found in self.functions:
+            start, end, node = found.first_line, found.last_line, found.node
             if start <= first and last <= end and first <= end + 1:
                 segment = "".join(new[start - 1 : end + len(new) - len(self.lines)])
                 before = "".join(self.lines[start - 1 : end])
@@ -114,15 +105,15 @@ class Original:
                     return (node.name, start, start), end
         return None
 
-    def _swaps(
-        self, new: list[str], functions: list[tuple[int, int, Function]]
-    ) -> list[Swap] | None:
+    def _swaps(self, new: list[str], functions: list[Definition]) -> list[Swap] | None:
         """The same where the changes are in several functions."""
         if len(functions) != len(self.functions):
             return None
         found: list[Swap] = []
         old_end = new_end = 0
-        for (start, end, node), (now, then, _) in zip(self.functions, functions, strict=True):
+        for was, becomes in zip(self.functions, functions, strict=True):
+            start, end, node = was.first_line, was.last_line, was.node
+            now, then = becomes.first_line, becomes.last_line
             if self.lines[old_end : start - 1] != new[new_end : now - 1]:
                 return None
             before, after = "".join(self.lines[start - 1 : end]), "".join(new[now - 1 : then])
@@ -132,26 +123,6 @@ class Original:
                 found.append((node.name, start, now))
             old_end, new_end = end, then
         return found if self.lines[old_end:] == new[new_end:] else None
-
-
-def functions_of(text: str) -> list[tuple[int, int, Function]]:
-    """(first line with decorators, last line, node) of every function not inside another."""
-    try:
-        tree = parse(text)
-    except UNREADABLE:
-        return []
-    found: list[tuple[int, int, Function]] = []
-
-    def visit(node: ast.AST) -> None:
-        for child in ast.iter_child_nodes(node):
-            if isinstance(child, Function):
-                first = min([child.lineno, *(d.lineno for d in child.decorator_list)])
-                found.append((first, child.end_lineno or child.lineno, child))
-            elif not isinstance(child, ast.Lambda):
-                visit(child)
-
-    visit(tree)
-    return found
 
 
 def changed_ranges(old: list[str], new: list[str]) -> list[tuple[int, int]]:
@@ -185,17 +156,17 @@ def _same_but_body(before: str, after: str, name: str) -> bool:
     return _outside(old) == _outside(new)
 
 
-def _only_function(segment: str) -> Function | None:
+def _only_function(segment: str) -> FunctionNode | None:
     try:
         body = parse("if 1:\n" + segment if segment[:1] in " \t" else segment).body
     except UNREADABLE:
         return None
     if len(body) == 1 and isinstance(body[0], ast.If):
         body = body[0].body
-    return body[0] if len(body) == 1 and isinstance(body[0], Function) else None
+    return body[0] if len(body) == 1 and isinstance(body[0], FunctionNode) else None
 
 
-def _outside(function: Function) -> tuple[object, ...]:
+def _outside(function: FunctionNode) -> tuple[object, ...]:
     """All of a function that lives outside its code object, and where its header lies."""
     parts = [function.args, *function.decorator_list, *getattr(function, "type_params", ())]
     parts += [function.returns] if function.returns else []

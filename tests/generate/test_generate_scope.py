@@ -15,7 +15,7 @@ from diffufix.generate.body import Body, required, returns_its_type
 from diffufix.generate.choose import choose
 from diffufix.generate.job import Generating
 from diffufix.generate.scope import COMPLETED, Scope, attributes
-from diffufix.source.spans import FunctionNode
+from diffufix.source.functions import FunctionNode
 
 SOURCE = '''class Shelf:
     room: int

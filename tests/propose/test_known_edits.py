@@ -12,7 +12,7 @@ from diffufix.propose.edits.code import Code, Edit
 from diffufix.propose.edits.enumerate import edits_of
 from diffufix.propose.edits.known import KnownEdits
 from diffufix.propose.edits.pool import make_pool
-from diffufix.source.spans import functions
+from diffufix.source.functions import functions
 from diffufix.source.syntax import parse
 from diffufix.types import Suspect
 

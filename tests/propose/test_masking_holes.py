@@ -9,8 +9,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from diffufix.propose.holes import find_function, holes, splice
-from diffufix.source.spans import Text, docstring_of, functions, lexical_tokens
+from diffufix.propose.holes import holes, splice
+from diffufix.source.functions import docstring_of, find_function, functions
+from diffufix.source.spans import Text, lexical_tokens
 from diffufix.types import Hole, Kind
 
 
@@ -222,7 +223,8 @@ def test_docstrings() -> None:
         node = functions(ast.parse(source))[0][1]
         assert (docstring_of(node) is not None) == has
     assert docstring_of(ast.parse("(lambda: 1)").body[0].value) is None  # type: ignore[attr-defined]
-    assert of("def f():\n    'doc'\n") == []
+    (hole,) = of("def f():\n    'doc'\n")  # coverage sees its line run: it can be a suspect
+    assert (hole.start, hole.kind) == (18, Kind.INSERTION)
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,8 @@ from pathlib import Path
 import pytest
 
 from diffufix.propose.holes import holes, splice
-from diffufix.source.spans import FunctionNode, Text, docstring_of, functions
+from diffufix.source.functions import FunctionNode, docstring_of, functions
+from diffufix.source.spans import Text
 from diffufix.types import Hole, Kind
 
 SENTINEL = "\x00⟦here⟧\x00"  # occurs in no source
@@ -48,7 +49,8 @@ def check_function(source: str, text: Text, node: FunctionNode) -> int:
     statements = node.body[1:] if docstring else node.body
     found = holes(source, node)
     assert found == sorted(found)
-    assert bool(statements) == bool(found)
+    assert found
+    assert statements or [hole.kind for hole in found] == [Kind.INSERTION]
     assert len({(hole.start, hole.end) for hole in found}) == len(found), "a span twice"
     # the body's span is a statement's or a block's where it has so few of them
     assert [hole.kind for hole in found].count(Kind.BODY) == (len(statements) > 3)

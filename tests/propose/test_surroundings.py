@@ -9,7 +9,7 @@ import pytest
 from diffufix.model.tokenizer import Tokenizer, load_tokenizer
 from diffufix.propose.holes import inside_strings
 from diffufix.propose.surroundings import Surroundings, Survey, beside, chosen, shown
-from diffufix.source.spans import FunctionNode, functions
+from diffufix.source.functions import FunctionNode, functions
 from diffufix.train.pretrain.fresh import mini_family
 from tests.support.mini import write_tokenizer
 

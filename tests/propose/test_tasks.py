@@ -14,8 +14,9 @@ from hypothesis import strategies as st
 from diffufix.decode.layout import SLACK
 from diffufix.model import load_model
 from diffufix.model.checkpoint import LoadedModel
-from diffufix.propose.holes import find_function, holes
+from diffufix.propose.holes import holes
 from diffufix.propose.tasks import MAX_WIDTH, aligned, make_task, prompt_of, splice, text_of
+from diffufix.source.functions import find_function
 from diffufix.types import Task
 from tests.support.checkpoints import make_dream_checkpoint
 

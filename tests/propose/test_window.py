@@ -9,7 +9,7 @@ import pytest
 from diffufix.model.tokenizer import Tokenizer, load_tokenizer
 from diffufix.propose.holes import holes
 from diffufix.propose.window import MAX_DOCSTRING, Window, window
-from diffufix.source.spans import FunctionNode, functions
+from diffufix.source.functions import FunctionNode, functions
 from diffufix.types import Kind
 from tests.support.mini import library_functions, write_tokenizer
 

@@ -11,12 +11,13 @@ import pytest
 from diffufix.errors import ApplyError
 from diffufix.repair import apply as module
 from diffufix.repair.apply import apply, undo
-from diffufix.source.patch import make_patch, read_source
+from diffufix.source.file import SourceFile
+from diffufix.source.patch import make_patch
 from diffufix.types import Patch
 
 
 def patch_of(root: Path, changes: dict[str, tuple[str, str]]) -> Patch:
-    sources = {path: read_source(root / path) for path in changes}
+    sources = {path: SourceFile.read(root / path) for path in changes}
     return make_patch(
         sources, {path: sources[path].text.replace(*pair) for path, pair in changes.items()}
     )

@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from diffufix.source.difference import source_lines
-from diffufix.source.patch import diff_bytes, make_patch, read_source
+from diffufix.source.file import SourceFile
+from diffufix.source.patch import diff_bytes, make_patch
 
 
 @pytest.mark.parametrize("ending", ["\n", "\r\n"])
@@ -21,7 +22,7 @@ def test_git_applies_it_whatever_the_encoding(tmp_path: Path, ending: str) -> No
     }
     for name, (text, encoding) in texts.items():
         (tmp_path / name).write_bytes(text.replace("\n", ending).encode(encoding))
-    sources = {name: read_source(tmp_path / name) for name in texts}
+    sources = {name: SourceFile.read(tmp_path / name) for name in texts}
     new = {name: source.text.replace("X =", "Y = X =") for name, source in sources.items()}
     patch = make_patch(sources, new)
     (tmp_path / "fix.patch").write_bytes(diff_bytes(patch.diff, tmp_path))

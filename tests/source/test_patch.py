@@ -10,7 +10,8 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from diffufix.errors import ProjectError
-from diffufix.source.patch import decode_source, edit_size, make_patch, read_source, unified_diff
+from diffufix.source.file import SourceFile
+from diffufix.source.patch import edit_size, make_patch, unified_diff
 
 SOURCES = {
     "plain": (b"x = 1\n", "utf-8"),
@@ -27,7 +28,7 @@ SOURCES = {
 def test_sources_round_trip(tmp_path: Path, data: bytes, encoding: str) -> None:
     path = tmp_path / "a.py"
     path.write_bytes(data)
-    source = read_source(path)
+    source = SourceFile.read(path)
     assert source.encoding == encoding
     assert source.encode(source.text) == data
     assert "\ufeff" not in source.text
@@ -36,12 +37,12 @@ def test_sources_round_trip(tmp_path: Path, data: bytes, encoding: str) -> None:
 @pytest.mark.parametrize("data", [b"x = '\xe9'\n", b"# coding: klingon\n"])
 def test_undecodable_source_is_a_project_error(data: bytes) -> None:
     with pytest.raises(ProjectError, match=r"a\.py cannot be decoded"):
-        decode_source(data, "a.py")
+        SourceFile.decode(data, "a.py")
 
 
 def test_unreadable_source_is_a_project_error(tmp_path: Path) -> None:
     with pytest.raises(ProjectError, match="cannot be read"):
-        read_source(tmp_path / "missing.py")
+        SourceFile.read(tmp_path / "missing.py")
 
 
 def test_diff_reads_like_git() -> None:

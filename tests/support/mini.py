@@ -12,7 +12,8 @@ from pathlib import Path
 import torch
 
 from diffufix.model.transformer import ModelConfig, Transformer
-from diffufix.source.spans import Text, functions
+from diffufix.source.functions import functions
+from diffufix.source.spans import Text
 from diffufix.train.corpus.tokenizer import train
 from diffufix.train.pretrain.fresh import initialise
 

@@ -16,7 +16,7 @@ from typing import Any
 
 import pytest
 
-from diffufix.source.spans import FunctionNode
+from diffufix.source.functions import FunctionNode
 from diffufix.train.bugs.corrupt import Corruptor
 from diffufix.types import RED, Candidate, State
 

@@ -14,7 +14,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
-from diffufix.source.spans import FunctionNode, Text, docstring_of, lexical_tokens
+from diffufix.source.functions import FunctionNode, docstring_of
+from diffufix.source.spans import Text, lexical_tokens
 from diffufix.train.bugs.confusions import (
     AUGMENTED,
     BINARY,

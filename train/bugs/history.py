@@ -31,7 +31,8 @@ from typing import Any
 from diffufix.errors import PrerequisiteError, ProjectError, UsageError
 from diffufix.propose.surroundings import Survey
 from diffufix.source import syntax
-from diffufix.source.spans import FunctionNode, Text, docstring_of, functions
+from diffufix.source.file import SourceFile
+from diffufix.source.functions import FunctionNode, docstring_of, functions
 from diffufix.train.bugs.corrupt import Edit
 from diffufix.train.bugs.parsing import parse
 from diffufix.train.corpus.decontaminate import names
@@ -186,16 +187,10 @@ def repaired_function(old: str, new: str) -> tuple[str, str, str] | None:
 
 def _functions(source: str) -> dict[str, tuple[FunctionNode, str]] | None:
     """By qualified name, the last of several; None where the source does not parse."""
-    try:
-        tree = syntax.parse(source)
-    except (SyntaxError, ValueError, RecursionError):
+    file = SourceFile(source)
+    if file.tree is None:
         return None
-    text = Text(source)
-    found = {}
-    for name, node in functions(tree):
-        start, end = text.span(node)
-        found[name] = node, source[source.rfind("\n", 0, start) + 1 : end]
-    return found
+    return {each.qualname: (each.node, file.text_of(each)) for each in file.functions()}
 
 
 def _signature(node: FunctionNode) -> str:

@@ -17,7 +17,6 @@ import re
 import shutil
 import tempfile
 import tokenize
-import warnings
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -29,7 +28,8 @@ import numpy as np
 from diffufix.errors import ProjectError, UsageError
 from diffufix.model.tokenizer import load_tokenizer
 from diffufix.propose.surroundings import NOTHING, Surroundings, Survey
-from diffufix.source.spans import FunctionNode, Text, functions
+from diffufix.source.file import SourceFile
+from diffufix.source.functions import FunctionNode
 from diffufix.train.corpus import decontaminate, licences, neardup, quality
 from diffufix.train.corpus.projects import Project
 from diffufix.train.corpus.shards import REPORT, SPLITS, Documents, ShardWriter, rows, write_tokens
@@ -334,18 +334,10 @@ def _read(path: Path) -> str | None:
 
 def _parsed(source: str) -> tuple[ast.Module, list[tuple[FunctionNode, str]]] | None:
     """The tree; outermost functions and methods with their text, whole lines, not dedented."""
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            tree = ast.parse(source)
-    except (SyntaxError, ValueError, RecursionError, MemoryError):
+    file = SourceFile(source)
+    if file.tree is None:
         return None
-    text = Text(source)
-    found = []
-    for _, node in functions(tree):
-        start, end = text.span(node)
-        found.append((node, source[source.rfind("\n", 0, start) + 1 : end]))
-    return tree, found
+    return file.tree, [(each.node, file.text_of(each)) for each in file.functions()]
 
 
 def _tested(project: Project) -> frozenset[str]:

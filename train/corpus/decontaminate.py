@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from diffufix.errors import UsageError
-from diffufix.source.spans import docstring_of
+from diffufix.source.functions import docstring_of
 from diffufix.train.corpus.shingles import Hashes, Tokens, lexemes
 
 NAMES = Path(__file__).with_name("contaminated.txt")

@@ -11,7 +11,7 @@ import re
 from collections.abc import Set
 from dataclasses import dataclass
 
-from diffufix.source.spans import FunctionNode, docstring_of
+from diffufix.source.functions import FunctionNode, docstring_of
 
 LINES = (2, 120)  # of a function
 LINE = 160  # characters

@@ -1,4 +1,4 @@
-"""Stage 1: pre-training from scratch, or from an autoregressive checkpoint (see adapt.py).
+"""Pre-training without typer, for launchers; what `diffufix train pretrain` does otherwise.
 
     python -m diffufix.train.pretrain --recipe train/recipes/mini-cpu.toml --corpus FILE \
         --tokenizer FOLDER --out RUN [--through sft] [--from CHECKPOINT]

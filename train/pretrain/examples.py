@@ -39,7 +39,8 @@ from diffufix.propose.failure import MAX_FAILURE, MORE, encode
 from diffufix.propose.holes import holes, inside_strings
 from diffufix.propose.surroundings import NOTHING, Surroundings, shown
 from diffufix.propose.window import MAX_WINDOW, Window, between, window
-from diffufix.source.spans import FunctionNode, Text, docstring_of
+from diffufix.source.functions import FunctionNode, docstring_of
+from diffufix.source.spans import Text
 from diffufix.train.batch import IGNORE, Batch
 from diffufix.train.bugs.corrupt import Corruptor, Edit
 from diffufix.train.bugs.history import Pair, broken

@@ -1,17 +1,13 @@
-"""Put a trained model into a folder (by default the package's own), small enough to be shipped.
+"""Put a trained model into a folder, small enough to be shipped.
 
-    python -m diffufix.train.pretrain.export --run FOLDER [--to diffufix/model/mini] [--dtype int8]
-
-Reads the run's model/ (the averaged weights, where the recipe averages) or a checkpoint's folder,
-and writes config.json, tokenizer files and weights in files of at most 16 MB. Loading widens
-bfloat16 to float32 exactly, and int8 to exactly scale x integer.
+`diffufix train export` runs it. Reads the run's model/ (the averaged weights, where the recipe
+averages) or a checkpoint's folder, and writes config.json, tokenizer files and weights in files of
+at most 16 MB. Loading widens bfloat16 to float32 exactly, and int8 to exactly scale x integer.
 """
 
 from __future__ import annotations
 
-import argparse
 import shutil
-import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,13 +15,10 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-import diffufix.model
-from diffufix.errors import CheckpointError, DiffufixError, UsageError
+from diffufix.errors import CheckpointError, UsageError
 from diffufix.model.weights import INDEX, pack_int8, read_tensors, write_tensors
 from diffufix.train.checkpoints import MODEL, TOKENIZER_FILES
-from diffufix.train.tracking import say
 
-MINI = Path(diffufix.model.__file__).parent / "mini"
 DTYPES = ("bfloat16", "float32", "int8")
 MEGABYTE = 2**20
 LIMIT = 16 * MEGABYTE
@@ -72,26 +65,8 @@ def _packed(state: Mapping[str, Tensor], dtype: str) -> dict[str, Tensor]:
     return {name: tensor.to(getattr(torch, dtype)) for name, tensor in state.items()}
 
 
-def main() -> int:
-    parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
-    parser.add_argument("--run", type=Path, required=True)
-    parser.add_argument("--to", type=Path, default=MINI)
-    parser.add_argument("--dtype", choices=DTYPES, default="bfloat16")
-    args = parser.parse_args()
-    try:
-        print(describe(export(args.run, args.to, args.dtype)))
-    except DiffufixError as error:
-        say(f"error: {error.message}\n{error.hint}")
-        return error.exit_code
-    return 0
-
-
 def describe(made: Exported) -> str:
     return (
         f"{made.parameters:,} parameters, {made.bytes / MEGABYTE:.1f} MB in {made.files} "
         f"file{'s' * (made.files > 1)}: {made.folder}"
     )
-
-
-if __name__ == "__main__":
-    sys.exit(main())

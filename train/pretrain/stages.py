@@ -1,6 +1,6 @@
 """The stages of training as commands: what a run starts from, what it is given, what it leaves.
 
-`run(Job)` serves `diffufix train pretrain|anneal|sft` and `python -m diffufix.train.<stage>`.
+`run(Job)` serves `diffufix train pretrain|anneal|sft` and `python -m diffufix.train.pretrain`.
 """
 
 from __future__ import annotations

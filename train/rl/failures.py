@@ -22,7 +22,7 @@ from pathlib import Path
 from diffufix.config import Settings
 from diffufix.errors import DiffufixError
 from diffufix.model.checkpoint import load_model
-from diffufix.propose.holes import find_function
+from diffufix.source.functions import find_function
 from diffufix.source.spans import Text
 from diffufix.source.syntax import parse
 from diffufix.train.bugs.history import Pair, write_pairs
@@ -58,8 +58,9 @@ def until(asked: Sequence[int], found: Iterable[Pair]) -> Iterator[Pair]:
 def _pair(task: Task, function: Function) -> Pair:
     node = find_function(parse(task.source), task.qualname, function.first_line)
     assert node is not None
-    start, end = Text(task.source).span(node)
-    before = task.source[task.source.rfind("\n", 0, start) + 1 : end]
+    text = Text(task.source)
+    start, end = text.span(node)
+    before = task.source[text.line_start(start) : end]
     return Pair(before, function.text, task.path, task.qualname, "", "", task.said)
 
 

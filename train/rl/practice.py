@@ -27,7 +27,7 @@ from diffufix.propose.failure import failure_text
 from diffufix.propose.shown import own_test
 from diffufix.sandbox import Sandbox
 from diffufix.sandbox.reap import reap_folders, scratch_prefix
-from diffufix.source.patch import read_source
+from diffufix.source.file import SourceFile
 from diffufix.testing import copy_project, flaky
 from diffufix.train.rl.tasks import Function, TaskMaker, code_of, functions_under_test, split
 from diffufix.types import PASSED, Candidate, Group, State, Task, TestRun, Verdict, file_of_test
@@ -152,7 +152,7 @@ class Practice:
         found = {}
         for path in sorted(paths):
             with contextlib.suppress(ProjectError):
-                found[path] = read_source(self.settings.root / path).text
+                found[path] = SourceFile.read(self.settings.root / path).text
         return found
 
     # -- the tasks ---------------------------------------------------------------------------------
@@ -269,5 +269,5 @@ class Practice:
     def _read(self, path: str) -> str:
         """Of a file of tests; "" where it cannot be read."""
         with contextlib.suppress(ProjectError):
-            return read_source(self.settings.root / path).text if path else ""
+            return SourceFile.read(self.settings.root / path).text if path else ""
         return ""

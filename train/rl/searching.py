@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Protocol, TypeVar
 from diffufix.decode.threads import threads_kept
 from diffufix.propose.candidates import Assembly, Subject
 from diffufix.propose.proposals import Story, propose
-from diffufix.source.spans import Text, functions
+from diffufix.source.functions import functions
+from diffufix.source.spans import Text
 from diffufix.source.syntax import parse
 from diffufix.train.rl.rollouts import Key
 from diffufix.types import Candidate, State, Suspect, Task, Verdict

@@ -24,9 +24,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from diffufix.errors import DiffufixError
-from diffufix.propose.holes import find_function, holes
+from diffufix.propose.holes import holes
 from diffufix.propose.tasks import aligned, make_task, prompt_of
-from diffufix.source.spans import FunctionNode, Text, docstring_of, functions
+from diffufix.source.file import SourceFile
+from diffufix.source.functions import FunctionNode, docstring_of, find_function, functions
+from diffufix.source.spans import Text
 from diffufix.source.syntax import parse
 from diffufix.train.bugs.corrupt import Corruptor
 from diffufix.train.bugs.history import edits_between, pairs
@@ -137,12 +139,11 @@ def code_of(sources: Mapping[str, str], without: Collection[str]) -> list[str]:
     """The texts of all functions of these files, but for those of these names."""
     found = []
     for path, source in sorted(sources.items()):
-        tree = None if forbidden(path) else _parsed(source)
-        text = Text(source)
-        for name, node in functions(tree) if tree else ():
-            if f"{path}::{name}" not in without:
-                start, end = text.span(node)
-                found.append(source[source.rfind("\n", 0, start) + 1 : end])
+        if not forbidden(path):
+            file = SourceFile(source)
+            for each in file.functions():
+                if f"{path}::{each.qualname}" not in without:
+                    found.append(file.text_of(each))
     return found
 
 

@@ -15,7 +15,7 @@ from diffufix.errors import PrerequisiteError, UsageError
 
 
 def corpus(
-    out: Annotated[Path, typer.Option(help="The folder to write; an earlier corpus is replaced.")],
+    out: Annotated[Path, typer.Option(help="The folder to write; a corpus in it is replaced.")],
     package: Annotated[
         list[str] | None,
         typer.Option(
@@ -26,11 +26,16 @@ def corpus(
     ] = None,
     site: Annotated[
         list[Path] | None,
-        typer.Option(metavar="FOLDER", help="Where packages are installed; default: here."),
+        typer.Option(
+            metavar="FOLDER",
+            help="The site-packages folder to read; default: that of this interpreter.",
+        ),
     ] = None,
     without: Annotated[
         list[str] | None,
-        typer.Option(metavar="NAME", help="Leave a project out, e.g. one to be measured on."),
+        typer.Option(
+            metavar="NAME", help="A project to leave out, e.g. one that is used for evaluation."
+        ),
     ] = None,
     origin: Annotated[
         list[str] | None,
@@ -42,15 +47,19 @@ def corpus(
     ] = None,
     tokenizer: Annotated[
         Path | None,
-        typer.Option(metavar="FOLDER", help="Write token files too, for this checkpoint."),
+        typer.Option(
+            metavar="FOLDER", help="Also write token files for the tokenizer of this checkpoint."
+        ),
     ] = None,
     tokens_only: Annotated[
-        bool, typer.Option("--tokens-only", help="Only write token files, for the corpus in --out.")
+        bool, typer.Option("--tokens-only", help="Only write token files for the corpus in --out.")
     ] = False,
     any_licence: Annotated[
-        bool, typer.Option("--any-licence", help="Keep what is not permissively licensed too.")
+        bool, typer.Option("--any-licence", help="Also keep code without a permissive licence.")
     ] = False,
-    json: Annotated[bool, typer.Option("--json", help="The report on stdout.")] = False,
+    json: Annotated[
+        bool, typer.Option("--json", help="Print the report as JSON on stdout.")
+    ] = False,
 ) -> None:
     """Build a corpus of functions: permissive licences, no copies, no public benchmarks."""
     from diffufix.train.corpus.build import add_tokens, build, check_target

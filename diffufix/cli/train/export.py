@@ -11,10 +11,13 @@ from diffufix.cli.out import echo
 
 
 def export(
-    run: Annotated[Path, typer.Option(metavar="FOLDER", help="A run, or a checkpoint.")],
-    out: Annotated[Path, typer.Option(metavar="FOLDER", help="Where the files go.")],
+    run: Annotated[
+        Path, typer.Option(metavar="FOLDER", help="The folder of a run or a checkpoint.")
+    ],
+    out: Annotated[Path, typer.Option(metavar="FOLDER", help="The folder to write to.")],
     dtype: Annotated[
-        str, typer.Option(help="bfloat16, float32 or int8 (a quarter of float32).")
+        str,
+        typer.Option(help="Type of the weights: bfloat16, float32 or int8 (a quarter of float32)."),
     ] = "bfloat16",
 ) -> None:
     """Write a run's model as a checkpoint to use, in files of at most 16 MB."""

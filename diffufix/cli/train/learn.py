@@ -16,7 +16,10 @@ if TYPE_CHECKING:
 
 SelfPlay = Annotated[
     bool,
-    typer.Option("--self-play", help="Make tasks of this project: break what its tests cover."),
+    typer.Option(
+        "--self-play",
+        help="Self-play: make training tasks by breaking functions that passing tests cover.",
+    ),
 ]
 Method = Annotated[
     str,
@@ -26,44 +29,67 @@ Method = Annotated[
         show_default="coupled; without --self-play rft",
     ),
 ]
-Minutes = Annotated[float, typer.Option(min=0, help="Learn for so long; 0: until --steps.")]
-Steps = Annotated[int, typer.Option(min=0, help="At most so many steps; 0: no limit.")]
-Tasks = Annotated[int, typer.Option(min=1, help="Tasks of a step.")]
-GroupSize = Annotated[int, typer.Option("--group", min=2, help="Completions of each task.")]
+Minutes = Annotated[
+    float, typer.Option(min=0, help="Time limit in minutes; 0: none, --steps decides.")
+]
+Steps = Annotated[int, typer.Option(min=0, help="At most this many steps; 0: no limit.")]
+Tasks = Annotated[int, typer.Option(min=1, help="Number of tasks per step.")]
+GroupSize = Annotated[
+    int, typer.Option("--group", min=2, help="Completions sampled per task (group size).")
+]
 PassTokens = Annotated[
     int,
-    typer.Option("--tokens", min=1, help="Tokens of one pass of a policy gradient: memory."),
+    typer.Option("--tokens", min=1, help="Tokens in one pass of a policy gradient; bounds memory."),
 ]
 Rate = Annotated[float, typer.Option("--lr", min=0, help="Learning rate.", show_default="method's")]
 Beta = Annotated[
     float | None,
     typer.Option(
         min=0,
-        help="How closely the model it starts from is kept to.",
+        help="Weight that holds the model close to its start: KL penalty, or beta of DPO.",
         show_default="0.01; preference 0.2",
     ),
 ]
-Temperature = Annotated[float, typer.Option(min=0.1, max=2.0, help="Of the sampling.")]
+Temperature = Annotated[float, typer.Option(min=0.1, max=2.0, help="Sampling temperature.")]
 Name = Annotated[
-    str, typer.Option("--name", "--adapter-name", help="Of what is made.", show_default="PROJECT-1")
+    str,
+    typer.Option(
+        "--name", "--adapter-name", help="Name of the new model.", show_default="PROJECT-1"
+    ),
 ]
 Lora = Annotated[
     bool | None,
-    typer.Option("--lora/--no-lora", help="Train an adapter.", show_default="large models only"),
+    typer.Option(
+        "--lora/--no-lora",
+        help="Train a LoRA adapter instead of all weights.",
+        show_default="large models only",
+    ),
 ]
 HeldOut = Annotated[
-    int, typer.Option(min=0, help="Tasks to compare on, in functions of their own.")
+    int,
+    typer.Option(
+        min=0,
+        help="Number of held-out tasks for the comparison; their functions are not trained on.",
+    ),
 ]
 Searched = Annotated[
-    int, typer.Option(min=0, help="Of those, how many are repaired by search, before and after.")
+    int,
+    typer.Option(
+        min=0, help="Number of held-out tasks that are also repaired by search, before and after."
+    ),
 ]
 Fresh = Annotated[
-    bool, typer.Option("--fresh", help="Do not go on with an interrupted session of that name.")
+    bool,
+    typer.Option(
+        "--fresh", help="Start anew instead of resuming an interrupted session of that name."
+    ),
 ]
-NoAdopt = Annotated[bool, typer.Option("--no-adopt", help="Keep it, but do not use it by itself.")]
-Boards = Annotated[bool, typer.Option("--tensorboard", help="Write TensorBoard files, too.")]
+NoAdopt = Annotated[
+    bool, typer.Option("--no-adopt", help="Keep the new model, but do not adopt it.")
+]
+Boards = Annotated[bool, typer.Option("--tensorboard", help="Also write TensorBoard files.")]
 DryRun = Annotated[
-    bool, typer.Option("--dry-run", help="Only say what there is to learn from, and how fast.")
+    bool, typer.Option("--dry-run", help="Only report the available training data and the speed.")
 ]
 
 

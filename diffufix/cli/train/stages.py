@@ -9,9 +9,11 @@ import typer
 
 from diffufix.cli.out import echo
 
-Recipe = Annotated[Path, typer.Option(metavar="FILE", help="A recipe, as in train/recipes/.")]
+Recipe = Annotated[
+    Path, typer.Option(metavar="FILE", help="The recipe, a TOML file as in train/recipes/.")
+]
 Corpus = Annotated[
-    Path, typer.Option(metavar="FOLDER", help="What `diffufix train corpus` has made.")
+    Path, typer.Option(metavar="FOLDER", help="The corpus that `diffufix train corpus` wrote.")
 ]
 Out = Annotated[
     Path,
@@ -20,40 +22,53 @@ Out = Annotated[
     ),
 ]
 Tokenizer = Annotated[
-    Path | None, typer.Option(metavar="FOLDER", help="For a new model; others have their own.")
+    Path | None,
+    typer.Option(
+        metavar="FOLDER", help="The tokenizer of a new model; an existing model has its own."
+    ),
 ]
 Source = Annotated[
     str | None,
     typer.Option("--from", metavar="FOLDER", help="A run, a checkpoint or a model to start from."),
 ]
 Through = Annotated[
-    str | None, typer.Option(metavar="STAGE", help="Go on through this later stage.")
+    str | None, typer.Option(metavar="STAGE", help="Also run the later stages up to this one.")
 ]
 Steps = Annotated[
-    int | None, typer.Option(min=1, help="Of the whole recipe, instead of the ones it names.")
+    int | None,
+    typer.Option(min=1, help="Number of steps of the whole recipe, instead of the recipe's own."),
 ]
 Pairs = Annotated[
     list[Path] | None,
-    typer.Option(metavar="FILE", help="Repairs for the recipe's history: docs/training.md."),
+    typer.Option(
+        metavar="FILE",
+        help="File of bug fixes for the recipe's `history` examples: docs/training.md.",
+    ),
 ]
 History = Annotated[
     list[Path] | None,
-    typer.Option(metavar="REPOSITORY", help="The same, out of small fixing commits of a git one."),
+    typer.Option(
+        metavar="REPOSITORY",
+        help="Git repository whose small fixing commits are used as `history` examples.",
+    ),
 ]
 Device = Annotated[
-    str | None, typer.Option(help="cpu or cuda.", show_default="cuda where there is one")
+    str | None,
+    typer.Option(help="Where to train: cpu or cuda.", show_default="cuda where there is one"),
 ]
-Workers = Annotated[int, typer.Option(min=0, help="Processes that make examples.")]
+Workers = Annotated[int, typer.Option(min=0, help="Number of processes that make examples.")]
 SaveEvery = Annotated[int, typer.Option(min=1, help="Steps between checkpoints.")]
 LogEvery = Annotated[int, typer.Option(min=1, help="Steps between rows of the log.")]
 QuizEvery = Annotated[
-    int, typer.Option(min=0, help="Steps between measurements on held-out code; 0: none.")
+    int, typer.Option(min=0, help="Steps between evaluations on held-out code; 0: none.")
 ]
 Minutes = Annotated[
-    float | None, typer.Option(help="Stop with a checkpoint after so long; the same goes on.")
+    float | None,
+    typer.Option(help="Stop with a checkpoint after this many minutes; the same command resumes."),
 ]
 DryRun = Annotated[
-    bool, typer.Option("--dry-run", help="Only say what it takes, from a few measured steps.")
+    bool,
+    typer.Option("--dry-run", help="Only estimate time and memory, from a few measured steps."),
 ]
 Flops = Annotated[
     float | None,

@@ -12,13 +12,19 @@ from diffufix.cli.out import echo
 
 def tokenizer(
     corpus: Annotated[
-        Path, typer.Option(metavar="FOLDER", help="What `diffufix train corpus` has made.")
+        Path, typer.Option(metavar="FOLDER", help="The corpus that `diffufix train corpus` wrote.")
     ],
-    out: Annotated[Path, typer.Option(metavar="FOLDER", help="Where tokenizer.json goes.")],
-    size: Annotated[int, typer.Option(help="Ids, special ones included.")] = 8192,
+    out: Annotated[
+        Path, typer.Option(metavar="FOLDER", help="The folder to write tokenizer.json to.")
+    ],
+    size: Annotated[
+        int, typer.Option(help="Size of the vocabulary, special tokens included.")
+    ] = 8192,
     pairs: Annotated[
         list[Path] | None,
-        typer.Option(metavar="FILE", help="Learn from these as well: what `train fixes` wrote."),
+        typer.Option(
+            metavar="FILE", help="Also learn from the files that `diffufix train fixes` wrote."
+        ),
     ] = None,
 ) -> None:
     """Learn a byte-level BPE that never merges across Python's lexical tokens."""

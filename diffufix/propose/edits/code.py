@@ -13,7 +13,8 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from diffufix.propose.holes import own_statements
-from diffufix.source.spans import FunctionNode, Text, Token, docstring_of, lexical_tokens
+from diffufix.source.functions import FunctionNode, docstring_of
+from diffufix.source.spans import Text, Token, lexical_tokens
 
 SHORT = 60  # characters of an expression that is copied, wrapped or compared
 

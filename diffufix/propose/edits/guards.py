@@ -13,7 +13,7 @@ from collections.abc import Iterator
 
 from diffufix.propose.edits.code import Code, Edit, inner_blocks
 from diffufix.propose.edits.pool import Pool, conditions_of, known_names, usable
-from diffufix.source.spans import FunctionNode
+from diffufix.source.functions import FunctionNode
 
 CONDITIONS, GUARDS, RETURNS = 24, 40, 6  # of the nearest ones
 _EMPTY = ("None", "{}", "[]", '""')

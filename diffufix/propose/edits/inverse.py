@@ -27,7 +27,7 @@ from diffufix.propose.edits.slips import (
     other_numbers,
     other_strings,
 )
-from diffufix.source.spans import FunctionNode
+from diffufix.source.functions import FunctionNode
 
 MOST_NAMES = 12  # other names that one name is replaced by
 MOST_ELEMENTS = 12  # of a display or call whose parts are dropped or swapped

@@ -6,7 +6,7 @@ import ast
 from collections.abc import Iterable, Iterator
 
 from diffufix.propose.edits.code import Code, Edit, inner_blocks
-from diffufix.source.spans import FunctionNode
+from diffufix.source.functions import FunctionNode
 
 MOST_GUARDS = 24  # conditions from elsewhere that one statement is guarded by
 _ENDS = ("return", "return None", "return False", "return True", "continue", "break")

@@ -13,8 +13,8 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 
 from diffufix.propose.edits.code import SHORT, Code, inner_blocks, tests_of, walk
+from diffufix.source.functions import FunctionNode
 from diffufix.source.names import GIVEN
-from diffufix.source.spans import FunctionNode
 from diffufix.source.syntax import parse
 
 _LONG = 200  # characters of a statement that is written again

@@ -18,7 +18,7 @@ from diffufix.decode.aside import AsideContext, Asked, Place, logits
 from diffufix.model.checkpoint import LoadedModel
 from diffufix.propose.edits.code import Edit
 from diffufix.propose.window import MAX_WINDOW, Window, window
-from diffufix.source.spans import FunctionNode
+from diffufix.source.functions import FunctionNode
 
 if TYPE_CHECKING:
     from torch import Tensor

@@ -10,7 +10,8 @@ from collections import Counter
 import pytest
 
 from diffufix.propose.holes import holes, splice
-from diffufix.source.spans import Text, docstring_of, functions
+from diffufix.source.functions import docstring_of, functions
+from diffufix.source.spans import Text
 from diffufix.train.bugs.confusions import other_number, other_string
 from diffufix.train.bugs.corrupt import WEIGHTS, Corruptor, Edit
 from diffufix.train.bugs.parsing import function, parse

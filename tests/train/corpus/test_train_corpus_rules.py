@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from diffufix.source.spans import functions
+from diffufix.source.functions import functions
 from diffufix.train.corpus import licences, quality
 from diffufix.train.corpus.projects import _FOREIGN, _TESTS
 
