@@ -49,7 +49,7 @@ from diffufix.propose.proposals import MAX_ORIGINAL, Story, propose
 from diffufix.propose.surroundings import Surroundings
 from diffufix.train.bugs.history import edits_between, told
 from diffufix.train.bugs.parsing import function
-from diffufix.train.corpus.build.never import never
+from diffufix.train.corpus.never import never
 from diffufix.types import Suspect
 
 TOPS = (1, 5, 20, 100, 1000)

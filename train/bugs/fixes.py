@@ -28,7 +28,7 @@ from typing import Any
 from diffufix.errors import DiffufixError, UsageError
 from diffufix.train.bugs.history import Pair, distinct, pairs, told, write_pairs
 from diffufix.train.corpus import decontaminate
-from diffufix.train.corpus.build.never import never
+from diffufix.train.corpus.never import never
 
 SINCE = 2012  # earlier fixes are mostly Python 2's
 MAX_NAMES = 60  # of the file, that a pair brings along

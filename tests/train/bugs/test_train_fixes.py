@@ -23,7 +23,7 @@ from diffufix.model.transformer import Transformer
 from diffufix.train.batch import IGNORE
 from diffufix.train.bugs.fixes import main, read_fixes, to_pairs
 from diffufix.train.bugs.history import Pair, load_pairs, told
-from diffufix.train.corpus.build.never import forbidden_packages, never
+from diffufix.train.corpus.never import forbidden_packages, never
 from diffufix.train.objective import EDITING, loss_of
 from diffufix.train.pretrain.examples import ExampleMaker, collate
 from diffufix.train.pretrain.fresh import initialise, mini_family
