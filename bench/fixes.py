@@ -109,7 +109,8 @@ def real(folder: Path) -> Iterator[Case]:
             before = file.read_text("utf-8")
             root = Path(str(file).removesuffix(bug["path"]))
             test = bug["failing"][0]
-            tests = (root / test.partition("::")[0]).read_text("utf-8")
+            named = [root / test.partition("::")[0], *(root / name for name in bug["tests"])]
+            tests = next((path.read_text("utf-8") for path in named if path.is_file()), "")
             command = ["git", "apply", "--unsafe-paths", f"--directory={root}", "-"]
             subprocess.run(command, cwd="/", input=bug["fix"], text=True, check=True)
             after = file.read_text("utf-8")
