@@ -16,7 +16,6 @@ from diffufix.repair.job import Mending, Supply
 from diffufix.repair.loop import run_job
 from diffufix.repair.types import RepairResult, Status
 from diffufix.types import Fill
-from diffufix.workspace.choice import bubblewrap_works
 
 FILL = Fill((), (), (), 0.0, 1)
 SHOP = """\
@@ -218,28 +217,26 @@ def test_flaky_and_skipped_tests_are_not_said_to_pass(tmp_path: Path) -> None:
     assert result.status is Status.REPAIRED
 
 
-@pytest.mark.skipif(not bubblewrap_works(), reason="needs a boundary")
+#: True where candidates are run, and not where it is first found out what fails.
+SERVER = "any(name.startswith('_diffufix_inside') for name in sys.modules)"
+
+
 def test_a_test_that_fails_only_outside_of_the_sandbox(tmp_path: Path) -> None:
-    there = tmp_path / "there.txt"
-    there.write_text("x")
     test = (
-        "import os\nfrom shop import price\n\n\ndef test_price():\n    assert price([]) == 0\n"
-        f"    assert not os.path.exists({str(there)!r})\n"
+        "import sys\nfrom shop import price\n\n\ndef test_price():\n    assert price([]) == 0\n"
+        f"    assert {SERVER}\n"
     )
-    result, _ = repair(tmp_path / "p", {"shop.py": SHOP, "test_shop.py": test}, [RIGHT])
+    result, _ = repair(tmp_path, {"shop.py": SHOP, "test_shop.py": test}, [RIGHT])
     assert result.status is Status.NOT_REPAIRED
     assert "Nothing was tried" in result.message
     assert "test_shop.py::test_price (passed)" in result.message
     assert result.tried == 0
 
 
-@pytest.mark.skipif(not bubblewrap_works(), reason="needs a boundary")
 def test_nothing_is_called_repaired_that_could_not_be_checked(tmp_path: Path) -> None:
-    there = tmp_path / "there.txt"
-    there.write_text("x")
-    more = f"\n\ndef test_there():\n    assert open({str(there)!r}).read() and price([]) == 0\n"
+    more = f"\n\ndef test_there():\n    import sys\n    assert price([]) == 0 and not {SERVER}\n"
     files = {"shop.py": SHOP, "test_shop.py": TESTS + more}
-    result, _ = repair(tmp_path / "p", files, [RIGHT])
+    result, _ = repair(tmp_path, files, [RIGHT])
     assert result.status is Status.NOT_REPAIRED, result
     assert result.claims is not None
     assert result.claims.differs == ("test_shop.py::test_there",)
