@@ -89,8 +89,11 @@ def judge(
 
 
 def written(report: Report) -> frozenset[str]:
-    """The files of the project that a run changed or made."""
-    return frozenset((*report.get("touched", ()), *report.get("added", ())))
+    """The files of the project that a run changed or made, and names of the tests' world that
+    stand for something else after it (`world:module.name`)."""
+    return frozenset(
+        (*report.get("touched", ()), *report.get("added", ()), *report.get("world", ()))
+    )
 
 
 def _traces(report: Report, every_place: bool, usual: Container[str]) -> str:
@@ -113,6 +116,8 @@ def _traces(report: Report, every_place: bool, usual: Container[str]) -> str:
     added = [reason for path in odd["added"] if (reason := planted(path))]
     if changed or added:
         return f"the tests changed files: {(changed + added)[0]}"
+    if replaced := [name for name in report.get("world", ()) if name not in usual]:
+        return f"{replaced[0].removeprefix('world:')} is not what it was before the tests"
     if report.get("odd"):
         return f"what it left cannot be looked at: {report['odd']}"
     if not report.get("whole", True):

@@ -19,6 +19,7 @@ import pytest
 
 from . import frames, leftovers, rights, supervise
 from ._diffufix_ids import stable_ids  # put beside this one by `verify.worker.inside_files`
+from .world import World
 
 RANK = {"passed": 0, "xpassed": 1, "skipped": 2, "xfailed": 3, "failed": 4, "error": 5}
 MESSAGE = 300  # characters of a failure's message that travel
@@ -241,6 +242,7 @@ class Ready:
         self.recorder = Recorder()
         session.config.pluginmanager.register(self.recorder, "diffufix-recorder")
         self.twins = {}
+        self.world = World(session.items)
         for item in session.items:
             item.repr_failure = item._repr_failure_py = explain
 
@@ -302,5 +304,6 @@ def _run_tests(ready, request, emit, witness, problem):
         unseen=witness.unseen(),
         spawned=witness.spawned,
         writes=sorted(witness.writes),
+        world=ready.world.changed() if request.get("exact") is not None else [],
     )
     return 0

@@ -293,6 +293,7 @@ class Course:
         report["sentinel"] = record.get("sentinel")
         report["unseen"], report["spawned"] = record["unseen"], record["spawned"]
         report["writes"] = record.get("writes", [])
+        report["world"] = [str(name) for name in record.get("world", ())]
         report["places"] = len(self.request["places"])
         if self.coming in ([], [None]):
             return
