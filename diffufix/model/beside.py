@@ -44,22 +44,50 @@ def denoise(
 
     The tokens of the groups follow each other in the order of `groups`.
     """
+    own: list[Tensor] = []
+    hidden_ND = _through(model, ids_N, positions_N, groups, own)
+    return hidden_ND, torch.stack(own, dim=1)
+
+
+def states(
+    model: Transformer,
+    ids_N: Tensor,
+    positions_N: Tensor,
+    groups: Sequence[Group],
+    wanted_M: Tensor,
+) -> Tensor:
+    """Last hidden states [M, D] of the tokens `wanted_M` (indices) alone; else as `denoise`."""
+    return _through(model, ids_N, positions_N, groups, None, wanted_M)
+
+
+def _through(
+    model: Transformer,
+    ids_N: Tensor,
+    positions_N: Tensor,
+    groups: Sequence[Group],
+    own: list[Tensor] | None,
+    wanted_M: Tensor | None = None,
+) -> Tensor:
     cos, sin = rotary(positions_N[:, None], model.config.head_dim, model.config.rope_theta)
     x_ND = model.model.embed_tokens(ids_N)
-    own: list[Tensor] = []
+    last = len(model.model.layers) - 1
     for index, layer in enumerate(cast("list[Block]", model.model.layers)):
         attention = layer.self_attn
         h_ND = layer.input_layernorm(x_ND)
         q, k, v = (x[:, :, 0] for x in attention.project(h_ND[:, None], cos, sin))
-        own.append(torch.stack([k, v], dim=1))
+        if own is not None:
+            own.append(torch.stack([k, v], dim=1))
         attended, at = [], 0
         for group in groups:
             part = slice(at, at + group.count * group.length)
             attended.append(_attend(q[part], k[part], v[part], group, index))
             at = part.stop
-        x_ND = x_ND + attention.o_proj(torch.cat(attended))
+        seen_ND = torch.cat(attended)
+        if index == last and wanted_M is not None:
+            x_ND, seen_ND = x_ND[wanted_M], seen_ND[wanted_M]
+        x_ND = x_ND + attention.o_proj(seen_ND)
         x_ND = x_ND + layer.mlp(layer.post_attention_layernorm(x_ND))
-    return model.model.norm(x_ND), torch.stack(own, dim=1)
+    return model.model.norm(x_ND)
 
 
 def _attend(q: Tensor, k: Tensor, v: Tensor, group: Group, layer: int) -> Tensor:

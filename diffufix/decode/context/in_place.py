@@ -21,7 +21,7 @@ from torch import Tensor
 from diffufix.decode.context.views import View, table
 from diffufix.decode.types import Asked
 from diffufix.errors import UsageError
-from diffufix.model.beside import Group, denoise
+from diffufix.model.beside import Group, states
 from diffufix.model.family import Family
 from diffufix.model.transformer import Cache, Transformer, padded
 
@@ -160,21 +160,23 @@ class InPlaceContext:
         ids: list[int] = []
         positions: list[int] = []
         shared: list[Group] = []
+        wanted: list[int] = []  # tokens whose rows predict a mask
+        counts: list[tuple[int, int]] = []
         for (prompt, length), members in groups:
             left = self._views[prompt].left
             own = len(left) - self._back
             for i in members:
+                masks = [at for at, t in enumerate(holes[i][1]) if t == self.family.mask]
+                counts.append((i, len(masks)))
+                wanted += [len(ids) + at for at in masks]
                 ids += [*left[own:], *holes[i][1]]
                 positions += range(own, len(left) + length)
             rows = self._back + length
             shared.append(Group(self._sides[prompt, length], len(members), rows))
         device = self.model.device
-        hidden_ND, _ = denoise(
-            self.model, torch.tensor(ids, device=device),
-            torch.tensor(positions, device=device), shared,
+        hidden_MD = states(
+            self.model, torch.tensor(ids, device=device), torch.tensor(positions, device=device),
+            shared, torch.tensor(wanted, dtype=torch.long, device=device),
         )  # fmt: skip
-        at = 0
-        for (_, length), members in groups:
-            for i in members:
-                found[i] = self._masked(hidden_ND[at : at + length], holes[i][1])
-                at += self._back + length
+        parts = hidden_MD.split([count for _, count in counts])
+        found.update({i: part for (i, _), part in zip(counts, parts, strict=True)})
