@@ -55,9 +55,11 @@ def states(
     positions_N: Tensor,
     groups: Sequence[Group],
     wanted_M: Tensor,
-) -> Tensor:
-    """Last hidden states [M, D] of the tokens `wanted_M` (indices) alone; else as `denoise`."""
-    return _through(model, ids_N, positions_N, groups, None, wanted_M)
+) -> tuple[Tensor, Tensor]:
+    """As `denoise`, with last hidden states [M, D] of the tokens `wanted_M` (indices) alone."""
+    own: list[Tensor] = []
+    hidden_MD = _through(model, ids_N, positions_N, groups, own, wanted_M)
+    return hidden_MD, torch.stack(own, dim=1)
 
 
 def _through(
@@ -65,7 +67,7 @@ def _through(
     ids_N: Tensor,
     positions_N: Tensor,
     groups: Sequence[Group],
-    own: list[Tensor] | None,
+    own: list[Tensor],
     wanted_M: Tensor | None = None,
 ) -> Tensor:
     cos, sin = rotary(positions_N[:, None], model.config.head_dim, model.config.rope_theta)
@@ -75,8 +77,7 @@ def _through(
         attention = layer.self_attn
         h_ND = layer.input_layernorm(x_ND)
         q, k, v = (x[:, :, 0] for x in attention.project(h_ND[:, None], cos, sin))
-        if own is not None:
-            own.append(torch.stack([k, v], dim=1))
+        own.append(torch.stack([k, v], dim=1))
         attended, at = [], 0
         for group in groups:
             part = slice(at, at + group.count * group.length)

@@ -7,6 +7,7 @@ import torch
 
 from diffufix.decode import infill, open_context
 from diffufix.decode.canvas import inline_canvas
+from diffufix.decode.context.kept import Kept, kept_rows, nearest, new_rows, renewed
 from diffufix.model import load_model
 from tests.support.checkpoints import make_dream_checkpoint
 
@@ -89,3 +90,50 @@ def test_a_pass_is_cut_where_it_would_be_too_large(model, canvas, monkeypatch):
     torch.testing.assert_close(context.logits(holes), whole, rtol=1e-4, atol=1e-4)
     assert max(rows) <= 100
     assert len(rows) > 1
+
+
+@pytest.mark.parametrize("expands", [False, True], ids=["fixed", "dreamon"])
+@pytest.mark.parametrize("temperature", [0.0, 1.0])
+def test_of_one_layer_it_is_exact(tmp_path, expands, temperature):
+    """There a token's keys and values depend on the token alone: nothing that is kept grows old."""
+    folder = make_dream_checkpoint(tmp_path / "one", expand_delete=expands, layers=1)
+    model = load_model(folder, device="cpu")
+    canvas = inline_canvas(model, "def f(a):\n    b = a\n    return ", "\n\nprint(f(2))\n")
+    options = {"lengths": [7, 4], "max_tokens": 12, "temperature": temperature, "top_p": 0.9}
+    exact, shared = (
+        infill(
+            model, canvas, 6, refresh=refresh, generator=torch.Generator().manual_seed(3), **options
+        )
+        for refresh in (None, 0)
+    )
+    for one, two in zip(exact, shared, strict=True):
+        assert (one.ids, one.order) == (two.ids, two.order)
+        assert one.logp == pytest.approx(two.logp, abs=1e-3)
+
+
+MASK = 0
+
+
+def kept(*ids: int) -> Kept:
+    return Kept(ids, torch.zeros(len(ids) + 1, 1, 2, 1, 1))
+
+
+def test_a_hole_goes_on_from_the_one_it_came_from():
+    before = [kept(0, 0, 0), kept(5, 0, 0), kept(5, 0, 7), kept(6, 0, 0)]
+    assert nearest((5, 8, 7), before, MASK) is before[2]
+    assert nearest((5, 8, 0), before, MASK) is before[1]
+    assert nearest((9, 0, 0), before, MASK) is before[0]
+    assert nearest((9, 0, 0), before[1:], MASK) is None
+    assert new_rows((5, 0, 7), before[1], MASK, 1) == [1, 3]  # predicts the mask; changed
+    assert new_rows((5, 0, 7), before[1], MASK, 0) == [1, 2]
+    assert new_rows((5, 0, 7), None, MASK, 1) == [0, 1, 2, 3]
+
+
+def test_rows_that_are_kept_stay_as_they_were():
+    before = kept(0, 0, 0)
+    own = torch.ones(2, 1, 2, 1, 1)
+    after = renewed((5, 0, 0), before, [1, 2], own)
+    assert after.ids == (5, 0, 0)
+    assert after.rows[:, 0, 0, 0, 0].tolist() == [0, 1, 1, 0]
+    assert before.rows.sum() == 0
+    assert kept_rows(after, [0, 3])[:, 0, 0, 0, 0].tolist() == [1, 1]

@@ -3,9 +3,9 @@
 In a bidirectional model the sides see the hole. The exact way computes the whole sequence for every
 hole. The fast way (`refresh`) computes the sides' keys and values once for each length of a hole
 and lets all fills share them: then only the hole is computed, with the one position left of it
-where the family is shifted. They are renewed every `refresh` passes, around a hole that holds what
-all fills agree on, and masks elsewhere. So the first pass is exact, and with `refresh=1` every pass
-in which the holes of a length are equal.
+where the family is shifted, and of the hole only what is new (kept.py). All of it is renewed every
+`refresh` passes, around a hole that holds what all fills agree on, and masks elsewhere. So the
+first pass is exact, and with `refresh=1` every pass in which the holes of a length are equal.
 
 Rows of any length go through together, at most TOKENS of them in a pass. R rows, T positions of a
 row, D width, N masked positions, V vocabulary.
@@ -18,6 +18,7 @@ from collections.abc import Iterator, Sequence
 import torch
 from torch import Tensor
 
+from diffufix.decode.context.kept import KEPT, Kept, kept_rows, nearest, new_rows, renewed
 from diffufix.decode.context.views import View, table
 from diffufix.decode.types import Asked
 from diffufix.errors import UsageError
@@ -50,6 +51,7 @@ class InPlaceContext:
         self._back = int(family.shift)  # positions left of a hole that are computed with it
         #: Keys and values of both sides, by prompt and length of the hole.
         self._sides: dict[tuple[int, int], Cache] = {}
+        self._kept: dict[tuple[int, int], list[Kept]] = {}
 
     def logits(self, holes: Sequence[Asked]) -> Tensor:
         """See `Context.logits`."""
@@ -98,6 +100,7 @@ class InPlaceContext:
     def _shared(self, holes: Sequence[Asked]) -> Tensor:
         if self._refresh and self._passes % self._refresh == 0:
             self._sides.clear()
+            self._kept.clear()
         self._passes += 1
         alike: dict[tuple[int, int], list[int]] = {}
         for index, (prompt, hole) in enumerate(holes):
@@ -146,6 +149,10 @@ class InPlaceContext:
             )
             for keys, values in cache
         ]
+        own_LKRE = torch.stack(
+            [torch.stack([x[0, :, own:end] for x in pair]) for pair in cache]
+        )  # fmt: skip
+        self._kept[key] = [Kept(agreed, own_LKRE.permute(3, 0, 1, 2, 4))]
         return agreed, hidden_1TD[0, own : end - self._back]
 
     def _beside(
@@ -154,29 +161,44 @@ class InPlaceContext:
         holes: Sequence[Asked],
         found: dict[int, Tensor],
     ) -> None:
-        """All of these holes in one sequence of tokens, each beside the sides of its length."""
-        if not groups:
+        """What is new of these holes, in one sequence of tokens, beside the sides of their length
+        and what is kept of each hole as it was before."""
+        plans: dict[tuple[tuple[int, int], int], list[tuple[int, list[int], Kept | None]]] = {}
+        for key, members in groups:
+            for i in members:
+                before = nearest(holes[i][1], self._kept.get(key, ()), self.family.mask)
+                rows = new_rows(holes[i][1], before, self.family.mask, self._back)
+                plans.setdefault((key, len(rows)), []).append((i, rows, before))
+        if not plans:
             return
         ids: list[int] = []
         positions: list[int] = []
-        shared: list[Group] = []
         wanted: list[int] = []  # tokens whose rows predict a mask
         counts: list[tuple[int, int]] = []
-        for (prompt, length), members in groups:
-            left = self._views[prompt].left
+        shared: list[Group] = []
+        for (key, count), members in plans.items():
+            left = self._views[key[0]].left
             own = len(left) - self._back
-            for i in members:
+            for i, rows, _ in members:
+                hole = [*left[own:], *holes[i][1]]
                 masks = [at for at, t in enumerate(holes[i][1]) if t == self.family.mask]
                 counts.append((i, len(masks)))
-                wanted += [len(ids) + at for at in masks]
-                ids += [*left[own:], *holes[i][1]]
-                positions += range(own, len(left) + length)
-            rows = self._back + length
-            shared.append(Group(self._sides[prompt, length], len(members), rows))
+                wanted += [len(ids) + rows.index(row) for row in masks]
+                ids += [hole[row] for row in rows]
+                positions += [own + row for row in rows]
+            past = [kept_rows(before, rows) for _, rows, before in members if before is not None]
+            held = torch.stack(past) if len(past) == len(members) and past[0].numel() else None
+            shared.append(Group(self._sides[key], len(members), count, held))
         device = self.model.device
-        hidden_MD = states(
+        hidden_MD, own_N = states(
             self.model, torch.tensor(ids, device=device), torch.tensor(positions, device=device),
             shared, torch.tensor(wanted, dtype=torch.long, device=device),
         )  # fmt: skip
         parts = hidden_MD.split([count for _, count in counts])
         found.update({i: part for (i, _), part in zip(counts, parts, strict=True)})
+        at = 0
+        for (key, count), members in plans.items():
+            for i, rows, before in members:
+                kept = renewed(holes[i][1], before, rows, own_N[at : at + count])
+                self._kept[key] = [kept, *self._kept.get(key, ())][:KEPT]
+                at += count
