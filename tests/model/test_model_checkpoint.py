@@ -314,3 +314,9 @@ def test_loading_leaves_the_compiler_of_torch_alone() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "False"
+
+
+def test_nothing_of_a_loaded_model_is_left_without_data() -> None:
+    model = load_model("mini", device="cpu")
+    assert not [name for name, buffer in model.named_buffers() if buffer.is_meta]
+    assert not [name for name, parameter in model.named_parameters() if parameter.is_meta]
