@@ -171,6 +171,9 @@ def _config(raw: Mapping[str, Any]) -> ModelConfig:
     for key in needed:
         if not isinstance(raw.get(key), int) or raw[key] <= 0:
             raise CheckpointError(f"config.json: {key} is {raw.get(key)!r}.", "Fetch it again.")
+    head_dim = raw.get("head_dim")  # null, too: hidden_size over the heads
+    if head_dim is not None and (not isinstance(head_dim, int) or head_dim <= 0):
+        raise CheckpointError(f"config.json: head_dim is {head_dim!r}.", "Fetch it again.")
     heads = raw["num_attention_heads"]
     groups = raw.get("num_key_value_heads") or heads
     rope = raw.get("rope_parameters") or {}
@@ -179,7 +182,7 @@ def _config(raw: Mapping[str, Any]) -> ModelConfig:
         "hidden_act": raw.get("hidden_act", "silu") != "silu",
         "rope_scaling": scaled.get("rope_type", scaled.get("type", "default")) != "default",
         "use_sliding_window": bool(raw.get("use_sliding_window")),
-        "head_dim": (raw.get("head_dim") or raw["hidden_size"] // heads) % 2 != 0,
+        "head_dim": (head_dim or raw["hidden_size"] // heads) % 2 != 0,
         "num_key_value_heads": heads % groups != 0,
     }
     unknown = [key for key, strange in odd.items() if strange]
@@ -198,7 +201,7 @@ def _config(raw: Mapping[str, Any]) -> ModelConfig:
         tie_word_embeddings=bool(raw.get("tie_word_embeddings", kind.tied)),
         attention_bias=bool(raw.get("attention_bias", kind.attention_bias)),
         copy_size=int(raw.get("copy_size") or 0),
-        head_size=int(raw.get("head_dim") or 0),
+        head_size=head_dim or 0,
         qk_norm=bool(raw.get("qk_norm", kind.qk_norm)),
         rope_float32=bool(raw.get("rope_float32", kind.rope_float32)),
         copy_twins=bool(raw.get("copy_twins", False)),

@@ -21,13 +21,15 @@ LEVELS = (
     (72, 40, 30), (56, 40, 24), (44, 32, 20), (34, 24, 16), (26, 20, 12), (20, 14, 10),
     (14, 10, 8), (9, 8, 6), (6, 6, 5), (3, 4, 4), (1, 3, 3),
 )  # fmt: skip
+SETUP = frozenset({"setUp", "setup_method", "setUpClass", "setup_class"})
 SIGNATURE = 4  # lines at the start of the code that stay
 WIDE, NARROW = 400, 160  # characters of a line that is only shown, at the first level and the last
 _Node = ast.FunctionDef | ast.AsyncFunctionDef
 
 
 def own_test(source: str, test: str) -> str:
-    """The text of one test: fixtures of its file that it asks for, its class, its own lines.
+    """The text of one test: fixtures of its file that it asks for, what sets its class up, its own
+    lines.
 
     `test` is its pytest id, `source` its file's text. The whole text where there is no such
     function (a doctest, a test that is made at run time); "" where there is no text.
@@ -46,7 +48,8 @@ def own_test(source: str, test: str) -> str:
     home = [*tree.body, *(owner.body if owner else ())]
     parts = [
         _text(lines, each) for each in home
-        if isinstance(each, _Node) and each.name in asked and _is_fixture(each)
+        if isinstance(each, _Node)
+        and (each.name in SETUP or (each.name in asked and _is_fixture(each)))
     ]  # fmt: skip
     head = [lines[owner.lineno - 1]] if owner else []
     return "\n\n".join([*parts, "\n".join([*head, _text(lines, node)])])

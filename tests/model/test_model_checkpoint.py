@@ -197,6 +197,7 @@ BREAKAGES = {
     "model_type 'llada'": lambda f: edit(f / "config.json", model_type="llada"),
     "rope_scaling": lambda f: edit(f / "config.json", rope_scaling={"type": "yarn", "factor": 4}),
     "hidden_act": lambda f: edit(f / "config.json", hidden_act="gelu"),
+    "head_dim is 'wide'": lambda f: edit(f / "config.json", head_dim="wide"),
     "hidden_size is None": lambda f: edit(f / "config.json", hidden_size=None),
     "whether its predictions are shifted": lambda f: edit(f / "config.json", model_type="qwen2"),
     "lies outside": lambda f: edit(f / "config.json", mask_token_id=10**6),
@@ -320,3 +321,38 @@ def test_nothing_of_a_loaded_model_is_left_without_data() -> None:
     model = load_model("mini", device="cpu")
     assert not [name for name, buffer in model.named_buffers() if buffer.is_meta]
     assert not [name for name, parameter in model.named_parameters() if parameter.is_meta]
+
+
+@pytest.mark.parametrize("head_dim", [None, 16])
+def test_a_head_dim_that_says_nothing_new(folder, original, head_dim) -> None:
+    edit(folder / "config.json", head_dim=head_dim)
+    one, two = load_model(folder, device="cpu"), load_model(original, device="cpu")
+    assert torch.equal(one(ids_for(one)), two(ids_for(two)))
+
+
+@pytest.mark.parametrize(
+    ("place", "chat"),
+    [
+        ("hf-database/models--apple--DiffuCoder-7B-cpGRPO/snapshots/" + "0" * 40, "chatml"),
+        ("hub/models--apple--DiffuCoder-7B-Base/snapshots/" + "0" * 40, "none"),
+        ("base/weights", "chatml"),
+        ("dc7b", "chatml"),
+    ],
+)
+def test_the_name_of_a_folder_decides_nothing(original, tmp_path, place, chat) -> None:
+    folder = shutil.copytree(original, tmp_path / place)
+    assert load_model(folder, device="cpu").family.chat == chat
+
+
+def test_what_a_checkpoint_declares_decides(folder, tmp_path) -> None:
+    """Base weights under a name that says nothing: no template, no pad of their own; or a key."""
+    plain = Path(shutil.copytree(folder, tmp_path / "dc7b"))
+    edit(plain / "tokenizer_config.json", pad_token="<|endoftext|>")
+    assert load_model(plain, device="cpu").family.chat == "none"
+    edit(plain / "tokenizer_config.json", chat_template="{{ messages }}")
+    assert load_model(plain, device="cpu").family.chat == "chatml"
+    edit(plain / "config.json", diffufix={"chat": "none"})
+    assert load_model(plain, device="cpu").family.chat == "none"
+    edit(plain / "config.json", diffufix={"chat": "loud"})
+    with pytest.raises(CheckpointError, match="loud"):
+        load_model(plain, device="cpu")

@@ -35,6 +35,17 @@ def test_the_failing_tests_own_text_is_shown():
     assert "Shelf(10)" not in many
 
 
+def test_what_sets_a_class_up_is_shown():
+    source = (
+        "class TestIt(Case):\n    def setUp(self):\n        self.x = make()\n\n"
+        "    def test_a(self):\n        assert self.x\n\n    def test_b(self):\n        pass\n"
+    )
+    shown = own_test(source, "t.py::TestIt::test_a")
+    assert "self.x = make()" in shown
+    assert "assert self.x" in shown
+    assert "test_b" not in shown
+
+
 @pytest.mark.parametrize(
     ("source", "test"),
     [
