@@ -104,7 +104,7 @@ class Average:
     def mix(self, share: float) -> None:
         """Move towards the weights as they now are, by this share of the way; 1: all of it."""
         for value, p in zip(self.values, self._live, strict=True):
-            value.lerp_(p.detach().float(), share)
+            value.mul_(1 - share).add_(p.detach().float(), alpha=share)
 
     @torch.no_grad()
     def restart(self) -> None:

@@ -300,7 +300,17 @@ class Learner:
         if not self.settings.beta:
             return [None] * len(batches)
         with self.reference.applied(), torch.no_grad(), self._autocast():
-            return [self.scorer(batch) for batch in batches]
+            self._gather_anew()
+            found = [self.scorer(batch) for batch in batches]
+        self._gather_anew()
+        return found
+
+    def _gather_anew(self) -> None:
+        """FSDP keeps the root's weights as it gathered them for the last forward, although those
+        below have been changed since."""
+        for module in self.scorer.modules():
+            if callable(reshard := getattr(module, "reshard", None)):
+                reshard()
 
     def _clear(self) -> None:
         for optimiser in self.optimisers:
