@@ -344,8 +344,8 @@ class Confirmer:
             after = {outcomes.get(test, "") for outcomes in seen}
             if test in self._unstable:
                 kind = "flaky"
-            elif test in targets and inside in RED:
-                kind = "turned_green"
+            elif test in targets and (inside in RED or (outside in RED and not inside)):
+                kind = "turned_green"  # without the edit it fails, or does not even end
             elif test in self._left_out:
                 kind = "not_run"
             elif (inside in RED) != (outside in RED):

@@ -388,3 +388,16 @@ def test_the_number_of_runs_follows_the_time(make_project: Any) -> None:
     assert early.claims is not None
     assert len(late.claims.runs) == 2
     assert len(early.claims.runs) == 4
+
+
+def test_a_target_that_hung_is_turned_green(make_project: Any) -> None:
+    """It is left out of the unedited project's runs, for it would not end there."""
+    app = "def price(n):\n    while n > 0:\n        n = n - 1 if n > 1 else n\n    return n\n"
+    project = make_project(
+        {"app.py": app, "test_app.py": HEAD.replace("== 2", "== 1") + "\ndef test_other(): pass\n"}
+    )
+    project._baseline = {TARGET: "failed", "test_app.py::test_other": "passed"}
+    right = {"app.py": app.replace("while n > 0", "while n > 1")}
+    claims = claims_of(project, right, hung=[TARGET])
+    assert claims.turned_green == (TARGET,)
+    assert not claims.not_run
