@@ -176,19 +176,19 @@ class InPlaceContext:
         wanted: list[int] = []  # tokens whose rows predict a mask
         counts: list[tuple[int, int]] = []
         shared: list[Group] = []
-        for (key, count), members in plans.items():
+        for (key, count), alike in plans.items():
             left = self._views[key[0]].left
             own = len(left) - self._back
-            for i, rows, _ in members:
+            for i, rows, _ in alike:
                 hole = [*left[own:], *holes[i][1]]
                 masks = [at for at, t in enumerate(holes[i][1]) if t == self.family.mask]
                 counts.append((i, len(masks)))
                 wanted += [len(ids) + rows.index(row) for row in masks]
                 ids += [hole[row] for row in rows]
                 positions += [own + row for row in rows]
-            past = [kept_rows(before, rows) for _, rows, before in members if before is not None]
-            held = torch.stack(past) if len(past) == len(members) and past[0].numel() else None
-            shared.append(Group(self._sides[key], len(members), count, held))
+            past = [kept_rows(before, rows) for _, rows, before in alike if before is not None]
+            held = torch.stack(past) if len(past) == len(alike) and past[0].numel() else None
+            shared.append(Group(self._sides[key], len(alike), count, held))
         device = self.model.device
         hidden_MD, own_N = states(
             self.model, torch.tensor(ids, device=device), torch.tensor(positions, device=device),
@@ -197,8 +197,8 @@ class InPlaceContext:
         parts = hidden_MD.split([count for _, count in counts])
         found.update({i: part for (i, _), part in zip(counts, parts, strict=True)})
         at = 0
-        for (key, count), members in plans.items():
-            for i, rows, before in members:
+        for (key, count), alike in plans.items():
+            for i, rows, before in alike:
                 kept = renewed(holes[i][1], before, rows, own_N[at : at + count])
                 self._kept[key] = [kept, *self._kept.get(key, ())][:KEPT]
                 at += count
