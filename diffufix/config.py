@@ -99,6 +99,14 @@ class Settings:
     rewards: str = _option("")
     #: Use what the project brings along that acts outside of a sandbox; the user's word only.
     trust: bool = _option(False, own=True)
+    #: A patch is called a repair from this probability of being right on.
+    threshold: float = _option(0.8, least=0.0, most=1.0)
+    #: `plausible`: a patch that passes the tests is good enough, whatever speaks for it.
+    accept: str = _option("repaired", choices=("repaired", "plausible"))
+    #: Search to the end of the budget and offer every patch that passes.
+    all: bool = False
+    #: Expressions that must be true with the patch, over the names of the edited module.
+    expect: tuple[str, ...] = ()
     apply: bool = _option(False)
     #: With `apply`: write although the target files have uncommitted changes.
     force: bool = _option(False)
@@ -345,3 +353,5 @@ def _check(name: str, value: Any, rules: Mapping[str, Any]) -> None:
         raise UsageError(f"`{name}` must be above {rules['above']:g}, not {value}.")
     if "least" in rules and value < rules["least"]:
         raise UsageError(f"`{name}` must be at least {rules['least']}, not {value}.")
+    if "most" in rules and value > rules["most"]:
+        raise UsageError(f"`{name}` must be at most {rules['most']}, not {value}.")

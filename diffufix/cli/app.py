@@ -1,7 +1,7 @@
 """The `diffufix` command: its subcommands, and what the user sees when one fails.
 
-Exit codes: 0 repaired or nothing to do, 1 not repaired, 2 usage, project, prerequisite or
-internal error, 130 interrupted. Nothing heavy is imported here.
+Exit codes: 0 repaired or nothing to do, 1 not repaired or only plausible, 2 usage, project,
+prerequisite or internal error, 130 interrupted. Nothing heavy is imported here.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from typing import Annotated, Any
 import typer
 
 import diffufix
-from diffufix.cli import clean, env, generate, models, repair, rewards, runs, train, undo
+from diffufix.cli import apply, clean, env, generate, models, repair, rewards, runs, train, undo
 from diffufix.errors import DiffufixError, UsageError
 from diffufix.trusted import visible
 from diffufix.workspace.clock import process_began
@@ -33,10 +33,12 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     no_args_is_help=True,
     help="Repairs failing tests with a masked diffusion language model.",
-    epilog="Exit codes: 0 repaired or nothing to do, 1 not repaired, 2 error, 130 interrupted.",
+    epilog="Exit codes: 0 repaired or nothing to do, 1 not repaired or only plausible, 2 error, "
+    "130 interrupted.",
 )
 app.command("repair", context_settings=repair.PYTEST_PASSTHROUGH)(repair.repair)
 app.command("generate")(generate.generate)
+app.command("apply")(apply.apply)
 app.command("undo")(undo.undo)
 app.command("clean")(clean.clean)
 app.add_typer(runs.app, name="runs")

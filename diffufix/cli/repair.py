@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import ast
 import sys
 import time
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any
@@ -13,6 +15,7 @@ import typer
 from diffufix.cli import options
 from diffufix.cli.consent import settled
 from diffufix.config import Settings, load_settings
+from diffufix.errors import UsageError
 from diffufix.repair.types import RepairResult, Status
 from diffufix.report import jsondoc, terminal
 from diffufix.report.live import display
@@ -47,6 +50,33 @@ def repair(
         str | None,
         typer.Option(help="Edit only this function: path::qualname.", show_default="all suspects"),
     ] = None,
+    accept: Annotated[
+        str | None,
+        typer.Option(
+            metavar="repaired|plausible",
+            help="plausible: with --apply, write a patch that passes though little speaks for it.",
+            show_default="repaired",
+        ),
+    ] = None,
+    threshold: Annotated[
+        float | None,
+        typer.Option(
+            help="Probability of being right from which a patch is called a repair.",
+            show_default="0.8",
+        ),
+    ] = None,
+    all: Annotated[
+        bool | None,
+        typer.Option("--all", help="Search to the end of the budget; offer every patch found."),
+    ] = None,
+    expect: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="EXPRESSION",
+            help="Must be true with the patch, such as 'clamp(5, 0, 10) == 5'; may be repeated.",
+            show_default=False,
+        ),
+    ] = None,
     sandbox: options.Sandbox = None,
     image: options.Image = None,
     python: options.Python = None,
@@ -75,18 +105,36 @@ def repair(
     # When the process began, where it was made for this command.
     began = given.pop("context").obj or time.monotonic()
     args = tuple(given.pop("pytest_args") or ())
+    given["expect"] = expectations(given.pop("expect") or ())
     settings = load_settings(Path.cwd(), args, given)
     asked = time.monotonic()
     settings = settled(settings)
     began += time.monotonic() - asked  # a question or a download is no time of the search
     result = _search(settings, began)
     if settings.apply and result.patch is not None and not result.applied:
-        result = applied(settings, result)
+        if result.status is Status.PLAUSIBLE and settings.accept != "plausible":
+            hint = "Read the patch; `--apply --accept plausible` writes it all the same."
+            result = replace(result, hint=hint)
+        else:
+            result = applied(settings, result)
     if settings.json:
         sys.stdout.write(jsondoc.dump(jsondoc.result_document(result)))
     else:
         terminal.write_result(result, sys.stdout)
     raise typer.Exit(result.exit_code)
+
+
+def expectations(texts: Sequence[str]) -> tuple[str, ...]:
+    """The expressions of --expect. Raises UsageError for what is none."""
+    for text in texts:
+        try:
+            ast.parse(text.strip(), mode="eval")
+        except (SyntaxError, ValueError) as error:
+            raise UsageError(
+                f"--expect {text!r} is no expression: {error}",
+                "Write what must be true, such as --expect 'clamp(5, 0, 10) == 5'.",
+            ) from error
+    return tuple(text.strip() for text in texts)
 
 
 def _search(settings: Settings, began: float) -> RepairResult:

@@ -6,7 +6,7 @@ import sys
 from dataclasses import asdict
 from datetime import datetime
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -22,6 +22,7 @@ from diffufix.store.query import (
     list_runs,
     suspects_of,
 )
+from diffufix.trusted import visible
 
 app = typer.Typer(no_args_is_help=True, help="Show the runs in this project's log.")
 
@@ -50,6 +51,10 @@ def show(
     candidates: Annotated[
         bool, typer.Option("--candidates", help="Show every candidate with its verdict.")
     ] = False,
+    patches: Annotated[
+        bool,
+        typer.Option("--patches", help="Show every patch that passed, and what speaks for it."),
+    ] = False,
     diff: Annotated[bool, typer.Option("--diff", help="Print only the patch.")] = False,
     json: Json = False,
 ) -> None:
@@ -67,6 +72,9 @@ def show(
     if diff:
         terminal.write_diff(patch, sys.stdout)
         return
+    if patches:
+        _patches(run, row.summary.get("patches") or [])
+        return
     for line in _facts(row):
         echo(line)
     for s in suspects:
@@ -76,6 +84,18 @@ def show(
     if patch:
         echo()
         terminal.write_diff(patch, sys.stdout)
+
+
+def _patches(run: int, found: list[dict[str, Any]]) -> None:
+    if not found:
+        typer.echo(f"Run {run} has no patch that passed.")
+    for each in found:
+        for line in terminal.offer_lines(each):
+            typer.echo(visible(line))
+        terminal.write_diff(each["diff"], sys.stdout)
+        typer.echo()
+    if found:
+        typer.echo(f"`diffufix apply {run} PATCH` writes one of them.")
 
 
 def _line(row: RunRow) -> str:

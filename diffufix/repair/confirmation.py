@@ -63,6 +63,16 @@ class Confirmation:
                     kept.append(success)
                     break
 
+    def also(self, success: Success, beside: Sequence[Change]) -> bool:
+        """Whether another change holds beside these; nothing is chosen by that."""
+        files = Assembly(dict(self.sources)).files(*self.complete([*beside, success.change]))
+        if not files or time.monotonic() > self.deadline:
+            return False
+        self.listener(events.Confirming("another patch"))
+        verdict = self._confirmed(Candidate(files), success.green, {}).verdict
+        self.log.verdict(success.candidate_id, verdict, "confirm")
+        return verdict.passed
+
     def close(self) -> None:
         if self._open is not None:
             self._open[1].close()

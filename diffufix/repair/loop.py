@@ -30,9 +30,19 @@ from diffufix.propose.candidates import Assembly, Change, Subject
 from diffufix.repair import collect, reasons
 from diffufix.repair.confirmation import Chosen, Confirmation
 from diffufix.repair.job import Job, Mending
+from diffufix.repair.jury import Jury
+from diffufix.repair.offers import Offered, Offers
 from diffufix.repair.reasons import Reason
 from diffufix.repair.record import Record
-from diffufix.repair.run import Run, confirmer_of, loading_of, probe_of, screen_of, workers_of
+from diffufix.repair.run import (
+    Run,
+    confirmer_of,
+    jury_of,
+    loading_of,
+    probe_of,
+    screen_of,
+    workers_of,
+)
 from diffufix.repair.screening import compare
 from diffufix.repair.search import Goal, Search, Success
 from diffufix.repair.turns import Turns
@@ -135,16 +145,23 @@ def _steps(run: Run) -> RepairResult:
     with threads_kept(), contextlib.ExitStack() as stack:
         with clock.phase("starting the sandboxes"):
             screen = stack.enter_context(screen_of(run, place))
-        searches = [_search(run, goal, assembly, screen) for goal in plan.goals]
-        turns = Turns(searches, screen, assembly, run.listener, _progress(run, searches), job.turn)
+        jury = jury_of(run, place)
+        if jury is not None:
+            stack.callback(jury.close)
+        searches = [_search(run, goal, assembly, screen, jury) for goal in plan.goals]
+        tell = _progress(run, searches, jury)
+        turns = Turns(searches, screen, assembly, run.listener, tell, job.turn)
         try:
             with clock.phase("comparing sandbox and baseline"):
                 odd = _compare(run, screen, searches)
             turns.drop([search for search in searches if odd and not search.goal.targets])
             with clock.phase("searching"):
-                turns.run(clock.deadline - min(usual, max(least, 0.5 * clock.left)))
+                look = jury.look(settings.budget) if jury else 0.0
+                turns.run(clock.deadline - look - min(usual, max(least, 0.5 * clock.left)))
         except KeyboardInterrupt:
             status = Status.INTERRUPTED
+            if jury is not None:
+                jury.stop()
         turns.finish()
 
         # 5. confirm
@@ -160,6 +177,11 @@ def _steps(run: Run) -> RepairResult:
         except KeyboardInterrupt:
             status = Status.INTERRUPTED
         chosen = confirmation.chosen
+        offered = Offered()
+        if jury is not None and chosen.changes:
+            check = confirmation.also if settings.all and status is not Status.INTERRUPTED else None
+            offers = Offers(jury, searches, plan.sources, job.complete, check)
+            offered = offers.around(accepted, chosen.changes)
 
         # 6. learn
         if status is not Status.INTERRUPTED:
@@ -168,7 +190,7 @@ def _steps(run: Run) -> RepairResult:
 
     # 7. result
     if chosen.changes:
-        return _repaired(run, chosen, searches, status)
+        return _repaired(run, chosen, searches, status, offered)
     if status is Status.INTERRUPTED:
         return run.failed(reasons.interrupted(len(accepted)), status)
     if odd and not any(search.goal.targets or search.passed for search in searches):
@@ -186,7 +208,7 @@ def _steps(run: Run) -> RepairResult:
 # -- what the steps use ------------------------------------------------------------------------
 
 
-def _search(run: Run, goal: Goal, assembly: Assembly, screen: Screen) -> Search:
+def _search(run: Run, goal: Goal, assembly: Assembly, screen: Screen, jury: Jury | None) -> Search:
     from diffufix.propose.proposals import Story
 
     assert run.diagnosis is not None
@@ -204,7 +226,7 @@ def _search(run: Run, goal: Goal, assembly: Assembly, screen: Screen) -> Search:
     )
     search = Search(
         goal, supply.proposals, test_run, assembly, screen, run.record, run.tally, source,
-        settings.candidates, supply.hear,
+        settings.candidates, supply.hear, jury,
     )  # fmt: skip
     search.leave_out(frozenset(run.diagnosis.flaky))
     return search
@@ -254,13 +276,16 @@ class _Watcher:
         self._listener(events.CanvasStep(left, canvas, right))
 
 
-def _progress(run: Run, searches: Sequence[Search]) -> Callable[[], None]:
+def _progress(run: Run, searches: Sequence[Search], jury: Jury | None) -> Callable[[], None]:
     def tell() -> None:
         spent = sum(search.spent for search in searches) or 1e-9
         wanted = run.wanted
         found = [s for search in searches for s in (*search.passed, *search.best()[:1])]
         green = len({test for success in found for test in success.green} & {*wanted})
         best = f"{green} of {len(wanted)} failing tests turned green" if green > 0 else ""
+        top = max((jury.chance(search) for search in searches), default=0.0) if jury else 0.0
+        if top:
+            best += f"{', ' if best else ''}a patch {top:.0%} likely right"
         tried, generated = run.tally.tried, run.tally.generated
         run.listener(events.Progress(tried, generated, tried / spent, run.clock.elapsed, best))
 
@@ -290,7 +315,9 @@ def _learn(
         run.warn(f"Nothing more was logged to learn from: {error}")
 
 
-def _repaired(run: Run, chosen: Chosen, searches: Sequence[Search], status: Status) -> RepairResult:
+def _repaired(
+    run: Run, chosen: Chosen, searches: Sequence[Search], status: Status, offered: Offered
+) -> RepairResult:
     plan, job, claims = run.plan, run.job, chosen.claims
     files = Assembly(plan.texts).files(*job.complete(chosen.changes))
     assert files is not None
@@ -301,7 +328,8 @@ def _repaired(run: Run, chosen: Chosen, searches: Sequence[Search], status: Stat
     elif unseen := _unseen(run, chosen):
         reason = reasons.unverified(unseen)
     elif status is not Status.INTERRUPTED:
-        status = Status.REPAIRED
+        weak = offered.probability is not None and offered.probability < run.settings.threshold
+        status = Status.PLAUSIBLE if weak else Status.REPAIRED
     return run.result(
         status,
         chosen.changes,
@@ -310,6 +338,9 @@ def _repaired(run: Run, chosen: Chosen, searches: Sequence[Search], status: Stat
         still_red=tuple(test for test in claims.still_failing if test in wanted),
         claims=claims,
         alternatives=_alternatives(run, searches, chosen.changes),
+        probability=offered.probability,
+        evidence=offered.evidence,
+        offers=offered.offers,
         message=reason.message,
         hint=reason.hint,
     )

@@ -21,6 +21,7 @@ from diffufix.events import Listener
 from diffufix.propose.candidates import Change
 from diffufix.registry.policy import Policy, choose_policy
 from diffufix.repair.job import Job, Plan
+from diffufix.repair.jury import Jury, Terms
 from diffufix.repair.reasons import Reason, Tally
 from diffufix.repair.record import Record
 from diffufix.repair.types import RepairResult, Status
@@ -89,6 +90,8 @@ class Run:
             phases={name: round(seconds, 3) for name, seconds in self.clock.phases.items()},
             deselected=self.diagnosis.run.deselected if self.diagnosis else (),
             selected=self.settings.pytest_args,
+            threshold=self.settings.threshold,
+            accepted=self.settings.accept == "plausible",
             **values,
         )
         return self.job.finish(result, changes)
@@ -176,6 +179,21 @@ def screen_of(run: Run, place: Place) -> Screen:
 def environment_of(diagnosis: Diagnosis) -> dict[str, str]:
     """Variables of the user's that tests have in the sandbox, beside its own."""
     return {**inherited_environment(), **diagnosis.surroundings.variables}
+
+
+def jury_of(run: Run, place: Place) -> Jury | None:
+    """For repairs; what is generated is judged by its own examples."""
+    diagnosis, settings = run.diagnosis, run.settings
+    assert diagnosis is not None
+    if run.job.command != "repair":
+        return None
+    return Jury(
+        Terms(settings.threshold, settings.accept, settings.all, settings.expect),
+        lambda: sandbox_of(run, place), diagnosis.run, diagnosis.seconds, python=place.python,
+        args=settings.pytest_args, root=settings.root, folder=settings.folder,
+        env=environment_of(diagnosis), seed=settings.seed, until=run.clock.deadline,
+        note=lambda id, verdict: run.record.verdict(id, verdict, "trust"),
+    )  # fmt: skip
 
 
 def confirmer_of(run: Run, place: Place, beside: Mapping[str, str]) -> Confirmer:

@@ -17,6 +17,9 @@ from diffufix.propose.proposals import Proposal
 from diffufix.propose.shown import own_test
 from diffufix.repair.ranking import badness
 from diffufix.repair.reasons import Tally
+from diffufix.trust import strength
+from diffufix.trust.assess import Green
+from diffufix.trust.weak import Lowered
 from diffufix.types import RED, Candidate, State, Suspect, TestRun, Verdict
 from diffufix.verify import Screen
 
@@ -54,6 +57,7 @@ class Success:
     badness: float
     candidate_id: int
     handed: Mapping[str, str] = field(default_factory=dict)
+    found: Green | None = None  # how it was found, for those who judge it
 
     def also(self, tests: tuple[str, ...]) -> Success:
         """The same, having turned these tests green, too."""
@@ -65,6 +69,15 @@ class Log(Protocol):
 
     def proposal(self, proposal: Proposal, candidate: Candidate) -> int: ...
     def verdict(self, candidate_id: int, verdict: Verdict, stage: str) -> None: ...
+
+
+class Judge(Protocol):
+    """Says how much speaks for the successes of a search (jury.py)."""
+
+    def judge(self, search: Search) -> None: ...
+    def settles(self, search: Search) -> bool: ...
+    def admits(self, search: Search, success: Success) -> bool: ...
+    def rank(self, search: Search, success: Success) -> tuple[float, float]: ...
 
 
 @dataclass(frozen=True)
@@ -93,8 +106,13 @@ class Search:
         tests_source: str = "",
         cap: int = 0,
         hear: Callable[[Proposal, Verdict], None] | None = None,
+        jury: Judge | None = None,
     ) -> None:
-        self.goal, self.proposals, self.assembly = goal, proposals, assembly
+        self.goal, self.assembly, self.jury = goal, assembly, jury
+        self.wanted = goal.targets  # before any of them was reached
+        self.strength = strength.Tally({s.suspect.path: s.base.source for s in goal.subjects})
+        self.tried = 0  # candidates of this goal that have a verdict
+        self.proposals = Lowered(proposals, self.strength) if jury else proposals
         self.screen, self.log, self.tally = screen, log, tally
         self.tests_source, self.cap, self.hear = tests_source, cap, hear
         self.successes: list[Success] = []
@@ -172,10 +190,12 @@ class Search:
 
     @property
     def settled(self) -> bool:
-        """Nothing better is to be expected: enough successes, or time enough for better ones."""
+        """Nothing better is to be expected: enough successes, or time enough for better ones, and
+        where there is a jury, one of them that it trusts."""
         if not self.successes:
             return False
-        return len(self.successes) >= ENOUGH or self.spent - self.first_success >= POLISH
+        enough = len(self.successes) >= ENOUGH or self.spent - self.first_success >= POLISH
+        return enough and (self.jury is None or self.jury.settles(self))
 
     @property
     def over(self) -> bool:
@@ -210,9 +230,14 @@ class Search:
 
     def best(self) -> list[Success]:
         """Full successes, the most trustworthy first; without any, the partial ones."""
-        if self.successes:
-            return sorted(self.successes, key=lambda s: s.badness)
-        return sorted(self.partial, key=lambda s: (-len(s.green), s.badness))
+        whole, part = self.successes, self.partial
+        if (jury := self.jury) is None:
+            ranked = sorted(whole, key=lambda s: s.badness)
+            return ranked or sorted(part, key=lambda s: (-len(s.green), s.badness))
+        jury.judge(self)
+        whole, part = ([s for s in found if jury.admits(self, s)] for found in (whole, part))
+        ranked = sorted(whole, key=lambda s: jury.rank(self, s))
+        return ranked or sorted(part, key=lambda s: (-len(s.green), *jury.rank(self, s)))
 
     def _fill(self, until: float) -> None:
         """Submit the next proposal that makes a candidate; many make none."""
@@ -272,6 +297,10 @@ class Search:
             if pending is None:
                 continue
             self.tally.note(verdict)
+            if not verdict.hurried:  # it will be tried again
+                self.tried += 1
+                change = pending.change
+                self.strength.note(change.path, change.start, change.end, verdict.state)
             self.log.verdict(pending.candidate_id, verdict, "screen")
             if verdict.hurried:
                 self._hurried.append(pending)
@@ -288,8 +317,9 @@ class Search:
         old, new = pending.proposal.subject.base.edited(pending.change)
         worth = badness(old, new, pending.proposal.score, self.tests_source)
         success = Success(
-            pending.change, pending.targets, worth, pending.candidate_id, pending.handed
-        )
+            pending.change, pending.targets, worth, pending.candidate_id, pending.handed,
+            self._found(pending),
+        )  # fmt: skip
         if {*pending.targets, *pending.handed} == set(self.goal.targets):
             if not self.successes:
                 self.first_success = self.spent
@@ -298,6 +328,17 @@ class Search:
             if not self.partial:
                 self.first_partial = self.spent
             self.partial.append(success)
+
+    def _found(self, pending: _Pending) -> Green:
+        change, proposal = pending.change, pending.proposal
+        subject = proposal.subject.base
+        ranks = [id(each) for each in self.goal.subjects]
+        place = ranks.index(id(subject)) + 1 if id(subject) in ranks else 1
+        return Green(
+            change.path, change.start, change.end, change.text, subject.suspect.qualname,
+            str(proposal.hole.kind), proposal.fill.logp, proposal.score, self.tried,
+            len(pending.targets), len(self.guards_of(subject)), place, proposal.hole.suspicion,
+        )  # fmt: skip
 
     def _hand_on(self, pending: _Pending, verdict: Verdict) -> bool:
         """Where a target only failed in what another goal is to write, try the others alone."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -27,6 +28,7 @@ class Status(StrEnum):
     """How a repair ended."""
 
     REPAIRED = "repaired"
+    PLAUSIBLE = "plausible"  # passes the tests, but little speaks for it
     NOTHING_FAILING = "nothing-failing"
     NOT_REPAIRED = "not-repaired"
     INTERRUPTED = "interrupted"
@@ -36,12 +38,56 @@ class Status(StrEnum):
 
 EXIT_CODES = {
     Status.REPAIRED: 0,
+    Status.PLAUSIBLE: 1,
     Status.NOTHING_FAILING: 0,
     Status.NOT_REPAIRED: 1,
     Status.INTERRUPTED: 130,
     Status.GENERATED: 0,
     Status.NOT_GENERATED: 1,
 }
+
+
+@dataclass(frozen=True)
+class Offer:
+    """One patch that passed the search's tests, as the user may choose it.
+
+    `group` numbers what behaves alike; `apart` is the smallest input that tells it from the first;
+    `refused` says why it is never taken by itself; `spans` are (path, start, end, text) in the
+    original files. Where there are several faults, the patch holds the first choice for the others.
+    """
+
+    number: int
+    patch: Patch
+    probability: float
+    group: int = 1
+    words: tuple[str, ...] = ()
+    apart: str = ""
+    refused: str = ""
+    confirmed: bool = False  # by runs of the whole suite
+    evidence: Mapping[str, Any] = field(default_factory=dict)
+    spans: tuple[tuple[str, int, int, str], ...] = ()
+
+    def document(self) -> dict[str, Any]:
+        return {
+            "number": self.number,
+            "probability": round(self.probability, 4),
+            "group": self.group,
+            "confirmed": self.confirmed,
+            "refused": self.refused,
+            "apart": self.apart,
+            "evidence": dict(self.evidence) | {"words": list(self.words)},
+            "diff": self.patch.diff,
+            "edits": [
+                {"path": edit.path, "digest": digest(edit.original),
+                 "spans": [list(span[1:]) for span in self.spans if span[0] == edit.path]}
+                for edit in self.patch.edits
+            ],
+        }  # fmt: skip
+
+
+def digest(text: str) -> str:
+    """Of a file's text: is it still the one that a patch was made for?"""
+    return hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=16).hexdigest()
 
 
 @dataclass(frozen=True)
@@ -58,6 +104,11 @@ class RepairResult:
     turned_green: tuple[str, ...] = ()  # test ids, red before and green with the patch
     still_red: tuple[str, ...] = ()
     alternatives: tuple[str, ...] = ()  # diffs of other patches that pass, best first
+    probability: float | None = None  # that the patch is right, by the evidence
+    threshold: float = 0.8  # from here on it is called a repair
+    accepted: bool = False  # the user takes what is only plausible, too
+    evidence: tuple[str, ...] = ()  # for and against the patch, in words
+    offers: tuple[Offer, ...] = ()  # all patches that passed, the first choice first
     tried: int = 0  # candidates run
     generated: int = 0  # fills sampled, duplicates and unparsable ones included
     seconds: float = 0.0
@@ -79,6 +130,8 @@ class RepairResult:
 
     @property
     def exit_code(self) -> int:
+        if self.accepted and self.status is Status.PLAUSIBLE and self.patch is not None:
+            return 0
         return EXIT_CODES[self.status]
 
     def document(self) -> dict[str, Any]:
@@ -103,6 +156,10 @@ class RepairResult:
             "selected": list(self.selected),
             "phases": dict(self.phases),
             "alternatives": list(self.alternatives),
+            "probability": self.probability and round(self.probability, 4),
+            "threshold": self.threshold,
+            "evidence": list(self.evidence),
+            "patches": [offer.document() for offer in self.offers],
             "tried": self.tried,
             "generated": self.generated,
             "seconds": round(self.seconds, 3),

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import shlex
 from collections import Counter
+from collections.abc import Mapping
 from pathlib import Path
-from typing import TextIO
+from typing import Any, TextIO
 
 from diffufix.config import find_root
 from diffufix.errors import DiffufixError
@@ -59,6 +60,7 @@ def summary_lines(result: RepairResult) -> list[str]:
     lines += [f"  {line}" for line in _listed(result.turned_green)]
     if result.patch is not None:
         lines += _claims(result)
+        lines += trust_lines(result) if result.probability is not None else []
     if result.patch is None and result.suspects and not result.functions:
         lines.append("Most suspicious:")
         lines += [
@@ -68,13 +70,15 @@ def summary_lines(result: RepairResult) -> list[str]:
         lines.append(_search(result))
     if result.patch is not None:
         if not result.functions:
-            lines.append(_alternatives(len(result.alternatives)))
-        lines.append(
-            "The patch is written; `diffufix undo` takes it back."
-            if result.applied
-            else f"Your files are unchanged; `diffufix {_command(result)} --apply` writes the "
-            "patch."
-        )
+            lines += _others(result)
+        if result.applied:
+            lines.append("The patch is written; `diffufix undo` takes it back.")
+        else:
+            plausible = " --accept plausible" if result.status is Status.PLAUSIBLE else ""
+            lines.append(
+                f"Your files are unchanged; `diffufix {_command(result)} --apply{plausible}` "
+                "writes the patch."
+            )
     if result.hint:
         lines.append(f"hint: {result.hint}")
     return lines
@@ -102,6 +106,7 @@ def _headline(result: RepairResult) -> str:
         return result.message
     return {
         Status.REPAIRED: "Repaired.",
+        Status.PLAUSIBLE: "A patch passes your tests, but little speaks for it.",
         Status.NOTHING_FAILING: f"Nothing to repair: {counted(result.tests, 'test')}, none fails.",
         Status.NOT_REPAIRED: "Not repaired: no candidate passes the failing tests.",
         Status.INTERRUPTED: "Interrupted; your files are unchanged.",
@@ -118,6 +123,8 @@ def _repaired(result: RepairResult) -> str:
         result.status is Status.INTERRUPTED and not result.message
     ):
         head = "Repaired"
+    elif result.status is Status.PLAUSIBLE:
+        head = "The patch passes your tests, but little speaks for it"
     others = len(result.claims.kept) if result.claims else 0
     rest = ""
     if result.claims and others:
@@ -184,10 +191,43 @@ def _search(result: RepairResult) -> str:
     )
 
 
-def _alternatives(number: int) -> str:
+def trust_lines(result: RepairResult) -> list[str]:
+    """The probability that the patch is right, and the evidence."""
+    assert result.probability is not None
+    lines = [f"Likely right: {result.probability:.0%}"]
+    if result.status is Status.PLAUSIBLE:
+        lines[0] += f", less than the {result.threshold:.0%} of a repair"
+    return lines + [f"  {words}" for words in result.evidence]
+
+
+def offer_lines(offer: Mapping[str, Any]) -> list[str]:
+    """One patch among several, as the log keeps it (`Offer.document`): its number, what speaks for
+    it, how it differs from the first."""
+    state = "refused" if offer["refused"] else f"{offer['probability']:.0%} likely right"
+    confirmed = "holds over the whole suite" if offer["confirmed"] else "screened only"
+    lines = [f"patch {offer['number']}, group {offer['group']}: {state}, {confirmed}"]
+    lines += [f"  refused: {offer['refused']}"] if offer["refused"] else []
+    lines += [f"  {words}" for words in offer["evidence"]["words"]]
+    return lines + ([f"  {offer['apart']}"] if offer["apart"] else [])
+
+
+def _others(result: RepairResult) -> list[str]:
+    """Other patches that pass, and where the best that behaves otherwise differs."""
+    others = [offer for offer in result.offers[1:] if not offer.refused]
+    number = len(others) if result.offers else len(result.alternatives)
     if not number:
-        return "No other patch was found that passes these tests."
-    return f"{counted(number, 'other patch', 'other patches')} passed the screening (see --json)."
+        return ["No other patch was found that passes these tests."]
+    where = (
+        "see --json"
+        if result.run_id is None
+        else f"see `diffufix runs show {result.run_id} --patches`"
+    )
+    lines = [f"{counted(number, 'other patch', 'other patches')} passed the screening ({where})."]
+    other = next((o for o in others if o.apart), None)
+    if other is not None:
+        lines.append(f"Patch {other.number} is not the same: {other.apart}")
+        lines.append("Say what is right there with --expect, such as 'f(…) == …'.")
+    return lines
 
 
 def _listed(ids: tuple[str, ...]) -> list[str]:

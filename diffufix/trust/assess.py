@@ -11,7 +11,7 @@ from diffufix.trust.behaviour import Behaviour, compare
 from diffufix.trust.calls import Observer
 from diffufix.trust.evidence import Evidence
 from diffufix.trust.groups import Difference, agreement, difference, group
-from diffufix.trust.probability import probability
+from diffufix.trust.probability import capped, probability
 from diffufix.trust.settled import settled
 from diffufix.trust.strength import Tally
 from diffufix.trust.style import faults
@@ -100,7 +100,8 @@ def assess(
             green.kind, green.covering, green.targets, green.suspect, green.suspicion,
         )  # fmt: skip
         refused = next((fault.reason for fault in odd if fault.refused), "")
-        chance = 0.0 if refused else probability(evidence.features())
+        features = evidence.features()
+        chance = 0.0 if refused else capped(probability(features), features)
         judged.append(
             Judged(index, chance, evidence, of[index], refused, recording.expected)
         )  # fmt: skip

@@ -13,7 +13,7 @@ import hashlib
 import json
 import os
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from importlib import resources
 from typing import Any
 
@@ -29,7 +29,8 @@ MADE_UP = 150  # inputs beside the recorded ones
 PLAY_SECONDS = 1.5  # for all inputs of one version, and for making them
 TEST_SECONDS = 5.0  # a phase of a test
 FUNCTIONS = 60  # observed at most, of a whole file
-_LIMIT = 30.0  # seconds of a version at least: the machine may be busy
+_LIMIT = 20.0  # seconds of processor time that a version has at least
+_WAIT = 3.0  # times that by the clock: the machine may be busy
 
 
 @dataclass(frozen=True)
@@ -56,6 +57,7 @@ class Scene:
     seed: int = 0
     made_up: int = MADE_UP
     play_seconds: float = PLAY_SECONDS
+    env: Mapping[str, str] = field(default_factory=dict)  # added to the sandbox's own
     folder: str = ""  # where in the tree pytest is started
 
 
@@ -133,6 +135,7 @@ class Observer:
             "args": moved_args(scene.args, scene.root, _path(sandbox.tree)),
             "test_seconds": TEST_SECONDS,
             "limit": limit,
+            "wait": _WAIT * limit,
             "inputs": self._inputs,
             "made_up": scene.made_up,
             "play_seconds": scene.play_seconds,
@@ -146,9 +149,11 @@ class Observer:
         script = f'mkdir -p "$1" && exec "$2" -B "{place}/_diffufix_versions.py" "$3"'
         ran = sandbox.exec(
             ["/bin/sh", "-c", script, "sh", out, scene.python, f"{place}/settings.json"],
-            env=enclosed_environment(scene.root, sandbox.tree, first=[], folder=scene.folder),
+            env=enclosed_environment(
+                scene.root, sandbox.tree, extra=scene.env, folder=scene.folder
+            ),
             cwd=f"{sandbox.tree}/{scene.folder}".rstrip("/"),
-            timeout=(limit + 2.0) * max(1, len(versions)),
+            timeout=(_WAIT * limit + 2.0) * max(1, len(versions)),
         )
         if first:
             self._original(sandbox, out, ran.stderr.decode(errors="replace"))

@@ -49,6 +49,7 @@ class Evidence:
             "strength": math.log(s.rejected / (1.0 - s.rejected)),
             "pass_rate": math.log((self.greens + 0.5) / (self.tried + 1.0)),
             "unobserved": float(not b.known),
+            "unseen": float(b.failing > 0 and not b.failing_changed),
             "calls": math.log1p(b.passing),
             "tests": math.log1p(b.tests),
             "changed": b.share,

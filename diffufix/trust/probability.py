@@ -16,6 +16,16 @@ from typing import Any
 THRESHOLD = 0.8  # from here on a patch is called a repair
 
 
+UNSEEN = 0.75  # at most, where no effect on the failing tests' calls was seen
+
+
+def capped(chance: float, features: Mapping[str, float]) -> float:
+    """Below a repair's threshold where an edit's calls could not be observed or came out as before:
+    what made the tests pass is not known then."""
+    blind = features.get("unobserved") or features.get("unseen")
+    return min(chance, UNSEEN) if blind else chance
+
+
 def probability(features: Mapping[str, float], weights: Mapping[str, Any] | None = None) -> float:
     """In (0, 1). `weights` has `intercept` and, by feature, `mean`, `scale` and `coefficient`; by
     default those that are shipped."""

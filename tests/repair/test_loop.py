@@ -97,7 +97,7 @@ def repair(
     told = Told()
     settings = Settings(
         root=root, sandbox="local", model="mini", adapter="none", collect=False,
-        **{"budget": 120.0, **options},
+        **{"budget": 120.0, "threshold": 0.0, **options},
     )  # fmt: skip
     return run_job(Scripted(settings, script), told), told
 

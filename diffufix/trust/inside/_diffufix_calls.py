@@ -10,11 +10,14 @@ each test ended. What a call was given, gave back, raised and changed is kept as
 
 import os
 import pickle
+import random
+import signal
 import sys
 import threading
 
 import pytest
-from _diffufix_reporter import calm, deadline
+from _diffufix_ids import stable_ids
+from _diffufix_reporter import calm
 from _diffufix_values import Values
 
 PER_TEST = 40  # calls of one function in one test
@@ -176,11 +179,31 @@ def left(frame):
     return "yield" if yields and frame.f_code.co_flags & GENERATOR else "raise"
 
 
+class Limit:
+    """Fails what runs inside after `seconds`; a test that sets its own alarm wins over ours."""
+
+    def __init__(self, seconds):
+        self.seconds = seconds
+
+    def __enter__(self):
+        self.before = signal.signal(signal.SIGALRM, self.ring)
+        # Again and again: code that swallows every exception gets the next one.
+        signal.setitimer(signal.ITIMER_REAL, self.seconds, 1.0)
+
+    def __exit__(self, *_):
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, self.before)
+
+    def ring(self, *_):
+        pytest.fail("took too long to be recorded")
+
+
 class Plugin:
     """Runs the tests `ids` in this order, files without any of them left out."""
 
-    def __init__(self, ids, tracer, seconds):
+    def __init__(self, ids, tracer, seconds, tree, root):
         self.ids, self.tracer, self.seconds = ids, tracer, seconds
+        self.tree, self.root, self.names = tree, root, {}
         self.place = {id: number for number, id in enumerate(ids)}
         self.files = {id.split("::")[0] for id in ids}
         self.outcomes = {}
@@ -201,12 +224,16 @@ class Plugin:
     @pytest.hookimpl(hookwrapper=True, tryfirst=True)
     def pytest_collection_modifyitems(self, items):
         yield
-        items[:] = [item for item in items if item.nodeid in self.place]
-        items.sort(key=lambda item: self.place[item.nodeid])
+        found = [item.nodeid for item in items]
+        self.names = stable_ids(found, self.ids, self.tree, self.root)
+        items[:] = [item for item in items if self.names[item.nodeid] in self.place]
+        items.sort(key=lambda item: self.place[self.names[item.nodeid]])
 
     @pytest.hookimpl(hookwrapper=True, tryfirst=True)
     def pytest_runtest_protocol(self, item):
-        self.tracer.start(item.nodeid)
+        name = self.names.get(item.nodeid, item.nodeid)
+        random.seed(name)  # what a test draws, every version's run draws
+        self.tracer.start(name)
         yield
         self.tracer.stop()
 
@@ -214,14 +241,15 @@ class Plugin:
     def pytest_runtest_call(self):
         if sys.gettrace() != self.tracer.on_call:
             sys.settrace(self.tracer.on_call)
-        with deadline(self.seconds):
+        with Limit(self.seconds):
             yield
 
     def pytest_runtest_logreport(self, report):
-        old = self.outcomes.get(report.nodeid)
+        name = self.names.get(report.nodeid, report.nodeid)
+        old = self.outcomes.get(name)
         if report.when == "call" and old is None:
-            self.outcomes[report.nodeid] = report.outcome
+            self.outcomes[name] = report.outcome
         elif report.outcome == "failed":
-            self.outcomes[report.nodeid] = "failed" if report.when == "call" else "error"
+            self.outcomes[name] = "failed" if report.when == "call" else "error"
         elif report.outcome == "skipped" and old is None:
-            self.outcomes[report.nodeid] = "skipped"
+            self.outcomes[name] = "skipped"

@@ -12,6 +12,7 @@ the children import pytest themselves.
 import base64
 import json
 import os
+import resource
 import signal
 import sys
 import time
@@ -46,13 +47,15 @@ def run_child(settings, version):
         status = 1
         try:
             os.setpgid(0, 0)
+            seconds = int(settings["limit"]) + 1
+            resource.setrlimit(resource.RLIMIT_CPU, (seconds, seconds))
             Child(settings, version).run()
             status = 0
         except BaseException as error:
             write(settings, version["name"], "problem", f"{type(error).__name__}: {error}"[:400])
         finally:
             os._exit(status)
-    until = time.monotonic() + settings["limit"]
+    until = time.monotonic() + settings["wait"]
     while time.monotonic() < until:
         if os.waitpid(pid, os.WNOHANG)[0]:
             end(pid)
@@ -100,7 +103,9 @@ class Child:
             (os.path.join(self.tree, path), line): name for path, line, name in version["functions"]
         }
         tracer = Tracer(functions, version["role"] == "record")
-        plugin = Plugin(settings["ids"], tracer, settings["test_seconds"])
+        plugin = Plugin(
+            settings["ids"], tracer, settings["test_seconds"], settings["tree"], settings["root"]
+        )
         sys.argv = ["pytest", *settings["args"]]
         status = pytest.main(settings["args"], plugins=[plugin])
         write(settings, version["name"], "tests", {

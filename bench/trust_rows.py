@@ -1,0 +1,243 @@
+"""Evidence and judgement of the green candidates that trust_collect.py kept.
+
+    python bench/trust_rows.py COLLECTED ROWS.jsonl [--most 12] [--inputs 1000]
+
+For every case: the evidence as the product gathers it (on the faulty project), and for each green
+candidate right, wrong or undecided: the same syntax tree as the reference fix is right; else both
+are run on the calls that the tests make of the reference and on inputs made from them, and over all
+the case's tests. A candidate that fails a test of the reference is wrong, one that differs on a
+recorded call too, or on more than a hundredth of the made-up inputs (both raising counts as the
+same); one that never differs in at least 100 inputs, on which the fault differs from its fix, is
+right; the rest is undecided. ROWS.jsonl gets a line a case; cases that it has are left out.
+"""
+
+from __future__ import annotations
+
+import argparse
+import gzip
+import json
+import os
+import tempfile
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from trust_cases import Case, dump, outcomes
+
+from diffufix.repair.ranking import badness
+from diffufix.sandbox import LocalSandbox, Sandbox
+from diffufix.trust.assess import Green, Judged, assess
+from diffufix.trust.calls import Observer, Scene, Watched
+from diffufix.trust.strength import Tally
+from diffufix.trust.types import Recording
+from diffufix.types import State
+
+ENOUGH = 100  # inputs on which two versions agree before they are called the same
+ODD = 0.01  # share of made-up inputs on which a right one may differ: undecided up to here
+AFTER = 80  # candidates that were tried within two seconds of the first success
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
+    parser.add_argument("collected", type=Path)
+    parser.add_argument("rows", type=Path)
+    parser.add_argument("--most", type=int, default=10, help="green candidates a case")
+    parser.add_argument("--inputs", type=int, default=1000)
+    args = parser.parse_args()
+    done = set()
+    if args.rows.exists():
+        done = {json.loads(line)["id"] for line in args.rows.read_text().splitlines()}
+    for path in sorted(args.collected.glob("*.json.gz"), key=lambda p: p.stat().st_mtime):
+        name = path.name.removesuffix(".json.gz")
+        if name in done:
+            continue
+        with gzip.open(path, "rt") as file:
+            collected = json.load(file)
+        row = row_of(collected, args.most, args.inputs)
+        with args.rows.open("a") as out:
+            out.write(json.dumps(row) + "\n")
+        said = [f"{g['truth']}:{g['probability']:.2f}" for g in row["greens"]]
+        print(name, row["tried"], *said, flush=True)
+
+
+def row_of(collected: dict[str, Any], most: int, inputs: int) -> dict[str, Any]:
+    case = case_of(collected["case"])
+    tried = collected.get("tried", [])
+    goals = collected.get("goals", [])
+    for goal in goals:  # what was accepted is no target any more
+        goal["targets"] = goal["targets"] or sorted({t for g in goal["passed"].values() for t in g})
+    row = {"id": case.id, "project": case.project, "source": case.source,
+           "load": collected.get("load"), "tried": len(tried), "greens": []}  # fmt: skip
+    passed = {int(k) for goal in goals for k, green in goal["passed"].items()
+              if set(green) >= set(goal["targets"])}  # fmt: skip
+    chosen = [(n, c) for n, c in enumerate(tried, 1) if c["id"] in passed][:most]
+    if not chosen:
+        return row
+    judged, greens = evidence_of(case, goals[0], tried, chosen)
+    truths = judge(case, [edited(case.buggy, g) for g in greens], goals[0], inputs)
+    first = chosen[0][0]
+    for each in judged:
+        green, (number, raw) = greens[each.index], chosen[each.index]
+        old, new = _function(case.buggy, green)
+        row["greens"].append(
+            {
+                "truth": truths[each.index][0], "why": truths[each.index][1],
+                "features": each.evidence.features(), "evidence": each.evidence.document(),
+                "probability": each.probability, "group": each.group, "refused": each.refused,
+                "badness": badness(old, new, raw["score"], goals[0]["tests_source"]),
+                "early": number <= first + AFTER, "number": number,
+                "edit": [case.buggy[green.start : green.end], green.text],
+                "qualname": green.qualname, "apart": each.apart,
+            }
+        )  # fmt: skip
+    return row
+
+
+def case_of(told: Mapping[str, Any]) -> Case:
+    archive = None if told["archive"] in (None, "None") else Path(told["archive"])
+    values = {k: tuple(v) if isinstance(v, list) else v for k, v in told.items()}
+    return Case(**{**values, "archive": archive})
+
+
+def evidence_of(
+    case: Case, goal: Mapping[str, Any], tried: Sequence[Mapping[str, Any]],
+    chosen: Sequence[tuple[int, Mapping[str, Any]]],
+) -> tuple[list[Judged], list[Green]]:  # fmt: skip
+    """As at the end of the search that tried all of `tried`."""
+    tally = Tally({case.path: case.buggy})
+    for each in tried:
+        if each["path"] == case.path:
+            tally.note(each["path"], each["start"], each["end"], State(each["state"]))
+    subjects = goal["subjects"]
+    ranks = {(s["path"], s["qualname"]): n for n, s in enumerate(subjects, 1)}
+    covering = {(s["path"], s["qualname"]): s["covering"] for s in subjects}
+    greens = []
+    for number, raw in chosen:
+        key = raw["path"], raw["qualname"]
+        greens.append(
+            Green(
+                raw["path"], raw["start"], raw["end"], raw["text"], raw["qualname"], raw["kind"],
+                raw["logp"], raw["score"], number, len(goal["targets"]),
+                len(covering.get(key, ())), ranks.get(key, 1), raw["suspicion"],
+            )
+        )  # fmt: skip
+    watched = [Watched(s["path"], s["qualname"], s["first_line"]) for s in subjects
+               if s["path"] == case.path]  # fmt: skip
+    tests = list(dict.fromkeys([*goal["targets"], *(t for s in subjects for t in s["covering"])]))
+    with tempfile.TemporaryDirectory(prefix="trust-e-") as name:
+        scene = scene_of(case, case.buggy, tests, watched)
+        with Observer(sandboxes(case, case.buggy, Path(name)), scene) as observer:
+            found = assess(greens, observer, tally, len(tried), goal["tests_source"])
+    return found, greens
+
+
+def judge(
+    case: Case, texts: Sequence[str], goal: Mapping[str, Any], inputs: int
+) -> list[tuple[str, str]]:
+    """(right, wrong or undecided, why) of each whole text."""
+    reference = dump(case.fixed)
+    found = [("right", "same tree") if dump(text) == reference else ("", "") for text in texts]
+    rest = [i for i, (truth, _) in enumerate(found) if not truth]
+    if not rest:
+        return found
+    subjects = goal["subjects"]
+    watched = [Watched(s["path"], s["qualname"], s["first_line"]) for s in subjects
+               if s["path"] == case.path]  # fmt: skip
+    if case.qualname and not any(w.qualname == case.qualname for w in watched):
+        watched.append(Watched(case.path, case.qualname, 1))
+    tests = list(dict.fromkeys([*goal["targets"], *(t for s in subjects for t in s["covering"])]))
+    with tempfile.TemporaryDirectory(prefix="trust-j-") as name:
+        scene = scene_of(case, case.fixed, tests, watched, inputs)
+        with Observer(sandboxes(case, case.fixed, Path(name)), scene) as observer:
+            files = [{case.path: text} for text in (*(texts[i] for i in rest), case.buggy)]
+            *recordings, faulty = observer.observe(files)
+            fixed = observer.original
+            own = observer.recorded
+        folder = Path(name) / "suite"
+        case.lay(folder)
+        seen = sees(fixed, faulty)
+        for i, recording in zip(rest, recordings, strict=True):
+            found[i] = differs(fixed, recording, own)
+            if found[i][0] == "right" and not seen:
+                found[i] = ("undecided", "the comparison does not see the fault either")
+            if found[i][0] == "right":
+                (folder / case.path).write_bytes(texts[i].encode())
+                failed, passed = outcomes(case, folder)
+                if failed or not passed:
+                    found[i] = ("wrong", f"{failed} tests fail")
+    return found
+
+
+def sees(fixed: Recording, faulty: Recording) -> bool:
+    """Whether the comparison tells the fault from its fix."""
+    after = {call.key: call.outcome for call in faulty.calls}
+    calls = any(after.get(call.key, call.outcome) != call.outcome for call in fixed.calls)
+    pairs = zip(fixed.plays, faulty.plays, strict=False)
+    return calls or any(a and b and a.digest != b.digest for a, b in pairs)
+
+
+def differs(fixed: Recording, other: Recording, own: Sequence[bool]) -> tuple[str, str]:
+    if not fixed.complete or not other.complete:
+        return "undecided", fixed.problem or other.problem
+    failing = [t for t, o in fixed.outcomes.items()
+               if o == "passed" and other.outcomes.get(t) != "passed"]  # fmt: skip
+    if failing:
+        return "wrong", f"{failing[0]} fails"
+    after = {call.key: call.outcome for call in other.calls}
+    calls = [c for c in fixed.calls if c.key in after]
+    changed = [c for c in calls if after[c.key] != c.outcome]
+    compared = odd = 0
+    where = ""
+    for recorded, a, b in zip(own, fixed.plays, other.plays, strict=False):
+        if a is None or b is None or "refused" in (a.kind, b.kind):
+            continue
+        compared += 1
+        if a.digest != b.digest and not a.kind == b.kind == "raise":
+            if recorded:
+                return "wrong", f"at ({a.text}): {a.kind} {a.value}, not {b.kind} {b.value}"
+            odd += 1
+            where = where or f"at ({a.text}): {a.kind} {a.value}, not {b.kind} {b.value}"
+    if changed:
+        return "wrong", f"{len(changed)} of {len(calls)} calls in tests end otherwise"
+    if odd > ODD * compared:
+        return "wrong", f"{odd} of {compared} inputs, {where}"
+    if odd or compared < ENOUGH:
+        return "undecided", f"{odd} of {compared} inputs differ, {len(calls)} calls do not {where}"
+    return "right", f"the same on {compared} inputs"
+
+
+def scene_of(
+    case: Case, text: str, tests: Sequence[str], watched: Sequence[Watched], inputs: int = 150
+) -> Scene:
+    return Scene(
+        case.python, case.tests, Path("/project"), tuple(tests), tuple(watched),
+        {case.path: text}, 5.0, made_up=inputs, play_seconds=1.5 if inputs <= 150 else 10.0,
+    )  # fmt: skip
+
+
+def sandboxes(case: Case, text: str, scratch: Path) -> Callable[[], Sandbox]:
+    def make() -> Sandbox:
+        tree = Path(tempfile.mkdtemp(dir=scratch)) / "project"
+        case.lay(tree)
+        (tree / case.path).write_bytes(text.encode())
+        extra = [str(tree / p) for p in case.pythonpath if p not in (".", "src")]
+        os.environ["PYTHONPATH"] = os.pathsep.join([*extra, *([str(tree / "src")] * (
+            tree / "src").is_dir())])  # fmt: skip
+        return LocalSandbox(tree, python=case.python)
+
+    return make
+
+
+def edited(text: str, green: Green) -> str:
+    return text[: green.start] + green.text + text[green.end :]
+
+
+def _function(text: str, green: Green) -> tuple[str, str]:
+    """The lines around the edit before and after, for the ranking as it was before."""
+    start = text.rfind("\n", 0, green.start) + 1
+    end = text.find("\n", green.end) % (len(text) + 1)
+    return text[start:end], text[start : green.start] + green.text + text[green.end : end]
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,208 @@
+"""What speaks for the changes that passed: `Jury` judges the successes of a search while it runs.
+
+Touches one sandbox a goal, in which calls are recorded (diffufix.trust). It is asked often and
+works seldom: after a first success has had a moment to be followed by others, and again when new
+ones have come. A change that nobody would write is refused for good. How long it takes is bounded
+by a share of the time that is left.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from diffufix.repair.search import Search, Success
+from diffufix.sandbox import Sandbox
+from diffufix.trust.assess import Green, Judged, assess
+from diffufix.trust.calls import Observer, Scene, Watched
+from diffufix.types import State, TestRun, Verdict
+
+AGAIN = 5.0  # seconds between two judgements of one goal
+MOST = 10  # successes of a goal that are judged
+SHARE = 0.3  # of the time that is left, for one judgement
+PLAY = 1.0  # seconds a version has for made-up inputs
+
+
+@dataclass(frozen=True)
+class Terms:
+    """What the user wants of a repair."""
+
+    threshold: float
+    accept: str = "repaired"  # plausible: what passes is good enough
+    all: bool = False  # go on to the end whatever is found
+    expect: tuple[str, ...] = ()
+
+
+@dataclass
+class _Case:
+    """What is known of one search's successes."""
+
+    observer: Observer | None = None
+    green: dict[int, Success] = field(default_factory=dict)  # by candidate id, as they were judged
+    judged: dict[int, Judged] = field(default_factory=dict)
+    seen: frozenset[int] = frozenset()  # successes at the last judgement
+    at: float = 0.0  # monotonic seconds of the last judgement
+
+
+class Jury:
+    """Judges; used by one thread. `close` removes the sandboxes."""
+
+    def __init__(
+        self,
+        terms: Terms,
+        sandbox: Callable[[], Sandbox],
+        run: TestRun,
+        seconds: Mapping[str, float],
+        *,
+        python: str,
+        args: Sequence[str],
+        root: Path,
+        folder: str,
+        env: Mapping[str, str],
+        seed: int,
+        until: float,
+        note: Callable[[int, Verdict], None],
+    ) -> None:
+        self.terms, self._sandbox, self._run, self._seconds = terms, sandbox, run, seconds
+        self._python, self._args, self._root, self._seed = python, tuple(args), root, seed
+        self._folder, self._env = folder, dict(env)
+        self._until, self._note = until, note
+        self._cases: dict[int, _Case] = {}
+        self._stopped = False
+
+    def stop(self) -> None:
+        """Judge nothing more: the user wants to get away."""
+        self._stopped = True
+
+    def look(self, budget: float) -> float:
+        """Seconds to keep for a last look at what passed."""
+        return min(0.1 * budget, 4 * (self._run.start_seconds + PLAY))
+
+    def close(self) -> None:
+        for case in self._cases.values():
+            if case.observer is not None:
+                case.observer.close()
+
+    # -- what a search asks ------------------------------------------------------------------------
+
+    def settles(self, search: Search) -> bool:
+        """Whether one of the successes is good enough to stop at."""
+        if self.terms.all:
+            return False
+        case = self._case(search)
+        if time.monotonic() - case.at >= AGAIN:
+            self.judge(search)
+        best = self.best(search)
+        good_enough = self.terms.accept == "plausible"
+        return best is not None and (good_enough or best.probability >= self.terms.threshold)
+
+    def rank(self, search: Search, success: Success) -> tuple[float, float]:
+        """Sorts successes, the most probably right one first."""
+        judged = self._case(search).judged.get(success.candidate_id)
+        return (-judged.probability if judged else 0.0, success.badness)
+
+    def admits(self, search: Search, success: Success) -> bool:
+        """Whether the success may be offered: it is not refused, and does what is expected."""
+        judged = self._case(search).judged.get(success.candidate_id)
+        if judged is None:
+            return not self.terms.expect
+        return not judged.refused and judged.agrees
+
+    # -- what the loop asks ------------------------------------------------------------------------
+
+    def best(self, search: Search) -> Judged | None:
+        """Of the best success that may be offered; None where none was judged."""
+        case = self._case(search)
+        found = [j for j in case.judged.values() if not j.refused and j.agrees]
+        return max(found, key=lambda j: j.probability, default=None)
+
+    def chance(self, search: Search) -> float:
+        best = self.best(search)
+        return best.probability if best else 0.0
+
+    def of(self, candidate_id: int) -> Judged | None:
+        """What was judged of a candidate, whichever search it is of."""
+        for case in self._cases.values():
+            if candidate_id in case.judged:
+                return case.judged[candidate_id]
+        return None
+
+    def offered(self, search: Search) -> list[tuple[Success, Judged]]:
+        """The judged successes of a search, the refused ones last."""
+        case = self._case(search)
+        found = [(case.green[key], judged) for key, judged in case.judged.items()]
+        return sorted(found, key=lambda each: (bool(each[1].refused), not each[1].agrees,
+                                               -each[1].probability, each[0].badness))  # fmt: skip
+
+    def judge(self, search: Search) -> None:
+        """Judge the successes of a search together, those that may be best first; nothing is done
+        where there are no new ones."""
+        case = self._case(search)
+        known = [*search.successes, *search.partial]
+        ids = frozenset(s.candidate_id for s in known)
+        if self._stopped or ids <= case.seen:
+            return
+        case.seen |= ids
+        chosen = sorted(known, key=lambda s: s.badness)
+        kept = [s for s in chosen if s.candidate_id in case.green]
+        fresh = [s for s in chosen if s.candidate_id not in case.green]
+        room = max(0, MOST - len(kept)) or min(3, len(fresh))
+        chosen = [*kept, *fresh[:room]]
+        greens = [self._green(search, success) for success in chosen]
+        if not greens:
+            return
+        observer = self._observer(search, case, len(fresh[:room]))
+        judged = assess(greens, observer, search.strength, search.tried, search.tests_source)
+        for each in judged:
+            success = chosen[each.index]
+            if success.candidate_id not in case.judged:
+                self._note(success.candidate_id, _told(each))
+            case.green[success.candidate_id] = success
+            case.judged[success.candidate_id] = each
+        case.at = time.monotonic()
+
+    # -- parts -------------------------------------------------------------------------------------
+
+    def _case(self, search: Search) -> _Case:
+        return self._cases.setdefault(id(search), _Case())
+
+    def _green(self, search: Search, success: Success) -> Green:
+        assert success.found is not None
+        return success.found
+
+    def _observer(self, search: Search, case: _Case, fresh: int) -> Observer | None:
+        """The goal's observer, or None where recording would take too much of what is left."""
+        if case.observer is None:
+            case.observer = Observer(self._sandbox, self._scene(search))
+            fresh += 2  # the project as it is, twice
+        each = case.observer.scene.seconds + PLAY
+        left = self._until - time.monotonic()
+        if fresh and not self.terms.expect and each > SHARE * left:
+            return None
+        return case.observer
+
+    def _scene(self, search: Search) -> Scene:
+        tests = search.tests
+        covering = [test for test in tests if test not in search.wanted]
+        watched = []
+        for subject in search.goal.subjects:
+            suspect = subject.suspect
+            watched.append(Watched(suspect.path, suspect.qualname, suspect.first_line))
+        texts = {subject.suspect.path: subject.base.source for subject in search.goal.subjects}
+        ids = (*search.wanted, *covering)
+        seconds = self._run.start_seconds + sum(self._seconds.get(test, 0.0) for test in ids)
+        return Scene(
+            self._python, self._args, self._root, ids, tuple(watched), texts, seconds,
+            self.terms.expect, self._seed, play_seconds=PLAY, folder=self._folder,
+            env=self._env,
+        )  # fmt: skip
+
+
+def _told(judged: Judged) -> Verdict:
+    """As the log keeps it."""
+    if judged.refused:
+        return Verdict(State.SUSPICIOUS, detail=f"refused: {judged.refused}")
+    words = "; ".join(judged.evidence.words())
+    return Verdict(State.PASS, detail=f"{judged.probability:.0%} likely right: {words}")

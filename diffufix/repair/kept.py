@@ -1,0 +1,50 @@
+"""Patches that a run left in the log: `kept_patch` makes one anew. Reads the files it changes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from diffufix.errors import ApplyError, UsageError
+from diffufix.propose.candidates import Assembly, Change
+from diffufix.repair.types import digest
+from diffufix.source.patch import make_patch, read_source
+from diffufix.types import Patch
+
+
+@dataclass(frozen=True)
+class Kept:
+    patch: Patch
+    confirmed: bool
+    refused: str = ""
+
+
+def kept_patch(summary: Mapping[str, Any], root: Path, run: int, number: int) -> Kept:
+    """Patch `number` of a run whose summary this is, for the files as they are now.
+
+    Raises UsageError where there is no such patch, ApplyError where a file is not the one that the
+    patch was made for, ProjectError where one cannot be read.
+    """
+    patches = summary.get("patches") or []
+    told = next((p for p in patches if p.get("number") == number), None)
+    if told is None:
+        known = f"It has 1 to {len(patches)}." if patches else "It has none to choose from."
+        raise UsageError(
+            f"Run {run} has no patch {number}.", f"{known} `diffufix runs list` shows the runs."
+        )
+    sources, changes = {}, []
+    for edit in told["edits"]:
+        path = edit["path"]
+        source = sources[path] = read_source(root / path)
+        if digest(source.text) != edit["digest"]:
+            raise ApplyError(
+                f"{path} is not as it was in run {run}.",
+                "Take the change back (`diffufix undo`), or run `diffufix repair` again.",
+            )
+        changes += [Change(path, start, end, text) for start, end, text in edit["spans"]]
+    files = Assembly({path: source.text for path, source in sources.items()}).files(*changes)
+    if not files:
+        raise ApplyError(f"Patch {number} of run {run} does not fit together.")
+    return Kept(make_patch(sources, files), bool(told["confirmed"]), str(told["refused"]))

@@ -1,0 +1,91 @@
+"""The patches that a user can choose from: `Offers`. Runs nothing but what it is given to check."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+from diffufix.propose.candidates import Assembly, Change
+from diffufix.repair.jury import Jury
+from diffufix.repair.search import Search, Success
+from diffufix.repair.types import Offer
+from diffufix.source.patch import Source, make_patch
+from diffufix.trust.assess import Judged
+
+#: Whether a success, beside the other changes, holds over the whole suite.
+Check = Callable[[Success, Sequence[Change]], bool]
+MOST = 12  # patches that are kept
+
+
+@dataclass(frozen=True)
+class Offered:
+    """What speaks for the patch that was confirmed: the least of its changes' probabilities."""
+
+    probability: float | None = None
+    evidence: tuple[str, ...] = ()
+    offers: tuple[Offer, ...] = ()
+
+
+@dataclass(frozen=True)
+class Offers:
+    jury: Jury
+    searches: Sequence[Search]
+    sources: Mapping[str, Source]
+    complete: Callable[[Sequence[Change]], Sequence[Change]]
+    check: Check | None = None  # None: nothing more is run
+
+    def around(self, accepted: Sequence[Sequence[Success]], changes: Sequence[Change]) -> Offered:
+        """The first is the patch of `changes`; each other one has one change instead of one of
+        them, one a group being checked as far as there is time."""
+        known = {s.change: s.candidate_id for ranked in accepted for s in ranked}
+        judged = [self.jury.of(known[c]) for c in changes if c in known]
+        weakest = min((j for j in judged if j), key=lambda j: j.probability, default=None)
+        if weakest is None:
+            return Offered()
+        several = len(changes) > 1
+        words = tuple(
+            f"{change.path}: {said}" if several else said
+            for change, j in zip(changes, judged, strict=False)
+            if j is not None
+            for said in j.evidence.words()
+        )
+        first = self._offer(1, changes, weakest, words, confirmed=True)
+        offers = [first]
+        for search in self.searches:
+            offers += self._others(search, changes, len(offers))
+        return Offered(weakest.probability, words, tuple(o for o in offers if o is not None))
+
+    def _others(self, search: Search, changes: Sequence[Change], count: int) -> list[Offer]:
+        found: list[Offer] = []
+        offered = self.jury.offered(search)
+        replaced = [s.change for s, _ in offered if s.change in changes]
+        confirmed = {j.group for s, j in offered if s.change in changes}
+        for success, judged in offered:
+            if success.change in changes or count + len(found) >= MOST:
+                continue
+            beside = [c for c in changes if c not in replaced]
+            holds = False
+            if judged.group not in confirmed and not judged.refused and judged.agrees:
+                holds = self.check is not None and self.check(success, beside)
+                confirmed |= {judged.group} if holds else set()
+            words = tuple(judged.evidence.words())
+            whole = [*beside, success.change]
+            offer = self._offer(count + len(found) + 1, whole, judged, words, confirmed=holds)
+            if offer is not None:
+                found.append(offer)
+        return found
+
+    def _offer(
+        self, number: int, changes: Sequence[Change], judged: Judged, words: tuple[str, ...],
+        *, confirmed: bool,
+    ) -> Offer | None:  # fmt: skip
+        whole = self.complete(changes)
+        texts = {path: source.text for path, source in self.sources.items()}
+        files = Assembly(texts).files(*whole)
+        if not files:
+            return None
+        return Offer(
+            number, make_patch({path: self.sources[path] for path in files}, files),
+            judged.probability, judged.group, words, judged.apart, judged.refused, confirmed,
+            judged.evidence.document(), tuple((c.path, c.start, c.end, c.text) for c in whole),
+        )  # fmt: skip
