@@ -9,7 +9,8 @@ from diffufix.propose.candidates import Assembly, Change
 from diffufix.repair.jury import Jury
 from diffufix.repair.search import Search, Success
 from diffufix.repair.types import Offer
-from diffufix.source.patch import Source, make_patch
+from diffufix.source.file import SourceFile as Source
+from diffufix.source.patch import make_patch
 from diffufix.trust.assess import Judged
 
 #: Whether a success, beside the other changes, holds over the whole suite.
