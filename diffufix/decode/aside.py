@@ -18,7 +18,7 @@ from diffufix.decode.context.views import family_of
 from diffufix.decode.edits import operations_of
 from diffufix.decode.layout import context_ids, fill_segment, was_segment
 from diffufix.errors import UsageError
-from diffufix.model.beside import Group, denoise
+from diffufix.model.beside import PrefixGroup, denoise
 from diffufix.model.family import Family
 from diffufix.model.transformer import Transformer
 
@@ -75,7 +75,7 @@ class AsideContext:
             return
         rows = [was_segment(self.family, p.original, p.start) for p in places]
         order = sorted(range(len(rows)), key=lambda i: len(rows[i][0]))
-        groups = [Group(self.cache, 1, len(rows[i][0])) for i in order]
+        groups = [PrefixGroup(self.cache, 1, len(rows[i][0])) for i in order]
         ids, positions = _joined([rows[i] for i in order], self.model.device)
         own = denoise(self.model, ids, positions, groups)[1]
         at = 0 if self._past is None else len(self._past)
@@ -108,12 +108,12 @@ def logits(asked: Sequence[Asked]) -> Tensor:
     members: dict[tuple[int, int], list[int]] = {}
     for index, a in enumerate(asked):
         members.setdefault((id(a.context), len(a.hole)), []).append(index)
-    groups: list[Group] = []
+    groups: list[PrefixGroup] = []
     order: list[int] = []
     for alike in members.values():
         context = asked[alike[0]].context
         past, seen = context.past([asked[i].place for i in alike])
-        groups.append(Group(context.cache, len(alike), len(rows[alike[0]][0]), past, seen))
+        groups.append(PrefixGroup(context.cache, len(alike), len(rows[alike[0]][0]), past, seen))
         order += alike
     ids_N, positions_N = _joined([rows[i] for i in order], model.device)
     hidden_ND, _ = denoise(model, ids_N, positions_N, groups)

@@ -18,13 +18,13 @@ from torch import Tensor
 
 from diffufix.decode.context import open_context
 from diffufix.decode.context.views import NEVER, family_of, never
-from diffufix.decode.types import NoiseLike, PromptLike
 from diffufix.errors import UsageError
 from diffufix.model.family import Family
 from diffufix.model.transformer import Transformer
+from diffufix.types import Noise, Prompt
 
 #: A completion: its prompt and the ids of its canvas, `<delete>` (or padding) behind the others.
-Item = tuple[PromptLike, Sequence[int]]
+Item = tuple[Prompt, Sequence[int]]
 
 
 def scored(family: Family, ids: Sequence[int]) -> list[bool]:
@@ -54,7 +54,7 @@ def token_logps(
     heat = [temperature] * len(items) if isinstance(temperature, float | int) else temperature
     seeds = prompt_seeds or [None] * len(items)
     width = max((len(ids) for _, ids in items), default=0)
-    prompts: dict[tuple[PromptLike, int | None], int] = {}
+    prompts: dict[tuple[Prompt, int | None], int] = {}
     spans: dict[tuple[int, tuple[int, ...]], int] = {}  # a question and its first mask's row
     labels: list[tuple[int, int, int, float]] = []  # row of logits, id, flat place, temperature
     rows = 0
@@ -112,7 +112,7 @@ def _noised(
 def noised_logps(
     model: Transformer,
     items: Sequence[Item],
-    noises: Sequence[NoiseLike],
+    noises: Sequence[Noise],
     temperature: float | Sequence[float] = 1.0,
     *,
     family: Family | None = None,

@@ -17,10 +17,10 @@ from torch import Tensor
 from diffufix.decode.context import Context, open_context
 from diffufix.decode.context.views import family_of, never
 from diffufix.decode.tokens import check_algorithm, draw, keep_top_p, uniform
-from diffufix.decode.types import PromptLike
 from diffufix.errors import UsageError
 from diffufix.model.family import Family
 from diffufix.model.transformer import Transformer
+from diffufix.types import Prompt
 
 _TOGETHER = 32  # prompts of one pass
 _NUMBERS = 2**26  # of logits held at once
@@ -85,7 +85,7 @@ class _Row:
 @torch.inference_mode()
 def rollout(
     model: Transformer,
-    prompts: Sequence[PromptLike],
+    prompts: Sequence[Prompt],
     n: int,
     sampling: Sampling | None = None,
     generator: torch.Generator | None = None,
@@ -117,7 +117,7 @@ def rollout(
     return result
 
 
-def _parts(prompts: Sequence[PromptLike]) -> Iterator[list[int]]:
+def _parts(prompts: Sequence[Prompt]) -> Iterator[list[int]]:
     """Indices of prompts that go together: of like width, then of like length."""
 
     def size(i: int) -> tuple[int, int]:

@@ -1,7 +1,7 @@
 """Many short rows beside contexts that are already encoded: one pass for rows of any length.
 
 The rows of a batch lie one after another in a single sequence of tokens, so that no linear layer
-computes padding. A row attends to a context shared by its whole `Group` (the queries of all rows
+computes padding. A row attends to a context shared by its `PrefixGroup` (the queries of all rows
 meet its keys in one product, nothing is copied), to keys of its own that were computed before,
 and to itself. Exactly what `Transformer.hidden` gives for context and row in one sequence under
 such a mask of attention.
@@ -24,7 +24,7 @@ from diffufix.model.transformer import Block, Cache, Transformer, rotary
 
 
 @dataclass(frozen=True)
-class Group:
+class PrefixGroup:
     """`count` rows of `length` tokens that share the context `shared`.
 
     `past` [B, W, L, 2, K, E] holds further keys and values of each row, those with `seen` [B, W].
@@ -38,7 +38,7 @@ class Group:
 
 
 def denoise(
-    model: Transformer, ids_N: Tensor, positions_N: Tensor, groups: Sequence[Group]
+    model: Transformer, ids_N: Tensor, positions_N: Tensor, groups: Sequence[PrefixGroup]
 ) -> tuple[Tensor, Tensor]:
     """Last hidden states [N, D], and these tokens' own keys and values [N, L, 2, K, E].
 
@@ -53,7 +53,7 @@ def states(
     model: Transformer,
     ids_N: Tensor,
     positions_N: Tensor,
-    groups: Sequence[Group],
+    groups: Sequence[PrefixGroup],
     wanted_M: Tensor,
 ) -> tuple[Tensor, Tensor]:
     """As `denoise`, with last hidden states [M, D] of the tokens `wanted_M` (indices) alone."""
@@ -66,7 +66,7 @@ def _through(
     model: Transformer,
     ids_N: Tensor,
     positions_N: Tensor,
-    groups: Sequence[Group],
+    groups: Sequence[PrefixGroup],
     own: list[Tensor],
     wanted_M: Tensor | None = None,
 ) -> Tensor:
@@ -91,7 +91,7 @@ def _through(
     return model.model.norm(x_ND)
 
 
-def _attend(q: Tensor, k: Tensor, v: Tensor, group: Group, layer: int) -> Tensor:
+def _attend(q: Tensor, k: Tensor, v: Tensor, group: PrefixGroup, layer: int) -> Tensor:
     """What the rows of one group see: q [B*T, H, E], k and v [B*T, K, E] to [B*T, H*E]."""
     B, T = group.count, group.length
     n, H, E = q.shape

@@ -22,7 +22,7 @@ Chat = Literal["chatml", "llama3", "none"]
 
 
 @dataclass(frozen=True)
-class Kind:
+class Architecture:
     """A kind of checkpoint, by the `model_type` of its config.json (in lower case).
 
     `shift`: the row left of a position predicts it. `temperature` (the lowest that holes are filled
@@ -46,18 +46,20 @@ class Kind:
 
 
 KINDS = (
-    Kind("dream", frozenset({"dream"}), shift=True),
-    Kind(
+    Architecture("dream", frozenset({"dream"}), shift=True),
+    Architecture(
         "open-dcoder", frozenset({"qwen2"}), shift=True, masks=("<M>", "[MASK]", "<|mask|>"),
         temperature=0.6, architectures=frozenset({"Qwen2ForCausalLM"}),
     ),
-    Kind("a2d-qwen2", frozenset({"a2d-qwen2"}), shift=False, alg="maskgit_plus"),
-    Kind(
+    Architecture("a2d-qwen2", frozenset({"a2d-qwen2"}), shift=False, alg="maskgit_plus"),
+    Architecture(
         "a2d-qwen3", frozenset({"a2d-qwen3"}), shift=False, qk_norm=True, attention_bias=False,
         alg="maskgit_plus",
     ),
-    Kind("coda", frozenset({"coda"}), shift=True, qk_norm=True, attention_bias=False, tied=True),
-    Kind(
+    Architecture(
+        "coda", frozenset({"coda"}), shift=True, qk_norm=True, attention_bias=False, tied=True
+    ),
+    Architecture(
         "llada", frozenset({"llada"}), shift=False, chat="llama3", attention_bias=False,
         masks=("<|mdm_mask|>", "<|mask|>"), alg="maskgit_plus",
         rope_float32=True,
@@ -138,7 +140,7 @@ def namesake(name: str) -> Repository | None:
     return _BY_NAME.get(re.split(r"[/\\]", name.rstrip("/\\"))[-1].lower())
 
 
-def kind_of(config: Mapping[str, Any]) -> Kind:
+def kind_of(config: Mapping[str, Any]) -> Architecture:
     """The declaration of a config.json. Raises CheckpointError: what was found, what is known."""
     found = str(config.get("model_type") or "").lower()
     for kind in KINDS:
@@ -159,7 +161,7 @@ def kind_of(config: Mapping[str, Any]) -> Kind:
     )  # fmt: skip
 
 
-def sampling_of(family: str) -> Kind:
+def sampling_of(family: str) -> Architecture:
     """The declaration whose sampling a family of that name has; Dream's where it is not known."""
     return next((kind for kind in KINDS if kind.name == family), KINDS[0])
 

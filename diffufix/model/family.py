@@ -12,7 +12,7 @@ from dataclasses import asdict, dataclass
 from typing import Any, Literal, get_args
 
 from diffufix.errors import CheckpointError
-from diffufix.model.families import Chat, Kind, kind_of, namesake, repository
+from diffufix.model.families import Architecture, Chat, kind_of, namesake, repository
 
 Layout = Literal["inline", "aside"]
 
@@ -154,7 +154,7 @@ def _string(token: Any) -> str:
     return str(token.get("content", "")) if isinstance(token, Mapping) else str(token or "")
 
 
-def _check_kind(kind: Kind, config: Mapping[str, Any], mask: int | None) -> None:
+def _check_kind(kind: Architecture, config: Mapping[str, Any], mask: int | None) -> None:
     """Raises CheckpointError where the files contradict the kind, or name no mask token."""
     architectures = {str(name) for name in config.get("architectures") or ()}
     declare = (
@@ -181,7 +181,10 @@ def _check_kind(kind: Kind, config: Mapping[str, Any], mask: int | None) -> None
 
 
 def _chat(
-    kind: Kind, added_tokens: Mapping[str, int], tokenizer: Mapping[str, Any] | None, name: str
+    kind: Architecture,
+    added_tokens: Mapping[str, int],
+    tokenizer: Mapping[str, Any] | None,
+    name: str,
 ) -> Chat:
     """Whether a checkpoint that is not known by its id is talked to in turns: it has the marks,
     and a chat template or the pad token that only instruct checkpoints of its kind have. Where
@@ -197,7 +200,7 @@ def _chat(
     return kind.chat if tokenizer.get("chat_template") or padded else "none"
 
 
-def _title(kind: Kind, name: str, config: Mapping[str, Any]) -> str:
+def _title(kind: Architecture, name: str, config: Mapping[str, Any]) -> str:
     for text in (name, str(config.get("_name_or_path") or "")):
         published = repository(text) or namesake(text)
         if published is not None:

@@ -15,7 +15,6 @@ from hypothesis import strategies as st
 
 from diffufix.decode.context.views import never
 from diffufix.decode.likelihood import noised_logps, scored, token_logps
-from diffufix.decode.types import Draw
 from diffufix.errors import UsageError
 from diffufix.model.family import Family
 from diffufix.train.rl.objectives.estimators import (
@@ -91,7 +90,7 @@ def test_padding_is_never_scored_and_changes_nothing() -> None:
     assert scored(ASIDE, (9, ASIDE.delete, ASIDE.delete)) == [True] * 3
     for name in ESTIMATORS:
         one = draw(name, [True] * 3, torch.Generator().manual_seed(3))
-        wide = Draw(
+        wide = Noise(
             tuple((*m, False, False) for m in one.masks),
             tuple((*w, 0.0, 0.0) for w in one.weights),
             one.prompt_seed,
@@ -257,7 +256,7 @@ def test_draws_have_the_mean_that_they_should(name: str) -> None:
     assert statistics.mean(values) == pytest.approx(wanted, abs=4.5 * error + 1e-3)
 
 
-def estimate(one: Draw, family: Family, prompt: Prompt, ids: tuple[int, ...]) -> float:
+def estimate(one: Noise, family: Family, prompt: Prompt, ids: tuple[int, ...]) -> float:
     return sum(
         w * logp
         for mask, weights in zip(one.masks, one.weights, strict=True)

@@ -11,7 +11,7 @@ from diffufix.decode.rollout import Sampling, rollout
 from diffufix.model.family import Family
 from diffufix.model.transformer import Transformer
 from diffufix.train.rl.objectives.estimators import behaviours, draw_group
-from diffufix.types import Completion, Group, Noise, Prompt, Task
+from diffufix.types import Completion, Group, Prompt, Task
 
 Reward = Callable[[Prompt, tuple[int, ...]], float | None]
 
@@ -51,10 +51,7 @@ def make_groups(
     groups = []
     for number, (prompt, several) in enumerate(zip(prompts, sampled, strict=True)):
         own = [scored(known, one.ids) for one in several]
-        noises = [
-            tuple(Noise(*draw) for draw in draws)
-            for draws in draw_group(estimator, own, inner, generator)
-        ]
+        noises = [tuple(draws) for draws in draw_group(estimator, own, inner, generator)]
         items = [((prompt, one.ids), noise) for one, noise in zip(several, noises, strict=True)]
         old = behaviours(model, items, temperature, family=known)
         completions = tuple(

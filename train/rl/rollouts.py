@@ -20,7 +20,7 @@ from diffufix.propose.tasks import edit_of, prompt_of, splice, text_of
 from diffufix.source.syntax import parse
 from diffufix.train.rl.objectives.estimators import behaviours, draw_group
 from diffufix.train.rl.rewards import DEFAULT, Weighted, reward
-from diffufix.types import Candidate, Completion, Group, Noise, Prompt, State, Task, Verdict
+from diffufix.types import Candidate, Completion, Group, Prompt, State, Task, Verdict
 from diffufix.verify import Screen
 
 if TYPE_CHECKING:
@@ -245,10 +245,7 @@ class Collector:
         """The group with noise, and its likelihoods under the weights that sampled it."""
         began = time.monotonic()
         places = [scored(model.family, one.ids) for one in group.completions]
-        noises = [
-            tuple(Noise(*one) for one in row)
-            for row in draw_group(self.estimator, places, self.inner, generator)
-        ]
+        noises = [tuple(row) for row in draw_group(self.estimator, places, self.inner, generator)]
         items = [
             ((group.prompt, one.ids), noise)
             for one, noise in zip(group.completions, noises, strict=True)

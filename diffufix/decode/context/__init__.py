@@ -17,10 +17,10 @@ from torch import Tensor
 from diffufix.decode.context.appended import AppendedContext
 from diffufix.decode.context.in_place import InPlaceContext
 from diffufix.decode.context.views import banned_of, family_of, view_of
-from diffufix.decode.types import Asked, PromptLike
+from diffufix.decode.types import Asked
 from diffufix.model.family import Family, Layout
 from diffufix.model.transformer import Transformer
-from diffufix.types import Canvas
+from diffufix.types import Canvas, Prompt
 
 
 class Context(Protocol):
@@ -49,7 +49,7 @@ _WAYS: dict[Layout, type[AppendedContext] | type[InPlaceContext]] = {
 
 def open_context(
     model: Transformer,
-    prompts: Sequence[PromptLike | Canvas],
+    prompts: Sequence[Prompt | Canvas],
     *,
     seeds: Sequence[int | None] | None = None,
     family: Family | None = None,

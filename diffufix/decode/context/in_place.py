@@ -22,7 +22,7 @@ from diffufix.decode.context.kept import KEPT, Kept, kept_rows, nearest, new_row
 from diffufix.decode.context.views import View, table
 from diffufix.decode.types import Asked
 from diffufix.errors import UsageError
-from diffufix.model.beside import Group, states
+from diffufix.model.beside import PrefixGroup, states
 from diffufix.model.family import Family
 from diffufix.model.transformer import Cache, Transformer, padded
 
@@ -175,7 +175,7 @@ class InPlaceContext:
         positions: list[int] = []
         wanted: list[int] = []  # tokens whose rows predict a mask
         counts: list[tuple[int, int]] = []
-        shared: list[Group] = []
+        shared: list[PrefixGroup] = []
         for (key, count), alike in plans.items():
             left = self._views[key[0]].left
             own = len(left) - self._back
@@ -188,7 +188,7 @@ class InPlaceContext:
                 positions += [own + row for row in rows]
             past = [kept_rows(before, rows) for _, rows, before in alike if before is not None]
             held = torch.stack(past) if len(past) == len(alike) and past[0].numel() else None
-            shared.append(Group(self._sides[key], len(alike), count, held))
+            shared.append(PrefixGroup(self._sides[key], len(alike), count, held))
         device = self.model.device
         hidden_MD, own_N = states(
             self.model, torch.tensor(ids, device=device), torch.tensor(positions, device=device),

@@ -9,11 +9,10 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from diffufix.decode.types import PromptLike
 from diffufix.errors import UsageError
 from diffufix.model.family import Family
 from diffufix.model.transformer import Transformer
-from diffufix.types import Canvas
+from diffufix.types import Canvas, Prompt
 
 HIDDEN = 0.15  # share of the prompt's tokens that d1 hides
 #: What stands for -inf: its product with a probability of 0 is 0, and no gradient becomes nan.
@@ -39,7 +38,7 @@ class View:
     failure: list[int]
 
 
-def view_of(family: Family, prompt: PromptLike | Canvas, seed: int | None = None) -> View:
+def view_of(family: Family, prompt: Prompt | Canvas, seed: int | None = None) -> View:
     """With a seed, a share HIDDEN of the prompt's tokens is masked."""
     if isinstance(prompt, Canvas):
         hidden, failure = not prompt.original, list[int]()

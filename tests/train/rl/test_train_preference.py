@@ -16,7 +16,6 @@ import pytest
 import torch
 
 from diffufix.decode.likelihood import scored, token_logps
-from diffufix.decode.types import Draw
 from diffufix.errors import UsageError
 from diffufix.model import load_model
 from diffufix.model.transformer import Transformer
@@ -37,7 +36,7 @@ from diffufix.train.rl.objectives.preference import (
     referred,
 )
 from diffufix.train.rl.replay import learnable, replay
-from diffufix.types import Completion, Group, Prompt
+from diffufix.types import Completion, Group, Noise, Prompt
 from tests.support.checkpoints import make_dream_checkpoint
 from tests.support.groups import make_groups, prompts, task
 from tests.support.mini import tiny_model
@@ -86,7 +85,7 @@ def some_pairs() -> list[Pair]:
 # -- the loss --------------------------------------------------------------------------------------
 
 
-def every_draw(width: int) -> list[Draw]:
+def every_draw(width: int) -> list[Noise]:
     """All that `count` can draw for so many places, each as often as the others are likely."""
     sizes = [list(itertools.combinations(range(width), k)) for k in range(width + 1)]
     most = math.lcm(*map(len, sizes))
@@ -98,7 +97,7 @@ def every_draw(width: int) -> list[Draw]:
             first = (width + 1) / (2 * k) if k else 0.0
             second = (width + 1) / (2 * (width - k)) if k < width else 0.0
             weights = (tuple(first * m for m in inside), tuple(second * m for m in outside))
-            found.append(Draw((inside, outside), weights))
+            found.append(Noise((inside, outside), weights))
     return found
 
 
@@ -181,7 +180,7 @@ def test_padding_is_never_scored(folder: Path) -> None:
     noises = masks(model.family, [pair], generator())
     assert all(not any(mask[1:]) for noise in noises[1] for mask in noise.masks)
     short = Pair(prompt, (30, 31, 32), (33,))
-    cut = [Draw(tuple(m[:1] for m in n.masks), tuple(w[:1] for w in n.weights)) for n in noises[1]]
+    cut = [Noise(tuple(m[:1] for m in n.masks), tuple(w[:1] for w in n.weights)) for n in noises[1]]
     torch.testing.assert_close(
         bounds(model, [pair], noises), bounds(model, [short], [noises[0], cut])
     )

@@ -19,24 +19,25 @@ current and the reference policy are all scored under the same ones.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 import torch
 
 from diffufix.decode.likelihood import Item, noised_logps
-from diffufix.decode.types import Draw, NoiseLike, PromptLike
 from diffufix.errors import UsageError
 from diffufix.model.family import Family
 from diffufix.model.transformer import Transformer
+from diffufix.types import Noise, Prompt
 
 LOW, HIGH = 0.2, 0.8  # of t
 
 Mask = tuple[bool, ...]
 
 
-def draw(name: str, scored: Sequence[bool], generator: torch.Generator | None = None) -> Draw:
+def draw(name: str, scored: Sequence[bool], generator: torch.Generator | None = None) -> Noise:
     """One draw for a completion whose own places are `scored` (likelihood.scored).
 
-    `types.Noise(*draw)` is its form in the log. Raises UsageError for an unknown name.
+    Raises UsageError for an unknown name.
     """
     if name not in ESTIMATORS:
         raise UsageError(f"Unknown estimator {name!r}.", f"One of {', '.join(ESTIMATORS)}.")
@@ -48,22 +49,22 @@ def draw_group(
     scored: Sequence[Sequence[bool]],
     inner: int,
     generator: torch.Generator | None = None,
-) -> list[tuple[Draw, ...]]:
+) -> list[tuple[Noise, ...]]:
     """`inner` draws for every completion of a group. What is hidden of the prompt is the same for
     all of them, so that it is encoded once."""
     draws = [tuple(draw(name, one, generator) for _ in range(inner)) for one in scored]
     seeds = [one.prompt_seed for one in draws[0]] if draws else []
     return [
-        tuple(one._replace(prompt_seed=seed) for one, seed in zip(row, seeds, strict=True))
+        tuple(replace(one, prompt_seed=seed) for one, seed in zip(row, seeds, strict=True))
         for row in draws
     ]
 
 
 def behaviour(
     model: Transformer,
-    prompt: PromptLike,
+    prompt: Prompt,
     ids: Sequence[int],
-    noises: Sequence[NoiseLike],
+    noises: Sequence[Noise],
     temperature: float = 1.0,
     *,
     family: Family | None = None,
@@ -75,7 +76,7 @@ def behaviour(
 @torch.inference_mode()
 def behaviours(
     model: Transformer,
-    items: Sequence[tuple[Item, Sequence[NoiseLike]]],
+    items: Sequence[tuple[Item, Sequence[Noise]]],
     temperature: float = 1.0,
     *,
     family: Family | None = None,
@@ -102,35 +103,35 @@ def behaviours(
 # -- the estimators --------------------------------------------------------------------------------
 
 
-def _weighted(*passes: tuple[Mask, float], prompt_seed: int | None = None) -> Draw:
+def _weighted(*passes: tuple[Mask, float], prompt_seed: int | None = None) -> Noise:
     masks = tuple(mask for mask, _ in passes)
     weights = tuple(tuple(w if m else 0.0 for m in mask) for mask, w in passes)
-    return Draw(masks, weights, prompt_seed)
+    return Noise(masks, weights, prompt_seed)
 
 
-def _full(scored: Mask, generator: torch.Generator | None) -> Draw:
+def _full(scored: Mask, generator: torch.Generator | None) -> Noise:
     return _weighted((scored, 1.0))
 
 
-def _d1(scored: Mask, generator: torch.Generator | None) -> Draw:
+def _d1(scored: Mask, generator: torch.Generator | None) -> Noise:
     seed = int(torch.randint(2**31, (), generator=generator))
     return _weighted((scored, 1.0), prompt_seed=seed)
 
 
-def _coupled(scored: Mask, generator: torch.Generator | None) -> Draw:
+def _coupled(scored: Mask, generator: torch.Generator | None) -> Noise:
     t = _share(generator)
     inside = _bernoulli(scored, t, generator)
     outside = tuple(s and not m for s, m in zip(scored, inside, strict=True))
     return _weighted((scored, 0.5), (inside, 0.5 / t), (outside, 0.5 / (1 - t)))
 
 
-def _decoupled(scored: Mask, generator: torch.Generator | None) -> Draw:
+def _decoupled(scored: Mask, generator: torch.Generator | None) -> Noise:
     t = _share(generator)
     first, second = _bernoulli(scored, t, generator), _bernoulli(scored, 1 - t, generator)
     return _weighted((scored, 0.5), (first, 0.5 / t), (second, 0.5 / (1 - t)))
 
 
-def _count(scored: Mask, generator: torch.Generator | None) -> Draw:
+def _count(scored: Mask, generator: torch.Generator | None) -> Noise:
     places = [i for i, s in enumerate(scored) if s]
     L = len(places)
     k = int(torch.randint(L + 1, (), generator=generator))
@@ -152,7 +153,7 @@ def _bernoulli(scored: Mask, t: float, generator: torch.Generator | None) -> Mas
     return tuple(s and lot < t for s, lot in zip(scored, lots, strict=True))
 
 
-ESTIMATORS: dict[str, Callable[[Mask, torch.Generator | None], Draw]] = {
+ESTIMATORS: dict[str, Callable[[Mask, torch.Generator | None], Noise]] = {
     "coupled": _coupled,
     "d1": _d1,
     "full": _full,

@@ -26,13 +26,12 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from diffufix.decode.likelihood import noised_logps, scored
-from diffufix.decode.types import Draw
 from diffufix.model.family import Family
 from diffufix.model.transformer import Transformer
 from diffufix.train.optim import Average
 from diffufix.train.rl.objectives.estimators import draw
 from diffufix.train.rl.objectives.imitation import read_prompt
-from diffufix.types import Completion, Group, Prompt
+from diffufix.types import Completion, Group, Noise, Prompt
 
 BETA = 0.2  # the larger, the closer to the reference
 DRAWS = 4  # of masks, of each completion in a step
@@ -132,7 +131,7 @@ def pick(pairs: Sequence[Pair], count: int, rng: random.Random) -> list[Pair]:
 
 def masks(
     family: Family, pairs: Sequence[Pair], generator: torch.Generator, draws: int = DRAWS
-) -> list[list[Draw]]:
+) -> list[list[Noise]]:
     """Draws for each completion, in the order that `bounds` reads: better, worse, better, ..."""
     return [
         [draw("count", scored(family, ids), generator) for _ in range(draws)]
@@ -144,7 +143,7 @@ def masks(
 def bounds(
     model: Transformer,
     pairs: Sequence[Pair],
-    noises: Sequence[Sequence[Draw]],
+    noises: Sequence[Sequence[Noise]],
     family: Family | None = None,
 ) -> Tensor:
     """E [N, 2] (nats): the mean over each completion's draws."""
@@ -188,7 +187,7 @@ def referred(
     model: Transformer,
     reference: Average,
     pairs: Sequence[Pair],
-    noises: Sequence[Sequence[Draw]],
+    noises: Sequence[Sequence[Noise]],
     family: Family | None = None,
 ) -> tuple[Tensor, Tensor]:
     """`bounds` by the policy, with gradients, and by the reference, under the same masks."""
