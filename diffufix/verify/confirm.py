@@ -102,6 +102,7 @@ class Confirmer:
         self._left_out = set(hung)
         self._usual: set[str] = set()  # files that the tests of the unedited project write
         self._base: dict[Way, dict[str, str]] = {}
+        self._said: dict[Way, dict[str, str]] = {}
         self._rechecked: set[str] = set()
         self._dropped: dict[str, str] = {}  # order -> a test that does not hold in it
         self.slowest = 0.0  # seconds of a run
@@ -197,7 +198,7 @@ class Confirmer:
     ) -> Verdict | None:
         """What a series says of the candidate; None where the unedited project does not hold in
         that order. Runs that are good go to `trials`."""
-        if ways[0].order in self._dropped:
+        if ways[0].order != OWN and self._dropped:  # what one order breaks, luck holds in another
             return None
         known = all(way in self._base for way in ways)
         unedited = None if known else pool.submit(self._measure, ways)
@@ -294,6 +295,7 @@ class Confirmer:
         self._left_out |= {*ended}
         for trial in found:
             self._usual |= written(trial.report)
+            self._said.setdefault(trial.way, trial.messages)
             self._note(trial.way, {**trial.outcomes, **dict.fromkeys(ended, FAILED)})
 
     def _note(self, way: Way, outcomes: dict[str, str]) -> None:
@@ -307,11 +309,17 @@ class Confirmer:
         self._base.setdefault(way, outcomes)
 
     def _differing(self, way: Way) -> list[str]:
-        """Tests that come out otherwise in this order than in the project's own."""
+        """Tests that come out otherwise in this order than in the project's own, or fail with
+        other words: then they share state, and in this order nobody knows what is right."""
         own, here = self._base[FIRST[0]], self._base[way]
+        before, now = self._said[FIRST[0]], self._said[way]
         return [
             test for test, outcome in here.items()
-            if test not in self._unstable and _kind(own.get(test, outcome)) != _kind(outcome)
+            if test not in self._unstable
+            and (
+                _kind(own.get(test, outcome)) != _kind(outcome)
+                or (outcome in RED and before.get(test, "") != now.get(test, ""))
+            )
         ]  # fmt: skip
 
     def _recheck(

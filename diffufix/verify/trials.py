@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import queue
 import random
+import re
 import secrets
 import threading
 from collections.abc import Callable, Mapping, Sequence
@@ -28,6 +29,7 @@ WORKERS = 2  # the unedited project beside the candidate, or two runs of one of 
 SPENT = 24  # process ids that may be spent before a run, so that no two runs have alike ones
 PATIENCE = (30.0, 10.0)  # seconds that targets may run beyond their deadlines (`Patience`)
 START = 60.0  # seconds for interpreter, import and collection, at least
+_ADDRESS = re.compile(r"0x[0-9a-fA-F]+")
 OWN, REVERSED, SHUFFLED = "own", "reversed", "shuffled"
 
 
@@ -74,6 +76,12 @@ class Trial:
     @property
     def outcomes(self) -> dict[str, str]:
         seen = (str(outcome) for outcome, _ in self.report.get("outcomes", ()))
+        return dict(zip(self.tests, seen, strict=False))
+
+    @property
+    def messages(self) -> dict[str, str]:
+        """What the tests said, without addresses."""
+        seen = (_ADDRESS.sub("", str(message)) for _, message in self.report.get("outcomes", ()))
         return dict(zip(self.tests, seen, strict=False))
 
     @property
