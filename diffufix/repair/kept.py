@@ -10,7 +10,8 @@ from typing import Any
 from diffufix.errors import ApplyError, UsageError
 from diffufix.propose.candidates import Assembly, Change
 from diffufix.repair.types import digest
-from diffufix.source.patch import make_patch, read_source
+from diffufix.source.file import SourceFile
+from diffufix.source.patch import make_patch
 from diffufix.types import Patch
 
 
@@ -37,7 +38,7 @@ def kept_patch(summary: Mapping[str, Any], root: Path, run: int, number: int) ->
     sources, changes = {}, []
     for edit in told["edits"]:
         path = edit["path"]
-        source = sources[path] = read_source(root / path)
+        source = sources[path] = SourceFile.read(root / path)
         if digest(source.text) != edit["digest"]:
             raise ApplyError(
                 f"{path} is not as it was in run {run}.",

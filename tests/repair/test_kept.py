@@ -11,7 +11,8 @@ from diffufix.errors import ApplyError, UsageError
 from diffufix.repair.apply import apply, undo
 from diffufix.repair.kept import kept_patch
 from diffufix.repair.types import Offer
-from diffufix.source.patch import make_patch, read_source
+from diffufix.source.file import SourceFile
+from diffufix.source.patch import make_patch
 
 TEXT = "def f(a):\r\n    return a - 1  # ü\r\n"
 
@@ -19,7 +20,7 @@ TEXT = "def f(a):\r\n    return a - 1  # ü\r\n"
 @pytest.fixture
 def summary(tmp_path: Path) -> dict:
     (tmp_path / "m.py").write_bytes(TEXT.encode())
-    source = read_source(tmp_path / "m.py")
+    source = SourceFile.read(tmp_path / "m.py")
     place = TEXT.index("- 1")
     offers = []
     for number, text in enumerate(("+ 1", "* 1"), 1):
