@@ -112,7 +112,8 @@ def repair(
     began += time.monotonic() - asked  # a question or a download is no time of the search
     result = _search(settings, began)
     if settings.apply and result.patch is not None and not result.applied:
-        if result.status is Status.PLAUSIBLE and settings.accept != "plausible":
+        weak = result.probability is not None and result.probability < result.threshold
+        if weak and settings.accept != "plausible":
             hint = "Read the patch; `--apply --accept plausible` writes it all the same."
             result = replace(result, hint=hint)
         else:

@@ -74,7 +74,8 @@ def summary_lines(result: RepairResult) -> list[str]:
         if result.applied:
             lines.append("The patch is written; `diffufix undo` takes it back.")
         else:
-            plausible = " --accept plausible" if result.status is Status.PLAUSIBLE else ""
+            weak = result.probability is not None and result.probability < result.threshold
+            plausible = " --accept plausible" if weak else ""
             lines.append(
                 f"Your files are unchanged; `diffufix {_command(result)} --apply{plausible}` "
                 "writes the patch."
@@ -195,7 +196,7 @@ def trust_lines(result: RepairResult) -> list[str]:
     """The probability that the patch is right, and the evidence."""
     assert result.probability is not None
     lines = [f"Likely right: {result.probability:.0%}"]
-    if result.status is Status.PLAUSIBLE:
+    if result.probability < result.threshold:
         lines[0] += f", less than the {result.threshold:.0%} of a repair"
     return lines + [f"  {words}" for words in result.evidence]
 

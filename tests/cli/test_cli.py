@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
 
@@ -193,6 +194,31 @@ def test_apply_and_undo(project: Path, search, capsys) -> None:
     assert (project / "m.py").read_text() == BROKEN
     assert capsys.readouterr().out == "restored m.py\n"
     assert main(["undo"]) == 2
+
+
+def test_what_is_only_plausible_is_written_if_accepted(project: Path, search, capsys) -> None:
+    def plausible(settings: Settings, listener: events.Listener) -> RepairResult:
+        return replace(
+            repaired(settings, listener), status=Status.PLAUSIBLE, probability=0.4,
+            threshold=0.8, evidence=("no passing test calls the changed code",),
+            accepted=settings.accept == "plausible",
+        )  # fmt: skip
+
+    search(plausible)
+    assert main(["repair", "--apply"]) == 1
+    assert (project / "m.py").read_text() == BROKEN
+    said = capsys.readouterr().out
+    assert "passes your tests, but little speaks for it" in said
+    assert "Likely right: 40%, less than the 80% of a repair\n  no passing test calls" in said
+    assert "`diffufix repair --apply --accept plausible` writes the patch" in said
+    assert main(["repair", "--apply", "--accept", "plausible"]) == 0
+    assert (project / "m.py").read_text() == MENDED
+
+
+@pytest.mark.parametrize("text", ["f(", "x = 1", ""])
+def test_expectations_are_expressions(project: Path, search, text: str) -> None:
+    search(repaired)
+    assert main(["repair", "--expect", text]) == 2
 
 
 def test_refused_apply_still_shows_the_patch(project: Path, search, capsys) -> None:
