@@ -395,7 +395,7 @@ class Group:
     prompt: Prompt
     completions: tuple[Completion, ...]
     model: str  # fingerprint of the weights that sampled, adapter included
-    estimator: str  # train/estimators.py: coupled, d1, full, decoupled, count; empty: none
+    estimator: str  # rl/objectives/estimators.py: coupled, d1, full, decoupled, count; empty: none
     sampling: Mapping[str, float | str | int | None] = field(default_factory=dict)
     made_at: float = 0.0  # seconds since the epoch
 

@@ -48,7 +48,7 @@ FLOORS = [
 #: These deal in ids and know nothing of text, tests or files of a project.
 IDS = {"decode", "model"}
 IDS_MAY_KNOW = IDS | {"types", "errors"}
-SIBLINGS = 18  # files and folders in one folder, at most
+SIBLINGS = 17  # files and folders in one folder, at most
 HEAVY_EVERYWHERE = {"docker", "e2b", "e2b_code_interpreter", "transformers"}
 TORCH_ROOMS = IDS | {room for room in FLOORS if room.startswith("train")}
 #: What runs inside the project's interpreter may import besides the standard library.
