@@ -15,8 +15,8 @@ say() { printf '\n$ %s\n' "$*"; }
 say "pytest --quiet --tb=no"
 "$bin/python" -m pytest --quiet --tb=no -p no:cacheprovider
 
-say "diffufix repair --model mini --budget 60 --apply"
-"$bin/diffufix" repair --python "$bin/python" --model mini --budget 60 --apply
+say "diffufix repair --model mini --budget 60 --apply --accept plausible"
+"$bin/diffufix" repair --python "$bin/python" --model mini --budget 60 --apply --accept plausible
 status=$?
 
 say "pytest --quiet --tb=no"

@@ -16,6 +16,6 @@ run() {
 }
 
 export DIFFUFIX_PYTHON="$bin/python" DIFFUFIX_MODEL=mini
-run repair --budget 60 --apply || exit
+run repair --budget 60 --apply --accept plausible || exit
 run train --self-play --minutes "${MINUTES:-5}"
 run undo && run repair --budget 60
