@@ -76,8 +76,8 @@ def some_pairs() -> list[Pair]:
     """With a deleted place, an insertion, and other temperatures."""
     asked = prompts(4, width=3)
     return [
-        Pair(asked[0], (10, 11, 12), (10, 12, SILENT)),
-        Pair(asked[2], (13, 14, 15), (13, 14, 16), 0.7),
+        Pair(asked[0], (24, 25, 26), (24, 26, SILENT)),
+        Pair(asked[2], (27, 28, 29), (27, 28, 30), 0.7),
         Pair(asked[3], (20, SILENT, SILENT), (21, 22, 23), 1.3),
     ]
 
