@@ -96,7 +96,7 @@ def _strings(text: str) -> Iterator[tuple[int, int, str]]:
         if {*prefix.lower()} - {*"rbuft"}:  # a name that ends before a string
             prefix = ""
         start = found.start("quote") - len(prefix)
-        at = _string_end(text, at, quote, prefix)
+        at = min(len(text), _string_end(text, at, quote, prefix))
         yield start, at, prefix
 
 

@@ -7,6 +7,8 @@ import subprocess
 import sys
 
 import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
 
 from diffufix.source.newer import hidden, lowered
 from diffufix.source.syntax import parse
@@ -109,3 +111,29 @@ def test_this_python_is_new_enough_or_not() -> None:
         input=NEWER.split("def shown")[0], text=True, capture_output=True,
     )  # fmt: skip
     assert (done.returncode == 0) == (sys.version_info >= (3, 13))
+
+
+PIECES = [
+    "x",
+    " ",
+    "\n",
+    "(",
+    ")",
+    '"',
+    "'''",
+    "\\",
+    ":",
+    "f'",
+    't"',
+    "{",
+    "}",
+    "[",
+    "class A[T]",
+    "é",
+]
+
+
+@example(text='return "@x\\')
+@given(text=st.lists(st.sampled_from(PIECES), max_size=12).map("".join))
+def test_text_that_does_not_parse_is_lowered_to_some_text(text: str) -> None:
+    assert isinstance(lowered(text), str)
