@@ -97,6 +97,7 @@ def run_job(job: Job, listener: Listener, began: float | None = None) -> RepairR
 
 def _steps(run: Run) -> RepairResult:
     job, settings, clock = run.job, run.settings, run.clock
+    reward_functions(settings.rewards)  # a wrong name is said before the search, not after it
     place = choose(settings, run.stage)
     if place.note:
         run.warn(place.note)
