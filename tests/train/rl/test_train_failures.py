@@ -289,7 +289,7 @@ from diffufix.config import Settings
 from diffufix.model import load_model
 from diffufix.store import Store
 from diffufix.train.rl.practice import Practice
-from tests.train.test_train_failures import WANTED, session
+from tests.train.rl.test_train_failures import WANTED, session
 root, out = Path(sys.argv[1]), Path(sys.argv[2])
 settings = Settings(root=root, sandbox="local", workers=1)
 with Store.open(out) as store, Practice(settings, load_model("mini", device="cpu"), WANTED) as here:
