@@ -87,8 +87,8 @@ def test_every_suspect_of_the_standard_library_can_be_edited() -> None:
 
 @pytest.mark.slow
 def test_every_suspect_of_more_of_the_library_can_be_edited() -> None:
-    chosen = random.Random(14).sample(library(), 60)
-    assert sum(check(path) for path in chosen if read_source(path) is not None) > 600
+    chosen = random.Random(14).sample(library(), 200)
+    assert sum(check(path) for path in chosen if read_source(path) is not None) > 2000
 
 
 @given(st.lists(st.sampled_from(sorted(BLOCKS)), min_size=1, max_size=4), st.booleans())
