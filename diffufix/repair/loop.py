@@ -123,8 +123,8 @@ def _steps(run: Run) -> RepairResult:
         run.listener(events.Localized(tuple(plan.suspects), plan.title))
         run.record.suspects(plan.suspects)
         least, usual = confirmation_seconds(diagnosis.suite_seconds, settings.budget)
+        needed = 1.2 * (clock.elapsed + least) + max(30.0, 2 * diagnosis.suite_seconds)
         if clock.left - least < ENOUGH:
-            needed = 1.2 * (clock.elapsed + least) + max(30.0, 2 * diagnosis.suite_seconds)
             return run.failed(reasons.out_of_time(clock.phases, settings.budget, needed))
 
         # 3. model
@@ -203,6 +203,8 @@ def _steps(run: Run) -> RepairResult:
         ended = reasons.CANDIDATES
     elif all(search.exhausted for search in searches):
         ended = reasons.MODEL
+    elif not run.tally.generated:
+        return run.failed(reasons.out_of_time(clock.phases, settings.budget, needed))
     return run.failed(reasons.explain(run.tally, clock.phases.get("searching", 0.0), ended))
 
 

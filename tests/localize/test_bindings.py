@@ -53,9 +53,10 @@ def found(root: Path, failing: int, passing: int = 0) -> list[Suspect]:
         TestCase("tests/test_a.py::test_bad", "failed", 0.1, "AssertionError: assert 1 == 2"),
         TestCase("tests/test_a.py::test_good", "passed", 0.1),
     )
-    lines = {cases[0].id: {"shop/prices.py": frozenset({failing})}}
-    if passing:
-        lines[cases[1].id] = {"shop/prices.py": frozenset({passing})}
+    lines: dict[str, dict[str, frozenset[int]]] = {
+        cases[0].id: {"shop/prices.py": frozenset({failing})},
+        cases[1].id: {"shop/prices.py": frozenset({passing})} if passing else {},
+    }
     return suspects(TestRun(root, (), cases, 1, 1.0, coverage=lines), root=root)
 
 

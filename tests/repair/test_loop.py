@@ -14,6 +14,7 @@ from diffufix.config import Settings
 from diffufix.propose.proposals import Proposal
 from diffufix.repair.job import Mending, Supply
 from diffufix.repair.loop import run_job
+from diffufix.repair.turns import Turns
 from diffufix.repair.types import RepairResult, Status
 from diffufix.types import Fill
 
@@ -273,6 +274,15 @@ def test_deselected_tests_are_named(tmp_path: Path) -> None:
     assert result.claims.kept == ("test_shop.py::test_nothing",)
 
 
+def test_a_search_without_time_for_a_first_candidate_says_where_the_time_went(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Turns, "run", lambda *_: None)  # as where the sandbox took all of it
+    result, _ = repair(tmp_path, PLAIN, [RIGHT])
+    assert result.status is Status.NOT_REPAIRED
+    assert "No time was left to search: of 120 s, running the tests" in result.message
+
+
 def test_a_helper_of_the_tests_is_no_suspect(tmp_path: Path) -> None:
     files = {
         "shop.py": SHOP,
@@ -298,9 +308,9 @@ def test_tests_that_do_not_end_within_the_budget(tmp_path: Path) -> None:
 
 @pytest.mark.slow
 def test_a_budget_that_finding_out_what_fails_uses_up(tmp_path: Path) -> None:
-    slow = SLOW.format(tenths=45)
+    slow = SLOW.format(tenths=40)
     files = {"shop.py": SHOP, "test_shop.py": TESTS + slow, "test_more.py": slow}
-    result, _ = repair(tmp_path, files, [RIGHT], budget=30.0)
+    result, _ = repair(tmp_path, files, [RIGHT], budget=14.0)
     assert result.status is Status.NOT_REPAIRED
-    assert "No time was left to search: of 30 s, running the tests" in result.message
+    assert "No time was left to search: of 14 s, running the tests" in result.message
     assert "about --budget" in result.hint
