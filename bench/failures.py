@@ -30,13 +30,13 @@ import torch
 from repair import RESULTS
 
 from diffufix.model.checkpoint import LoadedModel, load_model
-from diffufix.propose.candidates import Subject
+from diffufix.propose.candidates import EditTarget
 from diffufix.propose.holes import splice
-from diffufix.propose.proposals import Story, propose
+from diffufix.propose.proposals import FailureContext, propose
 from diffufix.train.bugs.history import Pair, load_pairs
 from diffufix.train.bugs.parsing import function
 from diffufix.train.rl.searching import chosen
-from diffufix.types import Suspect
+from diffufix.types import SuspiciousFunction
 
 TOPS = (1, 5, 20, 50)
 
@@ -45,8 +45,10 @@ def place_of(model: LoadedModel, pair: Pair, shown: bool, candidates: int) -> in
     """The place, from 1, of the right function among the candidates; None: not among the first."""
     broken, right = dedent(pair.before), dedent(pair.after)
     last = broken.count("\n") + 1
-    subject = Subject(Suspect("f.py", pair.qualname.split(".")[-1], 1, last, 1.0, {}), broken)
-    story = Story("", told=pair.failure if shown else "")
+    subject = EditTarget(
+        SuspiciousFunction("f.py", pair.qualname.split(".")[-1], 1, last, 1.0, {}), broken
+    )
+    story = FailureContext("", told=pair.failure if shown else "")
     seen: set[str] = set()
     for proposal in propose(model, [subject], story, busy=lambda: True):
         change = subject.change(proposal.hole, proposal.text)

@@ -42,15 +42,15 @@ import torch
 from repair import RESULTS
 
 from diffufix.model.checkpoint import LoadedModel, load_model
-from diffufix.propose.candidates import Subject
+from diffufix.propose.candidates import EditTarget
 from diffufix.propose.failure import failure_text
 from diffufix.propose.holes import inside_strings
-from diffufix.propose.proposals import MAX_ORIGINAL, Story, propose
+from diffufix.propose.proposals import MAX_ORIGINAL, FailureContext, propose
 from diffufix.propose.surroundings import Surroundings
 from diffufix.train.bugs.history import edits_between, told
 from diffufix.train.bugs.parsing import function
 from diffufix.train.corpus.never import never
-from diffufix.types import Suspect
+from diffufix.types import SuspiciousFunction
 
 TOPS = (1, 5, 20, 100, 1000)
 LONGEST = 48  # tokens of a fill
@@ -69,11 +69,11 @@ class Case:
     told: str
     around: Surroundings | None = None
 
-    def subject(self, source: str | None = None) -> Subject:
+    def subject(self, source: str | None = None) -> EditTarget:
         text = self.before if source is None else source
         last = text.count("\n") + 1
-        return Subject(
-            Suspect("f.py", self.qualname, self.first_line, last, 1.0, {}), text
+        return EditTarget(
+            SuspiciousFunction("f.py", self.qualname, self.first_line, last, 1.0, {}), text
         )  # fmt: skip
 
 
@@ -142,7 +142,7 @@ def rank_of(model: LoadedModel, case: Case, shown: bool, seconds: float) -> tupl
     subject, fixed = case.subject(), case.subject(case.after)
     module = case.qualname == "<module>"
     right = meaning(fixed.source[fixed.start : fixed.end], module)
-    story = Story("", told=case.told if shown else "", around=case.around)
+    story = FailureContext("", told=case.told if shown else "", around=case.around)
     made, until = 0, time.process_time() + seconds
     for proposal in propose(model, [subject], story, busy=lambda: True):
         change = subject.change(proposal.hole, proposal.text)

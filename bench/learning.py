@@ -37,8 +37,8 @@ from diffufix.config import Settings, load_settings  # noqa: E402
 from diffufix.model import load_model  # noqa: E402
 from diffufix.train.rl.gate import GateResult, compare  # noqa: E402
 from diffufix.train.rl.learn import Plan, learn  # noqa: E402
-from diffufix.train.rl.practice import Practice, Wanted  # noqa: E402
 from diffufix.train.rl.rollouts import Collector, evaluate  # noqa: E402
+from diffufix.train.rl.self_play import SelfPlayEnv, Wanted  # noqa: E402
 
 METHODS = ("coupled", "d1", "full", "decoupled", "count", "rft", "repo")
 
@@ -48,7 +48,7 @@ class Package:
     """A package on its bench: the project to practise on, and what the model could before."""
 
     name: str
-    practice: Practice
+    practice: SelfPlayEnv
     collector: Collector
     before: list[tuple[int, int]] = field(default_factory=list)
 
@@ -96,7 +96,7 @@ def opened(stack: contextlib.ExitStack, folder: Path, args: argparse.Namespace) 
     root = scratch / folder.resolve().name
     shutil.copytree(folder, root, ignore=shutil.ignore_patterns(".git", ".diffufix"))
     wanted = Wanted(tasks=args.tasks, held_out=args.held_out, history=False, seed=args.seed)
-    practice = stack.enter_context(Practice(settings(root, args), load(args), wanted))
+    practice = stack.enter_context(SelfPlayEnv(settings(root, args), load(args), wanted))
     return Package(root.name, practice, Collector(practice.screen))
 
 

@@ -40,14 +40,14 @@ from repair import RESULTS
 
 import diffufix.model
 from diffufix.model.tokenizer import Tokenizer, load_tokenizer
-from diffufix.propose.candidates import Subject
+from diffufix.propose.candidates import EditTarget
 from diffufix.propose.edits.code import Code, Edit
 from diffufix.propose.edits.enumerate import edits_of
 from diffufix.propose.edits.pool import Pool, make_pool
 from diffufix.source.functions import FunctionNode, functions
 from diffufix.source.spans import Text, Token, lexical_tokens
 from diffufix.source.syntax import parse
-from diffufix.types import Suspect
+from diffufix.types import SuspiciousFunction
 
 MAX_OLD, MAX_NEW = 40, 24  # tokens of a hole before, and of the new text
 
@@ -294,8 +294,8 @@ def _hole(fix: Fix, code: Code, regions: list[tuple[int, int, str]], encode: Tok
     if not regions:
         return ""
     start, end = regions[0][0], regions[-1][1]
-    suspect = Suspect("f.py", fix.qualname, fix.line, fix.line, 1.0, {})
-    subject = Subject(suspect, fix.source)
+    suspect = SuspiciousFunction("f.py", fix.qualname, fix.line, fix.line, 1.0, {})
+    subject = EditTarget(suspect, fix.source)
     fits = [h for h in subject.holes() if h.start <= start and end <= h.end]
     for hole in sorted(fits, key=lambda h: h.end - h.start):
         old = len(encode.encode(fix.source[hole.start : hole.end]))

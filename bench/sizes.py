@@ -31,14 +31,14 @@ from repair import RESULTS
 
 from diffufix.model.checkpoint import LoadedModel, load_model
 from diffufix.model.tokenizer import load_tokenizer
-from diffufix.propose.candidates import Subject
+from diffufix.propose.candidates import EditTarget
 from diffufix.propose.holes import splice
-from diffufix.propose.proposals import Story, propose
+from diffufix.propose.proposals import FailureContext, propose
 from diffufix.train.optim import optimisers, update
 from diffufix.train.pretrain.examples import ExampleMaker, make_batch
 from diffufix.train.pretrain.fresh import initialise, make_model, mini_family
 from diffufix.train.recipe import Recipe, Stage
-from diffufix.types import Suspect
+from diffufix.types import SuspiciousFunction
 
 FULL = Recipe(
     hidden_size=192, intermediate_size=512, layers=6, heads=6, kv_heads=6, copy_size=48,
@@ -90,9 +90,9 @@ def trained(
 def found_after(model: LoadedModel, bug: Bug, seconds: float) -> float | None:
     """CPU seconds of search until the correct function is proposed; None: not within `seconds`."""
     last = bug.broken.count("\n") + 1
-    subject = Subject(Suspect("f.py", bug.node.name, 1, last, 1.0, {}), bug.broken)
+    subject = EditTarget(SuspiciousFunction("f.py", bug.node.name, 1, last, 1.0, {}), bug.broken)
     began = time.process_time()
-    for proposal in propose(model, [subject], Story(""), busy=lambda: True):
+    for proposal in propose(model, [subject], FailureContext(""), busy=lambda: True):
         spent = time.process_time() - began
         if spent > seconds:
             return None

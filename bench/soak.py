@@ -25,7 +25,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from diffufix.sandbox import Sandbox
 from diffufix.types import Candidate, State
-from diffufix.verify import Screen
+from diffufix.verify import ValidatorPool
 from tests.attacks.arena import TESTS, Arena, arena, descendants, local, processes
 from tests.attacks.every import ATTACKS
 
@@ -63,7 +63,7 @@ def memory_of(pids: list[int]) -> int:
     return total
 
 
-def look(screen: Screen, done: int) -> dict[str, int]:
+def look(screen: ValidatorPool, done: int) -> dict[str, int]:
     """What is in use; call it while nothing is pending."""
     inside = processes(screen)
     mine = [os.getpid()]

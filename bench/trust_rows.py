@@ -24,7 +24,7 @@ from typing import Any
 
 from trust_cases import Case, dump, outcomes
 
-from diffufix.repair.ranking import badness
+from diffufix.repair.ranking import rank_cost
 from diffufix.sandbox import LocalSandbox, Sandbox
 from diffufix.trust.assess import Green, Judged, assess
 from diffufix.trust.calls import Observer, Scene, Watched
@@ -84,7 +84,7 @@ def row_of(collected: dict[str, Any], most: int, inputs: int) -> dict[str, Any]:
                 "truth": truths[each.index][0], "why": truths[each.index][1],
                 "features": each.evidence.features(), "evidence": each.evidence.document(),
                 "probability": each.probability, "group": each.group, "refused": each.refused,
-                "badness": badness(old, new, raw["score"], goals[0]["tests_source"]),
+                "badness": rank_cost(old, new, raw["score"], goals[0]["tests_source"]),
                 "early": number <= first + AFTER, "number": number,
                 "edit": [case.buggy[green.start : green.end], green.text],
                 "qualname": green.qualname, "apart": each.apart,

@@ -4,10 +4,10 @@
                            [--mutmut [COMMAND]] [--out bench/results]
 
 Makes a small project in a temporary directory, breaks one of its functions, and tries mutants of
-that function's body (most are wrong, some hang, a few repair it) through `Screen`; then a sample
-of the same candidates each in a process of its own; with --mutmut also the mutants of mutmut 3 of
-the same project by its own runner. The table goes to stderr, the last line of stdout is one JSON
-object. Touches only the temporary directory and `--out`.
+that function's body (most are wrong, some hang, a few repair it) through `ValidatorPool`; then a
+sample of the same candidates each in a process of its own; with --mutmut also the mutants of
+mutmut 3 of the same project by its own runner. The table goes to stderr, the last line of stdout
+is one JSON object. Touches only the temporary directory and `--out`.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ from bench.mutation import mutmut
 from diffufix.sandbox import LocalSandbox, Sandbox
 from diffufix.testing import run_tests
 from diffufix.types import RED, Candidate, State
-from diffufix.verify import Screen
+from diffufix.verify import ValidatorPool
 
 PROJECT = Path(__file__).resolve().parent / "projects" / "ledger"
 #: file, function, the right text, the bug: one bug at a time
@@ -182,7 +182,7 @@ def warm(
         return make(tree)
 
     began = time.monotonic()
-    with Screen(
+    with ValidatorPool(
         factory,
         python=python,
         args=[],
@@ -207,7 +207,7 @@ def warm(
         row.kib = memory(screen, options.workers) if options.sandbox != "e2b" else 0
 
 
-def memory(screen: Screen, workers: int) -> int:
+def memory(screen: ValidatorPool, workers: int) -> int:
     """KiB of the servers' own pages, shared ones divided among those who share them."""
     from tests.attacks.arena import processes
 

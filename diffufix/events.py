@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from diffufix.types import Suspect, TestRun
+from diffufix.types import SuspiciousFunction, TestRun
 
 #: How a token that is still masked looks in `CanvasStep.canvas`.
 MASK = "▒"
@@ -31,7 +31,7 @@ class TestsRan:
 class Localized:
     """The suspects, most suspicious first; with a title they are what that says."""
 
-    suspects: tuple[Suspect, ...]
+    suspects: tuple[SuspiciousFunction, ...]
     title: str = ""
 
 
@@ -47,7 +47,7 @@ class ModelLoaded:
 class HoleStarted:
     """Fills of a hole are sampled from now on; `text` is what stood there (may be empty)."""
 
-    suspect: Suspect
+    suspect: SuspiciousFunction
     line: int  # 1-based
     kind: str
     text: str

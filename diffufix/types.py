@@ -111,7 +111,7 @@ def file_of_test(id: str) -> str:
 
 
 @dataclass(frozen=True)
-class Suspect:
+class SuspiciousFunction:
     """A function (or method, or module body as `<module>`) that may hold the fault.
 
     Lines are 1-based and inclusive; `lines` maps a line to its suspiciousness in [0, 1]

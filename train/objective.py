@@ -10,7 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from diffufix.model.copying import CopyHead
+from diffufix.model.pointer_generator import PointerGenerator
 from diffufix.model.transformer import Mask, Transformer
 from diffufix.train.batch import IGNORE
 
@@ -66,7 +66,7 @@ def loss_of(model: Transformer, batch: Labelled) -> tuple[Tensor, Tensor]:
 
 
 def _copying(
-    head: CopyHead, batch: Labelled, hidden_BTD: Tensor, at_BT: Tensor, logits_NV: Tensor
+    head: PointerGenerator, batch: Labelled, hidden_BTD: Tensor, at_BT: Tensor, logits_NV: Tensor
 ) -> Tensor:
     """Logits [N, V] of the labelled places: those of fills may copy from their row's context, those
     of a context itself may not."""

@@ -87,9 +87,9 @@ def _run(
     try:
         budget = settings.budget * len(choice.functions)
         with display(sys.stderr, budget, settings.verbose) as listener:
-            from diffufix.generate.job import Generating
+            from diffufix.generate.job import GenerateJob
             from diffufix.repair.loop import run_job  # imports torch: seconds on a cold disk
 
-            return run_job(Generating(settings, choice, allow_unverified), listener)
+            return run_job(GenerateJob(settings, choice, allow_unverified), listener)
     except KeyboardInterrupt:  # before or after the loop's own handling
         return RepairResult(Status.INTERRUPTED)

@@ -1,4 +1,4 @@
-"""`Leaning`: what a model answers, leaned towards ids that are likely for reasons it cannot know.
+"""`LogitBias`: what a model answers, leaned towards ids that are likely for reasons it cannot know.
 
 A mixture (as of pointer networks): a share of the probability at a mask goes to given ids, the
 rest stays as the model has it. What the model is sure of keeps its rank; what it has hardly an
@@ -20,7 +20,7 @@ from diffufix.decode.aside import Asked, logits
 Hint = Sequence[tuple[int, float]]
 
 
-class Leaning:
+class LogitBias:
     """An `answer` for `BestFirst`: log-probabilities [N, V] instead of logits.
 
     `hints` gives the hint for every mask of a hole, left to right.

@@ -8,21 +8,21 @@ import re
 from collections.abc import Collection
 
 from diffufix.generate.stubs import Emptied, functions_of
-from diffufix.propose.candidates import Change, Subject
+from diffufix.propose.candidates import Change, EditTarget
 from diffufix.propose.holes import holes
 from diffufix.source.functions import FunctionNode
 from diffufix.source.spans import Text
-from diffufix.types import Hole, Kind, Suspect
+from diffufix.types import Hole, Kind, SuspiciousFunction
 
 _GENERATORS = frozenset({"Iterator", "Generator", "AsyncIterator", "AsyncGenerator", "Iterable"})
 _NOTHING = frozenset({"None", "NoReturn", "Never"})
 _IN_PARENTHESES = re.compile(r"(.*\breturn) ?\((.+)\)", re.DOTALL)
 
 
-class Body(Subject):
+class Body(EditTarget):
     """The emptied function in the text that changes are made to."""
 
-    def __init__(self, suspect: Suspect, source: str, emptied: Emptied) -> None:
+    def __init__(self, suspect: SuspiciousFunction, source: str, emptied: Emptied) -> None:
         """`source` is the text in which it is empty; `suspect` the outermost function around."""
         super().__init__(suspect, source)
         self.emptied = emptied
@@ -79,7 +79,7 @@ class Body(Subject):
         )
 
 
-class Draft(Subject):
+class Draft(EditTarget):
     """A body that some examples refuse: its holes are cut anew, its changes are of the `Body`."""
 
     def __init__(self, body: Body, text: str, lines: dict[int, float] | None = None) -> None:
@@ -94,7 +94,7 @@ class Draft(Subject):
         old = body.suspect
         longer = whole.count("\n") - body.source.count("\n")
         super().__init__(
-            Suspect(
+            SuspiciousFunction(
                 old.path, old.qualname, old.first_line, old.last_line + longer, old.score, lines,
                 old.evidence,
             ),
@@ -106,7 +106,7 @@ class Draft(Subject):
         self._used = body._used
 
     @property
-    def base(self) -> Subject:
+    def base(self) -> EditTarget:
         return self.body
 
     @property

@@ -20,13 +20,13 @@ from diffufix.decode.aside import AsideContext, Place
 from diffufix.decode.best_first import BestFirst, Question
 from diffufix.decode.blockwise import blockwise
 from diffufix.decode.canvas import fill_text, inline_canvas, room_of
-from diffufix.decode.leaning import Leaning
+from diffufix.decode.leaning import LogitBias
 from diffufix.decode.threads import Threads
 from diffufix.generate.body import Body
 from diffufix.generate.scope import Scope, Sketch
 from diffufix.model.checkpoint import LoadedModel
-from diffufix.propose.candidates import Subject
-from diffufix.propose.proposals import REFRESH, Proposal, Story, Watcher, fit, show
+from diffufix.propose.candidates import EditTarget
+from diffufix.propose.proposals import REFRESH, FailureContext, Proposal, Watcher, fit, show
 from diffufix.propose.pruning import Pruner
 from diffufix.propose.shown import fitted, own_test
 from diffufix.propose.surroundings import beside
@@ -57,7 +57,7 @@ BEFORE, AFTER = 120, 40  # lines of the file around the function that a prompt s
 def whole_bodies(
     model: LoadedModel,
     body: Body,
-    story: Story,
+    story: FailureContext,
     seed: int,
     watch: Watcher,
     busy: Callable[[], bool],
@@ -99,13 +99,13 @@ def _aside(
         ]
     # a body of one `return` binds no names: those that nothing defines are refused early
     one_line = replace(body.hole, kind=Kind.EXPRESSION)
-    asked: list[tuple[Subject, Hole]] = [
+    asked: list[tuple[EditTarget, Hole]] = [
         (body, body.hole if i < free else one_line) for i in range(len(questions))
     ]
     pruner = Pruner(tokenizer.decode, mask, asked)
     search = BestFirst(
         questions, children=CHILDREN, max_tokens=LONGEST,
-        answer=Threads(busy).around(Leaning(scope.hints)),
+        answer=Threads(busy).around(LogitBias(scope.hints)),
         batch=BATCH, ahead=AHEAD,
         keep=lambda index, ids: scope.may_use_all(ids) and pruner(index, ids),
     )  # fmt: skip
@@ -156,7 +156,7 @@ def _foreign(model: LoadedModel, words: frozenset[str]) -> tuple[int, ...]:
 
 
 def _inline(
-    model: LoadedModel, body: Body, story: Story, seed: int, watch: Watcher
+    model: LoadedModel, body: Body, story: FailureContext, seed: int, watch: Watcher
 ) -> Iterator[Proposal]:
     import torch
 
@@ -220,7 +220,7 @@ def _tokens_of(model: LoadedModel, ids: Sequence[int], characters: int) -> int:
     return low
 
 
-def prompt(model: LoadedModel, body: Body, story: Story) -> tuple[str, str]:
+def prompt(model: LoadedModel, body: Body, story: FailureContext) -> tuple[str, str]:
     """What stands left and right of the hole for families that read prose."""
     source, hole = body.source, body.hole
     before, after = source[: hole.start], source[hole.end :]

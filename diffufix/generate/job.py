@@ -1,4 +1,4 @@
-"""`Generating`: the job of `diffufix generate`. The loop itself is that of `repair`.
+"""`GenerateJob`: the job of `diffufix generate`. The loop itself is that of `repair`.
 
 What it declares: before anything runs, the bodies in question are emptied in every copy and the
 docstrings' examples are laid beside the project's tests; a goal is one function, callees first;
@@ -25,18 +25,18 @@ from diffufix.generate.typing_check import Mypy
 from diffufix.localize import suspects
 from diffufix.propose.candidates import Change
 from diffufix.repair.job import Plan, Probe, Supply
-from diffufix.repair.search import Goal, Success
+from diffufix.repair.search import FailureGroup, PlausiblePatch
 from diffufix.repair.types import RepairResult, Status
 from diffufix.source.plain import write_within
 from diffufix.source.spans import Text
 from diffufix.testing import find_interpreter
-from diffufix.types import Candidate, Suspect, Verdict
+from diffufix.types import Candidate, SuspiciousFunction, Verdict
 from diffufix.types import State as Said
 from diffufix.workspace.diagnosis import Diagnosis
 
 if TYPE_CHECKING:
     from diffufix.model.checkpoint import LoadedModel
-    from diffufix.propose.proposals import Story, Watcher
+    from diffufix.propose.proposals import FailureContext, Watcher
 
 STATIC = ("parses in place", "imports", "no undefined names", "returns what its hint says")
 HEAD_START = 1_000  # proposals of whole bodies before a small model mends what passes nothing
@@ -64,7 +64,7 @@ class _Task:
         return f"{self.function.path}::{self.function.qualname}"
 
 
-class Generating:
+class GenerateJob:
     """`budget` of the settings is for each function."""
 
     command = "generate"
@@ -99,7 +99,7 @@ class Generating:
         text, node = Text(source), function.outer
         above = source.count("\n", 0, emptied.hole[0]) + 1
         first = min([node.lineno, *(d.lineno for d in node.decorator_list)])
-        suspect = Suspect(
+        suspect = SuspiciousFunction(
             function.path, function.outer_name, min(first, above),
             max(above, text.line_of(emptied.hole[1])), 1.0, {above: 1.0},
         )  # fmt: skip
@@ -124,7 +124,7 @@ class Generating:
                 task.state, task.note = State.UNVERIFIABLE, NO_EVIDENCE
             else:
                 plan.goals.append(
-                    Goal(
+                    FailureGroup(
                         task.targets, (task.body,), task.name,
                         (self.suite.import_of(task.function.path),),
                         {words: name for words, name in names.items() if name != task.name},
@@ -177,8 +177,8 @@ class Generating:
     def propose(
         self,
         model: LoadedModel,
-        goal: Goal,
-        story: Story,
+        goal: FailureGroup,
+        story: FailureContext,
         watch: Watcher,
         busy: Callable[[], bool],
     ) -> Supply:
@@ -218,7 +218,9 @@ class Generating:
         }  # fmt: skip
         return inside or None
 
-    def sift(self, accepted: Sequence[Sequence[Success]]) -> Sequence[Sequence[Success]]:
+    def sift(
+        self, accepted: Sequence[Sequence[PlausiblePatch]]
+    ) -> Sequence[Sequence[PlausiblePatch]]:
         """Bodies that no test or example speaks for only where the user allows them."""
         green = {test for ranked in accepted for test in ranked[0].green}
         kept = []

@@ -25,7 +25,7 @@ from pathlib import Path
 from diffufix.localize.bindings import Bindings, read_bindings
 from diffufix.localize.source import Function, Source, Span, read_source
 from diffufix.testing.testcode import TestCode, test_code
-from diffufix.types import PASSED, RED, Frame, Suspect, TestCase, TestRun
+from diffufix.types import PASSED, RED, Frame, SuspiciousFunction, TestCase, TestRun
 
 READ = 0.8  # of the suspiciousness of the lines that read it
 MAKERS = ("__init__", "__new__", "__post_init__", "__init_subclass__", "__set_name__")
@@ -75,7 +75,7 @@ def suspects(
     limit: int = 10,
     only: str = "",
     tests: TestCode | None = None,
-) -> list[Suspect]:
+) -> list[SuspiciousFunction]:
     """The project's functions, most suspicious first, at most `limit`.
 
     `run` is a run with coverage; sources are read below `root`. `failing` names the tests (and
@@ -263,12 +263,12 @@ def _reads(lines: Lines, by: Mapping[str, set[int]]) -> bool:
     return any(not own.isdisjoint(lines.get(path, ())) for path, own in by.items())
 
 
-def _suspect(each: _Evidence, failing: int, passing: int) -> Suspect:
+def _suspect(each: _Evidence, failing: int, passing: int) -> SuspiciousFunction:
     ef, ep = each.counts
     runs = f"{each.verb} by {ef} of {failing} failing and {ep} of {passing} passing tests"
     if not each.verb:
         runs = "its class's methods are run by failing tests"
-    return Suspect(
+    return SuspiciousFunction(
         path=each.path,
         qualname=each.function.qualname,
         first_line=each.function.first_line,

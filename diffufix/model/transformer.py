@@ -21,8 +21,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from diffufix.model import packed
-from diffufix.model.copying import CopyHead
 from diffufix.model.editing import EditHead
+from diffufix.model.pointer_generator import PointerGenerator
 
 
 @dataclass(frozen=True)
@@ -207,7 +207,7 @@ class Transformer(nn.Module):
             self.lm_head.weight = self.model.embed_tokens.weight
         twins = config.vocab_size if config.copy_twins else 0
         size = config.copy_size
-        self.copy = CopyHead(config.hidden_size, size, twins) if size else None
+        self.copy = PointerGenerator(config.hidden_size, size, twins) if size else None
         self.edit = EditHead(config.hidden_size, config.edit_size) if config.edit_size else None
 
     @property

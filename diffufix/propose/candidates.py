@@ -12,7 +12,7 @@ from diffufix.source.functions import FunctionNode, find_function
 from diffufix.source.names import GIVEN, bound, imports_everything, loaded
 from diffufix.source.spans import Text
 from diffufix.source.syntax import parse
-from diffufix.types import Hole, Suspect
+from diffufix.types import Hole, SuspiciousFunction
 
 
 @dataclass(frozen=True)
@@ -28,10 +28,10 @@ class Change:
         return self.path == other.path and self.start < other.end and other.start < self.end
 
 
-class Subject:
+class EditTarget:
     """A suspect's function in its file: what holes are cut from and fills are judged against."""
 
-    def __init__(self, suspect: Suspect, source: str) -> None:
+    def __init__(self, suspect: SuspiciousFunction, source: str) -> None:
         """Raises SyntaxError when the file does not parse."""
         self.suspect, self.source = suspect, source
         tree = parse(source)
@@ -54,7 +54,7 @@ class Subject:
         self._names = self._used | self._outer | (bound(original) if original else set())
 
     @property
-    def base(self) -> Subject:
+    def base(self) -> EditTarget:
         """The subject in the file that changes are made to; of a draft, what it is a draft of."""
         return self
 
@@ -115,7 +115,7 @@ class Subject:
 
 
 @dataclass
-class Assembly:
+class PatchSet:
     """The original texts with the changes that were accepted so far."""
 
     sources: dict[str, str]

@@ -25,17 +25,17 @@ from diffufix.decode.threads import Threads
 from diffufix.events import MASK
 from diffufix.model.checkpoint import LoadedModel
 from diffufix.model.families import sampling_of
-from diffufix.propose.candidates import Subject
+from diffufix.propose.candidates import EditTarget
+from diffufix.propose.clones import CloneEdits
 from diffufix.propose.failure import failure_text
 from diffufix.propose.holes import inside_strings
 from diffufix.propose.pruning import Pruner
 from diffufix.propose.shown import fitted, own_test
 from diffufix.propose.surroundings import Surroundings, beside
-from diffufix.propose.twins import Twins
 from diffufix.propose.window import MAX_WINDOW, Window, between, window
 from diffufix.source.functions import FunctionNode
 from diffufix.source.spans import Text
-from diffufix.types import Fill, Hole, Kind, Suspect
+from diffufix.types import Fill, Hole, Kind, SuspiciousFunction
 
 MAX_ORIGINAL = 40  # tokens of a hole in the aside layout, as in training
 LONGEST = 8 * MAX_ORIGINAL  # characters: not worth a view of its own
@@ -60,7 +60,7 @@ RANK = 0.8  # nats for every more suspicious function before it
 class Proposal:
     """A fill as text, for a hole of a subject. `score` (nats) is what the search ranked it by."""
 
-    subject: Subject
+    subject: EditTarget
     hole: Hole
     text: str
     fill: Fill
@@ -68,7 +68,7 @@ class Proposal:
 
 
 @dataclass(frozen=True)
-class Story:
+class FailureContext:
     """What is known of the failure, for families that read it."""
 
     test: str
@@ -80,13 +80,13 @@ class Story:
 
 
 #: (subject, hole, text left of it, the hole with masks, text right of it) for a live display.
-Watcher = Callable[[Subject, Hole, str, str, str], None]
+Watcher = Callable[[EditTarget, Hole, str, str, str], None]
 
 
 def propose(
     model: LoadedModel,
-    subjects: Sequence[Subject],
-    story: Story,
+    subjects: Sequence[EditTarget],
+    story: FailureContext,
     *,
     seed: int = 0,
     watch: Watcher | None = None,
@@ -106,8 +106,8 @@ def propose(
 
 def _widening(
     model: LoadedModel,
-    subjects: Sequence[Subject],
-    story: Story,
+    subjects: Sequence[EditTarget],
+    story: FailureContext,
     watch: Watcher | None,
     busy: Callable[[], bool],
 ) -> Iterator[Proposal]:
@@ -133,7 +133,7 @@ def in_turns(*supplies: Iterator[Proposal]) -> Iterator[Proposal]:
                 yield proposal
 
 
-def cost_of(suspect: Suspect, hole: Hole, top: float) -> float:
+def cost_of(suspect: SuspiciousFunction, hole: Hole, top: float) -> float:
     """Nats that a hole starts behind with: less suspicious functions and lines come later."""
     function = SUSPECT_WEIGHT * -math.log(max(suspect.score, 1e-3) / max(top, 1e-3))
     highest = max(suspect.lines.values(), default=0.0)
@@ -150,7 +150,7 @@ def fit(source: str, text: str) -> str:
 
 def _with_twins(proposals: Iterator[Proposal]) -> Iterator[Proposal]:
     """The proposals, and between them what each says of the other places with the same text."""
-    twins, order = Twins(), count()
+    twins, order = CloneEdits(), count()
     waiting: list[tuple[float, int, Proposal]] = []
     for proposal in proposals:
         while waiting and -waiting[0][0] >= proposal.score:
@@ -177,15 +177,15 @@ class _View:
 
 def _aside(
     model: LoadedModel,
-    subjects: Sequence[Subject],
-    story: Story,
+    subjects: Sequence[EditTarget],
+    story: FailureContext,
     watch: Watcher | None,
     busy: Callable[[], bool],
     top: float,
     before: int = 0,
 ) -> Iterator[Proposal]:
     questions: list[Question] = []
-    asked: list[tuple[Subject, Hole]] = []
+    asked: list[tuple[EditTarget, Hole]] = []
     for rank, subject in enumerate(subjects, start=before):
         failure = failure_ids(model, story, subject)
         views: list[_View] = []
@@ -236,7 +236,7 @@ def _starts(
     return starts
 
 
-def failure_ids(model: LoadedModel, story: Story, subject: Subject) -> tuple[int, ...]:
+def failure_ids(model: LoadedModel, story: FailureContext, subject: EditTarget) -> tuple[int, ...]:
     """What the model is shown behind the function: the failure, and what stands around it."""
     told = story.told
     if not told and story.message:
@@ -248,7 +248,7 @@ def failure_ids(model: LoadedModel, story: Story, subject: Subject) -> tuple[int
 
 
 def _holes(
-    model: LoadedModel, subject: Subject, views: list[_View], failure: Sequence[int]
+    model: LoadedModel, subject: EditTarget, views: list[_View], failure: Sequence[int]
 ) -> Iterator[Hole]:
     """The subject's holes and those inside of strings, which come later where the model has not
     learnt from such; for families with an outline also where the model thinks that something is
@@ -287,7 +287,7 @@ def _priced(questions: Sequence[Question]) -> list[Question]:
 
 def _locate(
     model: LoadedModel,
-    subject: Subject,
+    subject: EditTarget,
     hole: Hole,
     views: list[_View],
     failure: Sequence[int],
@@ -312,7 +312,7 @@ def _widened(hole: Hole, view: Window, start: int, end: int) -> Hole:
 
 
 def show(
-    model: LoadedModel, subject: Subject, hole: Hole, ids: Sequence[int], watch: Watcher
+    model: LoadedModel, subject: EditTarget, hole: Hole, ids: Sequence[int], watch: Watcher
 ) -> None:
     parts: list[str] = []
     run: list[int] = []
@@ -333,8 +333,8 @@ _ORDER = list(Kind)
 
 def _inline(
     model: LoadedModel,
-    subjects: Sequence[Subject],
-    story: Story,
+    subjects: Sequence[EditTarget],
+    story: FailureContext,
     seed: int,
     watch: Watcher | None,
 ) -> Iterator[Proposal]:
@@ -356,7 +356,7 @@ def _inline(
             canvas = inline_canvas(model, left, right, original)
 
             def hook(
-                step: int, rows: list[list[int]], subject: Subject = subject, hole: Hole = hole
+                step: int, rows: list[list[int]], subject: EditTarget = subject, hole: Hole = hole
             ) -> None:
                 if watch:
                     show(model, subject, hole, rows[0], watch)
@@ -374,7 +374,9 @@ def _inline(
         temperature = min(1.2, temperature * 2)  # what was likely has been tried
 
 
-def _prompt(model: LoadedModel, subject: Subject, hole: Hole, story: Story) -> tuple[str, str]:
+def _prompt(
+    model: LoadedModel, subject: EditTarget, hole: Hole, story: FailureContext
+) -> tuple[str, str]:
     start = subject.source.rfind("\n", 0, subject.start) + 1
     if not isinstance(subject.node, FunctionNode):
         text = Text(subject.source)

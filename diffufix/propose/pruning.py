@@ -11,7 +11,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Sequence
 
-from diffufix.propose.candidates import Subject
+from diffufix.propose.candidates import EditTarget
 from diffufix.types import Hole, Kind
 
 NEW = 3  # gaps that a new name needs at least: `for`, the name, `in`
@@ -33,7 +33,10 @@ class Pruner:
     """Says of a state, by the index of its hole and its ids, whether it is worth going on."""
 
     def __init__(
-        self, decode: Callable[[Sequence[int]], str], mask: int, asked: list[tuple[Subject, Hole]]
+        self,
+        decode: Callable[[Sequence[int]], str],
+        mask: int,
+        asked: list[tuple[EditTarget, Hole]],
     ) -> None:
         self._decode, self._mask, self._asked = decode, mask, asked
         self._texts: set[int] = set()  # hashes of whole functions that were proposed
@@ -60,7 +63,7 @@ class Pruner:
                 run.append(token)
         return [*pieces, self._decode(run) if run else ""]
 
-    def _strange(self, subject: Subject, hole: Hole, pieces: Sequence[str]) -> bool:
+    def _strange(self, subject: EditTarget, hole: Hole, pieces: Sequence[str]) -> bool:
         """Whether an expression uses a name that nothing defines, nor will."""
         if len(pieces) > NEW or any(_BINDS.search(piece) for piece in pieces):
             return False
@@ -77,7 +80,7 @@ class Pruner:
                     return True
         return False
 
-    def _fresh(self, subject: Subject, hole: Hole, text: str) -> bool:
+    def _fresh(self, subject: EditTarget, hole: Hole, text: str) -> bool:
         """Whether the function is neither as it was nor was proposed so through another hole."""
         if text == subject.source[hole.start : hole.end]:
             return False

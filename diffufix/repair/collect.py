@@ -12,13 +12,13 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 from diffufix.decode.rollout import Sampling
-from diffufix.propose.candidates import Subject
+from diffufix.propose.candidates import EditTarget
 from diffufix.propose.tasks import aligned, make_task, prompt_of
-from diffufix.repair.search import Search, Success
+from diffufix.repair.search import PlausiblePatch, Search
 from diffufix.train.rl.rewards import Weighted
 from diffufix.train.rl.rollouts import Collector
 from diffufix.types import Group, Kind, Task
-from diffufix.verify import Screen
+from diffufix.verify import ValidatorPool
 
 if TYPE_CHECKING:
     from diffufix.model.checkpoint import LoadedModel
@@ -32,10 +32,10 @@ TRIED = 8  # holes offered where no patch says which one mattered
 
 
 def collect(
-    screen: Screen,
+    screen: ValidatorPool,
     model: LoadedModel,
     searches: Sequence[Search],
-    accepted: Sequence[Sequence[Success]],
+    accepted: Sequence[Sequence[PlausiblePatch]],
     *,
     rewards: tuple[Weighted, ...],
     keep: Callable[[Group], None],
@@ -71,7 +71,7 @@ def collect(
 
 
 def tasks_of(
-    model: LoadedModel, searches: Sequence[Search], accepted: Sequence[Sequence[Success]]
+    model: LoadedModel, searches: Sequence[Search], accepted: Sequence[Sequence[PlausiblePatch]]
 ) -> list[Task]:
     """The holes of the changes that were accepted, with the faulty text in them; without any, the
     most suspicious hole of the first goal that the model can be asked about."""
@@ -109,7 +109,7 @@ def _most_suspicious(model: LoadedModel, searches: Sequence[Search]) -> Task | N
     return None
 
 
-def _holds(subject: Subject, success: Success) -> bool:
+def _holds(subject: EditTarget, success: PlausiblePatch) -> bool:
     change, suspect = success.change, subject.suspect
     inside = subject.start <= change.start and change.end <= subject.end
     return suspect.path == change.path and inside
@@ -117,7 +117,7 @@ def _holds(subject: Subject, success: Success) -> bool:
 
 def _task(
     search: Search,
-    subject: Subject,
+    subject: EditTarget,
     span: tuple[int, int],
     kind: Kind,
     failing: Sequence[str],

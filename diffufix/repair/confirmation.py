@@ -12,8 +12,8 @@ from dataclasses import dataclass, field
 
 from diffufix import events
 from diffufix.events import Listener
-from diffufix.propose.candidates import Assembly, Change
-from diffufix.repair.search import Log, Success
+from diffufix.propose.candidates import Change, PatchSet
+from diffufix.repair.search import Log, PlausiblePatch
 from diffufix.types import Candidate, Claims, Verdict
 from diffufix.verify import Confirmed, Confirmer
 
@@ -46,12 +46,12 @@ class Confirmation:
     chosen: Chosen = field(default_factory=Chosen)  # so far
     _open: tuple[dict[str, str], Confirmer] | None = None
 
-    def choose(self, accepted: Sequence[Sequence[Success]]) -> None:
+    def choose(self, accepted: Sequence[Sequence[PlausiblePatch]]) -> None:
         """Choose the best of each goal together, if they hold; else as many goals' as do."""
         best = [ranked[0] for ranked in accepted]
         if best and self._holds(best):
             return
-        kept: list[Success] = []
+        kept: list[PlausiblePatch] = []
         for ranked in accepted:
             for success in ranked:
                 if len(accepted) == 1 and success is best[0]:
@@ -63,9 +63,9 @@ class Confirmation:
                     kept.append(success)
                     break
 
-    def also(self, success: Success, beside: Sequence[Change]) -> bool:
+    def also(self, success: PlausiblePatch, beside: Sequence[Change]) -> bool:
         """Whether another change holds beside these; nothing is chosen by that."""
-        files = Assembly(dict(self.sources)).files(*self.complete([*beside, success.change]))
+        files = PatchSet(dict(self.sources)).files(*self.complete([*beside, success.change]))
         if not files or time.monotonic() > self.deadline:
             return False
         self.listener(events.Confirming("another patch"))
@@ -78,10 +78,10 @@ class Confirmation:
             self._open[1].close()
             self._open = None
 
-    def _holds(self, successes: Sequence[Success]) -> bool:
+    def _holds(self, successes: Sequence[PlausiblePatch]) -> bool:
         chosen = self.chosen
         changes = tuple(dict.fromkeys(success.change for success in successes))
-        whole, assembly = self.complete(changes), Assembly(dict(self.sources))
+        whole, assembly = self.complete(changes), PatchSet(dict(self.sources))
         files = assembly.files(*whole)
         if not files:
             return False

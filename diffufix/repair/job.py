@@ -1,4 +1,4 @@
-"""What a run of the loop is for: `Job`, and `Mending`, the job of `diffufix repair`.
+"""What a run of the loop is for: `Job`, and `RepairJob`, the job of `diffufix repair`.
 
 The loop (loop.py) is the same for every job; a job says what the targets are, which holes are
 filled for them, and what a result is called. `diffufix generate` is the other one.
@@ -15,18 +15,18 @@ from typing import TYPE_CHECKING, Protocol
 from diffufix.config import Settings
 from diffufix.errors import ProjectError
 from diffufix.localize import groups, suspects
-from diffufix.propose.candidates import Change, Subject
+from diffufix.propose.candidates import Change, EditTarget
 from diffufix.repair.nowhere import nowhere
-from diffufix.repair.search import Goal, Success
-from diffufix.repair.turns import SLICE
+from diffufix.repair.round_robin import SLICE
+from diffufix.repair.search import FailureGroup, PlausiblePatch
 from diffufix.repair.types import RepairResult, Status
 from diffufix.source.file import SourceFile
-from diffufix.types import Candidate, Suspect, TestRun, Verdict
+from diffufix.types import Candidate, SuspiciousFunction, TestRun, Verdict
 from diffufix.workspace.diagnosis import Diagnosis
 
 if TYPE_CHECKING:
     from diffufix.model.checkpoint import LoadedModel
-    from diffufix.propose.proposals import Proposal, Story, Watcher
+    from diffufix.propose.proposals import FailureContext, Proposal, Watcher
 
 #: Runs tests on a copy with some files changed: (relative path -> bytes, test ids, coverage?).
 Probe = Callable[[Mapping[str, bytes], Sequence[str], bool], TestRun]
@@ -38,7 +38,7 @@ SUSPECTS = 12  # functions searched per goal, later ones as time goes on
 class Plan:
     """Goals to search, in the order of their turns; without any, what there is to say instead."""
 
-    goals: list[Goal] = field(default_factory=list)
+    goals: list[FailureGroup] = field(default_factory=list)
     #: The project's files that may change, by relative path.
     sources: dict[str, SourceFile] = field(default_factory=dict)
     #: The texts of those files that changes are made to; None: as they are in the project.
@@ -46,7 +46,7 @@ class Plan:
     title: str = ""  # of the suspects, where they are no suspects
     #: The tests that are to turn green; None: all that are red.
     wanted: tuple[str, ...] | None = None
-    suspects: list[Suspect] = field(default_factory=list)
+    suspects: list[SuspiciousFunction] = field(default_factory=list)
     status: Status = Status.NOT_REPAIRED
     message: str = ""
     hint: str = ""
@@ -81,13 +81,15 @@ class Job(Protocol):
     def propose(
         self,
         model: LoadedModel,
-        goal: Goal,
-        story: Story,
+        goal: FailureGroup,
+        story: FailureContext,
         watch: Watcher,
         busy: Callable[[], bool],
     ) -> Supply: ...
 
-    def sift(self, accepted: Sequence[Sequence[Success]]) -> Sequence[Sequence[Success]]:
+    def sift(
+        self, accepted: Sequence[Sequence[PlausiblePatch]]
+    ) -> Sequence[Sequence[PlausiblePatch]]:
         """Of what passed the screening, what may become the patch."""
 
     def complete(self, changes: Sequence[Change]) -> tuple[Change, ...]:
@@ -100,7 +102,7 @@ class Job(Protocol):
         """The result as the user sees it; `changes` are those in its patch."""
 
 
-class Mending:
+class RepairJob:
     """Make failing tests pass: the functions they execute are suspects, holes fine to coarse."""
 
     command = "repair"
@@ -135,10 +137,10 @@ class Mending:
                 with contextlib.suppress(ProjectError, SyntaxError, ValueError):
                     if suspect.path not in plan.sources:
                         plan.sources[suspect.path] = SourceFile.read(root / suspect.path)
-                    own.append(Subject(suspect, plan.sources[suspect.path].text))
+                    own.append(EditTarget(suspect, plan.sources[suspect.path].text))
                     shown.append(suspect)
             if own:
-                plan.goals.append(Goal(targets, tuple(own)))
+                plan.goals.append(FailureGroup(targets, tuple(own)))
         plan.suspects = sorted(
             {(s.path, s.qualname, s.first_line): s for s in reversed(shown)}.values(),
             key=lambda s: -s.score,
@@ -151,8 +153,8 @@ class Mending:
     def propose(
         self,
         model: LoadedModel,
-        goal: Goal,
-        story: Story,
+        goal: FailureGroup,
+        story: FailureContext,
         watch: Watcher,
         busy: Callable[[], bool],
     ) -> Supply:
@@ -170,7 +172,9 @@ class Mending:
         )  # fmt: skip
         return Supply(supply, beside.hear if beside else None)
 
-    def sift(self, accepted: Sequence[Sequence[Success]]) -> Sequence[Sequence[Success]]:
+    def sift(
+        self, accepted: Sequence[Sequence[PlausiblePatch]]
+    ) -> Sequence[Sequence[PlausiblePatch]]:
         return accepted
 
     def complete(self, changes: Sequence[Change]) -> tuple[Change, ...]:

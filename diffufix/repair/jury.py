@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from diffufix.repair.search import Search, Success
+from diffufix.repair.search import PlausiblePatch, Search
 from diffufix.sandbox import Sandbox
 from diffufix.trust.assess import Green, Judged, assess
 from diffufix.trust.calls import Observer, Scene, Watched
@@ -40,7 +40,9 @@ class _Case:
     """What is known of one search's successes."""
 
     observer: Observer | None = None
-    green: dict[int, Success] = field(default_factory=dict)  # by candidate id, as they were judged
+    green: dict[int, PlausiblePatch] = field(
+        default_factory=dict
+    )  # by candidate id, as they were judged
     judged: dict[int, Judged] = field(default_factory=dict)
     seen: frozenset[int] = frozenset()  # successes at the last judgement
     at: float = 0.0  # monotonic seconds of the last judgement
@@ -98,12 +100,12 @@ class Jury:
         good_enough = self.terms.accept == "plausible"
         return best is not None and (good_enough or best.probability >= self.terms.threshold)
 
-    def rank(self, search: Search, success: Success) -> tuple[float, float]:
+    def rank(self, search: Search, success: PlausiblePatch) -> tuple[float, float]:
         """Sorts successes, the most probably right one first."""
         judged = self._case(search).judged.get(success.candidate_id)
-        return (-judged.probability if judged else 0.0, success.badness)
+        return (-judged.probability if judged else 0.0, success.rank_cost)
 
-    def admits(self, search: Search, success: Success) -> bool:
+    def admits(self, search: Search, success: PlausiblePatch) -> bool:
         """Whether the success may be offered: it is not refused, and does what is expected."""
         judged = self._case(search).judged.get(success.candidate_id)
         if judged is None:
@@ -129,12 +131,16 @@ class Jury:
                 return case.judged[candidate_id]
         return None
 
-    def offered(self, search: Search) -> list[tuple[Success, Judged]]:
+    def offered(self, search: Search) -> list[tuple[PlausiblePatch, Judged]]:
         """The judged successes of a search, the refused ones last."""
         case = self._case(search)
         found = [(case.green[key], judged) for key, judged in case.judged.items()]
-        return sorted(found, key=lambda each: (bool(each[1].refused), not each[1].agrees,
-                                               -each[1].probability, each[0].badness))  # fmt: skip
+
+        def cost(each: tuple[PlausiblePatch, Judged]) -> tuple[bool, bool, float, float]:
+            patch, judged = each
+            return bool(judged.refused), not judged.agrees, -judged.probability, patch.rank_cost
+
+        return sorted(found, key=cost)
 
     def judge(self, search: Search) -> None:
         """Judge the successes of a search together, those that may be best first; nothing is done
@@ -145,7 +151,7 @@ class Jury:
         if self._stopped or ids <= case.seen:
             return
         case.seen |= ids
-        chosen = sorted(known, key=lambda s: s.badness)
+        chosen = sorted(known, key=lambda s: s.rank_cost)
         kept = [s for s in chosen if s.candidate_id in case.green]
         fresh = [s for s in chosen if s.candidate_id not in case.green]
         room = max(0, MOST - len(kept)) or min(3, len(fresh))
@@ -168,7 +174,7 @@ class Jury:
     def _case(self, search: Search) -> _Case:
         return self._cases.setdefault(id(search), _Case())
 
-    def _green(self, search: Search, success: Success) -> Green:
+    def _green(self, search: Search, success: PlausiblePatch) -> Green:
         assert success.found is not None
         return success.found
 

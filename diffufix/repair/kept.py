@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from diffufix.errors import ApplyError, UsageError
-from diffufix.propose.candidates import Assembly, Change
+from diffufix.propose.candidates import Change, PatchSet
 from diffufix.repair.types import digest
 from diffufix.source.file import SourceFile
 from diffufix.source.patch import make_patch
@@ -45,7 +45,7 @@ def kept_patch(summary: Mapping[str, Any], root: Path, run: int, number: int) ->
                 "Take the change back (`diffufix undo`), or run `diffufix repair` again.",
             )
         changes += [Change(path, start, end, text) for start, end, text in edit["spans"]]
-    files = Assembly({path: source.text for path, source in sources.items()}).files(*changes)
+    files = PatchSet({path: source.text for path, source in sources.items()}).files(*changes)
     if not files:
         raise ApplyError(f"Patch {number} of run {run} does not fit together.")
     return Kept(make_patch(sources, files), bool(told["confirmed"]), str(told["refused"]))

@@ -26,14 +26,15 @@ from diffufix import events
 from diffufix.config import Settings
 from diffufix.errors import DiffufixError, ProjectError
 from diffufix.events import Listener
-from diffufix.propose.candidates import Assembly, Change, Subject
+from diffufix.propose.candidates import Change, EditTarget, PatchSet
 from diffufix.repair import collect, reasons
 from diffufix.repair.confirmation import Chosen, Confirmation
-from diffufix.repair.job import Job, Mending
+from diffufix.repair.job import Job, RepairJob
 from diffufix.repair.jury import Jury
 from diffufix.repair.offers import Offered, Offers
 from diffufix.repair.reasons import Reason
 from diffufix.repair.record import Record
+from diffufix.repair.round_robin import RoundRobin
 from diffufix.repair.run import (
     Run,
     confirmer_of,
@@ -44,15 +45,14 @@ from diffufix.repair.run import (
     workers_of,
 )
 from diffufix.repair.screening import compare
-from diffufix.repair.search import Goal, Search, Success
-from diffufix.repair.turns import Turns
+from diffufix.repair.search import FailureGroup, PlausiblePatch, Search
 from diffufix.repair.types import RepairResult, Status
 from diffufix.sandbox.reap import reap_folders, scratch_prefix
 from diffufix.source.file import SourceFile
 from diffufix.source.patch import make_patch
 from diffufix.train.rl.rewards import reward_functions
 from diffufix.types import PASSED
-from diffufix.verify import Screen
+from diffufix.verify import ValidatorPool
 from diffufix.workspace.choice import choose
 from diffufix.workspace.clock import Clock, confirmation_seconds
 from diffufix.workspace.diagnosis import TooSlow, diagnose
@@ -67,7 +67,7 @@ def repair(settings: Settings, listener: Listener, began: float | None = None) -
     tests, tests that cannot be run), PrerequisiteError, CheckpointError, UsageError. Ctrl-C gives
     a result with status `interrupted`, and with the best patch that could be confirmed.
     """
-    return run_job(Mending(settings), listener, began)
+    return run_job(RepairJob(settings), listener, began)
 
 
 def run_job(job: Job, listener: Listener, began: float | None = None) -> RepairResult:
@@ -141,7 +141,7 @@ def _steps(run: Run) -> RepairResult:
     from diffufix.decode.threads import threads_kept
 
     run.stage("starting the sandboxes")
-    assembly, status = Assembly(plan.texts), Status.NOT_REPAIRED
+    assembly, status = PatchSet(plan.texts), Status.NOT_REPAIRED
     odd: dict[str, str] = {}
     with threads_kept(), contextlib.ExitStack() as stack:
         with clock.phase("starting the sandboxes"):
@@ -151,7 +151,7 @@ def _steps(run: Run) -> RepairResult:
             stack.callback(jury.close)
         searches = [_search(run, goal, assembly, screen, jury) for goal in plan.goals]
         tell = _progress(run, searches, jury)
-        turns = Turns(searches, screen, assembly, run.listener, tell, job.turn)
+        turns = RoundRobin(searches, screen, assembly, run.listener, tell, job.turn)
         try:
             with clock.phase("comparing sandbox and baseline"):
                 odd = _compare(run, screen, searches)
@@ -211,18 +211,20 @@ def _steps(run: Run) -> RepairResult:
 # -- what the steps use ------------------------------------------------------------------------
 
 
-def _search(run: Run, goal: Goal, assembly: Assembly, screen: Screen, jury: Jury | None) -> Search:
-    from diffufix.propose.proposals import Story
+def _search(
+    run: Run, goal: FailureGroup, assembly: PatchSet, screen: ValidatorPool, jury: Jury | None
+) -> Search:
+    from diffufix.propose.proposals import FailureContext
 
     assert run.diagnosis is not None
     assert run.model is not None
     test_run, settings = run.diagnosis.run, run.settings
     case = next((c for c in test_run.cases if c.id == next(iter(goal.targets), "")), None)
     source = _source_of_tests(settings.root, goal.targets)
-    story = Story("", source)
+    story = FailureContext("", source)
     if case is not None:
         own = _source_of_tests(settings.root, [case.id])
-        story = Story(case.id, own, case.report, case.message)
+        story = FailureContext(case.id, own, case.report, case.message)
     busy = workers_of(settings)
     supply = run.job.propose(
         run.model, goal, story, _Watcher(run.listener), lambda: screen.pending >= busy
@@ -243,7 +245,7 @@ def _source_of_tests(root: Path, targets: Sequence[str]) -> str:
     return "\n".join(texts)
 
 
-def _compare(run: Run, screen: Screen, searches: Sequence[Search]) -> dict[str, str]:
+def _compare(run: Run, screen: ValidatorPool, searches: Sequence[Search]) -> dict[str, str]:
     """What the sandbox says otherwise than the baseline in every order, and is left out there."""
     assert run.diagnosis is not None
     hung = frozenset(run.diagnosis.hung)
@@ -268,7 +270,7 @@ class _Watcher:
     def __init__(self, listener: Listener) -> None:
         self._listener, self._shown = listener, 0.0
 
-    def __call__(self, subject: Subject, hole: Any, left: str, canvas: str, right: str) -> None:
+    def __call__(self, subject: EditTarget, hole: Any, left: str, canvas: str, right: str) -> None:
         now = time.monotonic()
         if now - self._shown < 0.15:
             return
@@ -296,7 +298,10 @@ def _progress(run: Run, searches: Sequence[Search], jury: Jury | None) -> Callab
 
 
 def _learn(
-    run: Run, screen: Screen, searches: Sequence[Search], accepted: Sequence[Sequence[Success]]
+    run: Run,
+    screen: ValidatorPool,
+    searches: Sequence[Search],
+    accepted: Sequence[Sequence[PlausiblePatch]],
 ) -> None:
     """Log groups to learn from in what is left of the budget, a small share of it at most."""
     settings = run.settings
@@ -322,7 +327,7 @@ def _repaired(
     run: Run, chosen: Chosen, searches: Sequence[Search], status: Status, offered: Offered
 ) -> RepairResult:
     plan, job, claims = run.plan, run.job, chosen.claims
-    files = Assembly(plan.texts).files(*job.complete(chosen.changes))
+    files = PatchSet(plan.texts).files(*job.complete(chosen.changes))
     assert files is not None
     wanted = run.wanted
     reason = Reason("")
@@ -373,11 +378,11 @@ def _alternatives(
     """Diffs of the other changes that passed the screening, best first."""
     others = sorted(
         (s for search in searches for s in search.passed if s.change not in changes),
-        key=lambda success: success.badness,
+        key=lambda success: success.rank_cost,
     )
     found = []
     for success in others:
-        files = Assembly(run.plan.texts).files(*run.job.complete([success.change]))
+        files = PatchSet(run.plan.texts).files(*run.job.complete([success.change]))
         assert files is not None
         found.append(make_patch({path: run.plan.sources[path] for path in files}, files).diff)
     return tuple(found)

@@ -5,16 +5,16 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
-from diffufix.propose.candidates import Assembly, Change
+from diffufix.propose.candidates import Change, PatchSet
 from diffufix.repair.jury import Jury
-from diffufix.repair.search import Search, Success
+from diffufix.repair.search import PlausiblePatch, Search
 from diffufix.repair.types import Offer
 from diffufix.source.file import SourceFile as Source
 from diffufix.source.patch import make_patch
 from diffufix.trust.assess import Judged
 
 #: Whether a success, beside the other changes, holds over the whole suite.
-Check = Callable[[Success, Sequence[Change]], bool]
+Check = Callable[[PlausiblePatch, Sequence[Change]], bool]
 MOST = 12  # patches that are kept
 
 
@@ -35,7 +35,9 @@ class Offers:
     complete: Callable[[Sequence[Change]], Sequence[Change]]
     check: Check | None = None  # None: nothing more is run
 
-    def around(self, accepted: Sequence[Sequence[Success]], changes: Sequence[Change]) -> Offered:
+    def around(
+        self, accepted: Sequence[Sequence[PlausiblePatch]], changes: Sequence[Change]
+    ) -> Offered:
         """The first is the patch of `changes`; each other one has one change instead of one of
         them, one a group being checked as far as there is time."""
         known = {s.change: s.candidate_id for ranked in accepted for s in ranked}
@@ -82,7 +84,7 @@ class Offers:
     ) -> Offer | None:  # fmt: skip
         whole = self.complete(changes)
         texts = {path: source.text for path, source in self.sources.items()}
-        files = Assembly(texts).files(*whole)
+        files = PatchSet(texts).files(*whole)
         if not files:
             return None
         return Offer(

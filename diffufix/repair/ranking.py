@@ -27,7 +27,7 @@ def code_tokens(text: str) -> list[str]:
     return found
 
 
-def badness(original: str, new: str, score: float, tests: str = "") -> float:
+def rank_cost(original: str, new: str, score: float, tests: str = "") -> float:
     """Lower is better. `original` and `new` are the texts of the changed function, `score` the
     search's (nats), `tests` the source of the failing tests."""
     before, after = code_tokens(original), code_tokens(new)

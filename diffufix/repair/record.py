@@ -10,7 +10,7 @@ from diffufix.config import Settings
 from diffufix.propose.proposals import Proposal
 from diffufix.store import Store
 from diffufix.store.overview import bound
-from diffufix.types import Candidate, Group, Suspect, Verdict
+from diffufix.types import Candidate, Group, SuspiciousFunction, Verdict
 
 if TYPE_CHECKING:
     from diffufix.model.checkpoint import LoadedModel
@@ -46,7 +46,7 @@ class Record:
         adapter = str(model.adapter) if model.adapter else ""
         self._store.set_model(self.run_id, model.name, model.fingerprint, adapter, parameters)
 
-    def suspects(self, suspects: Iterable[Suspect]) -> None:
+    def suspects(self, suspects: Iterable[SuspiciousFunction]) -> None:
         self._store.add_suspects(self.run_id, suspects)
 
     def proposal(self, proposal: Proposal, candidate: Candidate) -> int:

@@ -30,7 +30,7 @@ from diffufix.source.plain import write_within
 from diffufix.testing import fresh_copy
 from diffufix.testing.environment import inherited_environment
 from diffufix.types import TestRun
-from diffufix.verify import Confirmer, Screen
+from diffufix.verify import Confirmer, ValidatorPool
 from diffufix.workspace.choice import Place
 from diffufix.workspace.clock import Clock
 from diffufix.workspace.diagnosis import Diagnosis, Suite
@@ -165,10 +165,10 @@ def workers_of(settings: Settings) -> int:
     return settings.workers or os.cpu_count() or 1
 
 
-def screen_of(run: Run, place: Place) -> Screen:
+def screen_of(run: Run, place: Place) -> ValidatorPool:
     diagnosis, settings = run.diagnosis, run.settings
     assert diagnosis is not None
-    return Screen(
+    return ValidatorPool(
         lambda: sandbox_of(run, place), python=place.python, args=settings.pytest_args,
         root=settings.root, expected=diagnosis.baseline, failing=diagnosis.red,
         seconds=diagnosis.seconds, workers=workers_of(settings), protected=diagnosis.tests,

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 
 from diffufix.repair.search import Search
 from diffufix.types import RED
-from diffufix.verify import Screen
+from diffufix.verify import ValidatorPool
 
 LONGEST = 5.0  # seconds, and a share of the budget, after which no further search is compared
 SHARE = 0.08
@@ -29,7 +29,7 @@ class Compared:
 
 
 def compare(
-    screen: Screen, searches: Sequence[Search], baseline: Mapping[str, str], budget: float,
+    screen: ValidatorPool, searches: Sequence[Search], baseline: Mapping[str, str], budget: float,
     without: frozenset[str] = frozenset(),
 ) -> Compared:  # fmt: skip
     """Give each search an order in which the unedited project is as in `baseline` (id -> outcome,
@@ -67,7 +67,7 @@ def upto(order: Sequence[str], wanted: Sequence[str]) -> tuple[str, ...]:
 
 
 def _odd(
-    screen: Screen, tests: Sequence[str], wanted: Sequence[str], baseline: Mapping[str, str]
+    screen: ValidatorPool, tests: Sequence[str], wanted: Sequence[str], baseline: Mapping[str, str]
 ) -> dict[str, str]:
     """Tests that come out otherwise than they should; what did not run says nothing."""
     inside = screen.check(tests).outcomes if tests else {}

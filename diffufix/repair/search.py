@@ -1,7 +1,7 @@
-"""The search of one goal: proposals become candidates, the screen says what they are worth.
+"""The search of one failure group: proposals become candidates, the pool says what they are worth.
 
-A `Goal` is a group of failing tests that one fault may explain. `Search.step` keeps the workers
-of a screen fed for a moment; it can be left and taken up again.
+A `FailureGroup` is failing tests that one fault may explain. `Search.step` keeps the workers of a
+pool fed for a moment; it can be left and taken up again.
 """
 
 from __future__ import annotations
@@ -11,17 +11,17 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Protocol
 
-from diffufix.propose.candidates import Assembly, Change, Subject
+from diffufix.propose.candidates import Change, EditTarget, PatchSet
 from diffufix.propose.failure import failure_text
 from diffufix.propose.proposals import Proposal
 from diffufix.propose.shown import own_test
-from diffufix.repair.ranking import badness
+from diffufix.repair.ranking import rank_cost
 from diffufix.repair.reasons import Tally
 from diffufix.trust import strength
 from diffufix.trust.assess import Green
 from diffufix.trust.weak import Lowered
-from diffufix.types import RED, Candidate, State, Suspect, TestRun, Verdict
-from diffufix.verify import Screen
+from diffufix.types import RED, Candidate, State, SuspiciousFunction, TestRun, Verdict
+from diffufix.verify import ValidatorPool
 
 COVERING = 1.0  # seconds of passing tests that screening runs beside the failing ones
 POLISH = 2.0  # seconds of further search after a first success, for better alternatives
@@ -29,7 +29,7 @@ ENOUGH = 12  # successes after which nothing better is looked for
 
 
 @dataclass(frozen=True)
-class Goal:
+class FailureGroup:
     """Failing tests and the functions that may be to blame.
 
     `guards` are tests that must stay green beside those that the coverage names. `beyond` are the
@@ -38,7 +38,7 @@ class Goal:
     """
 
     targets: tuple[str, ...]
-    subjects: tuple[Subject, ...]
+    subjects: tuple[EditTarget, ...]
     name: str = ""
     guards: tuple[str, ...] = ()
     beyond: Mapping[str, str] = field(default_factory=dict)
@@ -46,7 +46,7 @@ class Goal:
 
 
 @dataclass(frozen=True)
-class Success:
+class PlausiblePatch:
     """A change that turned `green` (all targets, or with partial success some) in the screen.
 
     `handed` are targets that now fail in what another goal is to write, with that goal's name.
@@ -54,12 +54,12 @@ class Success:
 
     change: Change
     green: tuple[str, ...]
-    badness: float
+    rank_cost: float
     candidate_id: int
     handed: Mapping[str, str] = field(default_factory=dict)
     found: Green | None = None  # how it was found, for those who judge it
 
-    def also(self, tests: tuple[str, ...]) -> Success:
+    def also(self, tests: tuple[str, ...]) -> PlausiblePatch:
         """The same, having turned these tests green, too."""
         return replace(self, green=tuple(dict.fromkeys([*self.green, *tests])))
 
@@ -76,8 +76,8 @@ class Judge(Protocol):
 
     def judge(self, search: Search) -> None: ...
     def settles(self, search: Search) -> bool: ...
-    def admits(self, search: Search, success: Success) -> bool: ...
-    def rank(self, search: Search, success: Success) -> tuple[float, float]: ...
+    def admits(self, search: Search, success: PlausiblePatch) -> bool: ...
+    def rank(self, search: Search, success: PlausiblePatch) -> tuple[float, float]: ...
 
 
 @dataclass(frozen=True)
@@ -96,11 +96,11 @@ class Search:
 
     def __init__(
         self,
-        goal: Goal,
+        goal: FailureGroup,
         proposals: Iterator[Proposal],
         run: TestRun,
-        assembly: Assembly,
-        screen: Screen,
+        assembly: PatchSet,
+        screen: ValidatorPool,
         log: Log,
         tally: Tally,
         tests_source: str = "",
@@ -115,10 +115,10 @@ class Search:
         self.proposals = Lowered(proposals, self.strength) if jury else proposals
         self.screen, self.log, self.tally = screen, log, tally
         self.tests_source, self.cap, self.hear = tests_source, cap, hear
-        self.successes: list[Success] = []
-        self.partial: list[Success] = []
+        self.successes: list[PlausiblePatch] = []
+        self.partial: list[PlausiblePatch] = []
         self.exhausted = False
-        self.passed: list[Success] = []  # of targets that are no longer wanted
+        self.passed: list[PlausiblePatch] = []  # of targets that are no longer wanted
         self.first_success = self.first_partial = 0.0
         self.spent = 0.0
         self._covering = {id(s): covering(run, s.suspect) for s in goal.subjects}
@@ -134,7 +134,7 @@ class Search:
         covering = (test for tests in self._covering.values() for test in tests)
         return tuple(dict.fromkeys([*self.goal.targets, *self.goal.guards, *covering]))
 
-    def said(self, test: str, subject: Subject) -> str:
+    def said(self, test: str, subject: EditTarget) -> str:
         """What a failing test says, as a small model is shown it beside this subject."""
         message, qualname = self._messages.get(test), subject.suspect.qualname
         return failure_text(message, test, self.tests_source, qualname) if message else ""
@@ -143,7 +143,7 @@ class Search:
         """The text of a failing test and its traceback, for families that read more."""
         return own_test(self.tests_source, test), self._reports.get(test, "")
 
-    def guards_of(self, subject: Subject) -> tuple[str, ...]:
+    def guards_of(self, subject: EditTarget) -> tuple[str, ...]:
         """Tests that a change of this subject must leave green."""
         return tuple(dict.fromkeys([*self.goal.guards, *self._covering[id(subject.base)]]))
 
@@ -228,12 +228,12 @@ class Search:
         if self._waiting:
             self._take(0.0)
 
-    def best(self) -> list[Success]:
+    def best(self) -> list[PlausiblePatch]:
         """Full successes, the most trustworthy first; without any, the partial ones."""
         whole, part = self.successes, self.partial
         if (jury := self.jury) is None:
-            ranked = sorted(whole, key=lambda s: s.badness)
-            return ranked or sorted(part, key=lambda s: (-len(s.green), s.badness))
+            ranked = sorted(whole, key=lambda s: s.rank_cost)
+            return ranked or sorted(part, key=lambda s: (-len(s.green), s.rank_cost))
         jury.judge(self)
         whole, part = ([s for s in found if jury.admits(self, s)] for found in (whole, part))
         ranked = sorted(whole, key=lambda s: jury.rank(self, s))
@@ -315,8 +315,8 @@ class Search:
 
     def _succeed(self, pending: _Pending) -> None:
         old, new = pending.proposal.subject.base.edited(pending.change)
-        worth = badness(old, new, pending.proposal.score, self.tests_source)
-        success = Success(
+        worth = rank_cost(old, new, pending.proposal.score, self.tests_source)
+        success = PlausiblePatch(
             pending.change, pending.targets, worth, pending.candidate_id, pending.handed,
             self._found(pending),
         )  # fmt: skip
@@ -370,7 +370,7 @@ class Search:
             )
 
 
-def covering(run: TestRun, suspect: Suspect) -> tuple[str, ...]:
+def covering(run: TestRun, suspect: SuspiciousFunction) -> tuple[str, ...]:
     """Passing tests that execute the suspect's lines: the quickest, COVERING seconds of them."""
     lines = range(suspect.first_line, suspect.last_line + 1)
     found = []

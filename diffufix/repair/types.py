@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any, Protocol
 
-from diffufix.types import Claims, Patch, Suspect
+from diffufix.types import Claims, Patch, SuspiciousFunction
 
 
 class Function(Protocol):
@@ -113,7 +113,7 @@ class RepairResult:
     generated: int = 0  # fills sampled, duplicates and unparsable ones included
     seconds: float = 0.0
     tests: int = 0  # in the suite
-    suspects: tuple[Suspect, ...] = ()
+    suspects: tuple[SuspiciousFunction, ...] = ()
     states: Mapping[str, int] = field(default_factory=dict)  # verdict state -> candidates
     model: str = ""
     model_hash: str = ""

@@ -23,7 +23,7 @@ import diffufix
 from diffufix.errors import StoreError
 from diffufix.store.folder import private_folder, private_path
 from diffufix.store.schema import migrate
-from diffufix.types import Suspect, Verdict
+from diffufix.types import SuspiciousFunction, Verdict
 
 if TYPE_CHECKING:
     from diffufix.types import Group
@@ -128,7 +128,7 @@ class Store:
             (*row, run_id),
         )
 
-    def add_suspects(self, run_id: int, suspects: Iterable[Suspect]) -> None:
+    def add_suspects(self, run_id: int, suspects: Iterable[SuspiciousFunction]) -> None:
         """The ranked suspects, best first; replaces those given before."""
         self._put("DELETE FROM suspects WHERE run_id = ?", (run_id,))
         for rank, s in enumerate(suspects, 1):

@@ -3,6 +3,6 @@
 from __future__ import annotations
 
 from diffufix.verify.confirm import Confirmed, Confirmer, confirm
-from diffufix.verify.screen import Screen
+from diffufix.verify.pool import ValidatorPool
 
-__all__ = ["Confirmed", "Confirmer", "Screen", "confirm"]
+__all__ = ["Confirmed", "Confirmer", "ValidatorPool", "confirm"]

@@ -124,7 +124,7 @@ class Confirmer:
         self, candidate: Candidate, targets: Collection[str], until: float | None = None
     ) -> Confirmed:
         """The verdict of all runs; `until` (monotonic seconds) is when no more of them begin than
-        must. Infrastructure failures are State.INFRA. Raises ProjectError as `Screen` does."""
+        must. Infrastructure failures are State.INFRA. Raises ProjectError as the pool does."""
         began = time.monotonic()
         try:
             found = self._confirm(candidate, tuple(targets), until)

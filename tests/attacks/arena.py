@@ -17,7 +17,7 @@ from typing import Any
 
 from diffufix.sandbox import LocalSandbox, Sandbox
 from diffufix.types import Candidate, Verdict
-from diffufix.verify import Screen, confirm
+from diffufix.verify import ValidatorPool, confirm
 from tests.attacks.hostile import RIGHT, Attack
 
 SECRET_VARIABLE = "DIFFUFIX_TEST_TOKEN"
@@ -95,9 +95,9 @@ class Arena:
         self.made.append(self.make(tree))
         return self.made[-1]
 
-    def screen(self, **options: Any) -> Screen:
+    def screen(self, **options: Any) -> ValidatorPool:
         options.setdefault("workers", 1)
-        return Screen(
+        return ValidatorPool(
             self.sandbox,
             python=self.python,
             args=[],
@@ -190,7 +190,7 @@ def local(tree: Path, bubblewrap: bool = True) -> Sandbox:
     return LocalSandbox(tree, python=sys.executable, bubblewrap=bubblewrap)
 
 
-def processes(screen: Screen) -> list[str]:
+def processes(screen: ValidatorPool) -> list[str]:
     """What runs in the sandbox of a screen's only worker, by command; for local and docker."""
     worker = screen._workers[0]
     container = getattr(worker.sandbox, "_container", "")

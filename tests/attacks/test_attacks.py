@@ -10,7 +10,7 @@ from collections.abc import Iterator
 import pytest
 
 from diffufix.types import State
-from diffufix.verify import Screen
+from diffufix.verify import ValidatorPool
 from tests.attacks.arena import FAILING, TESTS, Arena, processes
 from tests.attacks.every import ATTACKS
 from tests.attacks.hostile import Attack
@@ -24,14 +24,14 @@ BY_NAME = {attack.name: attack for attack in ATTACKS}
 
 
 @pytest.fixture(scope="module")
-def screen(arena: Arena) -> Iterator[Screen]:
+def screen(arena: Arena) -> Iterator[ValidatorPool]:
     with arena.screen() as screen:
         yield screen
     for sandbox in arena.made:
         assert not sandbox.alive()
 
 
-def ask(screen: Screen, candidate: object, tests: tuple[str, ...] = TESTS) -> object:
+def ask(screen: ValidatorPool, candidate: object, tests: tuple[str, ...] = TESTS) -> object:
     token = screen.submit(candidate, tests)  # type: ignore[arg-type]
     ((answered, verdict),) = screen.results(None)
     assert answered == token
@@ -39,7 +39,7 @@ def ask(screen: Screen, candidate: object, tests: tuple[str, ...] = TESTS) -> ob
 
 
 @pytest.mark.parametrize("attack", ATTACKS, ids=lambda attack: attack.name)
-def test_an_attack_gets_nowhere(arena: Arena, screen: Screen, attack: Attack) -> None:
+def test_an_attack_gets_nowhere(arena: Arena, screen: ValidatorPool, attack: Attack) -> None:
     outside = arena.outside()
     verdict = ask(screen, arena.candidate(attack))
     record(arena, attack, verdict)
@@ -63,7 +63,7 @@ def test_confirmation_alone_is_not_fooled(arena: Arena, name: str) -> None:
     assert not arena.made[-1].alive()
 
 
-def settled(screen: Screen) -> None:
+def settled(screen: ValidatorPool) -> None:
     """No process but the server's: the early, the bare and the collected stage."""
     deadline = time.monotonic() + 10
     while True:
@@ -77,7 +77,7 @@ def settled(screen: Screen) -> None:
 _sizes: dict[int, int] = {}
 
 
-def screen_size(screen: Screen) -> int:
+def screen_size(screen: ValidatorPool) -> int:
     """How many processes a sandbox has with a server and no candidate."""
     return _sizes.setdefault(id(screen), len(processes(screen)))
 

@@ -30,7 +30,7 @@ def here(project: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.chdir(project)
     wanted = session.Wanted(tasks=12)
     monkeypatch.setattr(
-        "diffufix.train.rl.practice.Wanted", lambda **values: replace(wanted, **values)
+        "diffufix.train.rl.self_play.Wanted", lambda **values: replace(wanted, **values)
     )
     return project
 

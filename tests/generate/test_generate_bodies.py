@@ -16,9 +16,9 @@ from diffufix.generate.bodies import Bodies
 from diffufix.generate.body import Body, Draft
 from diffufix.generate.choose import choose
 from diffufix.generate.fills import end_of_body, lexicon
-from diffufix.generate.job import Generating
+from diffufix.generate.job import GenerateJob
 from diffufix.model import load_model
-from diffufix.propose.candidates import Assembly
+from diffufix.propose.candidates import PatchSet
 from diffufix.propose.proposals import Proposal
 from diffufix.types import Fill, Hole, State, Verdict
 from tests.support.checkpoints import make_dream_checkpoint
@@ -37,21 +37,21 @@ class Box:
 
 
 @pytest.fixture
-def job(tmp_path: Path) -> Generating:
+def job(tmp_path: Path) -> GenerateJob:
     (tmp_path / "pytest.ini").write_text("[pytest]\n")
     (tmp_path / "box.py").write_text(SOURCE)
-    return Generating(Settings(tmp_path), choose(tmp_path, tmp_path, ["box.py"], True))
+    return GenerateJob(Settings(tmp_path), choose(tmp_path, tmp_path, ["box.py"], True))
 
 
 @pytest.fixture
-def body(job: Generating) -> Body:
+def body(job: GenerateJob) -> Body:
     return job.tasks[0].body
 
 
-def test_a_body_replaces_the_stub_and_nothing_else(job: Generating, body: Body) -> None:
+def test_a_body_replaces_the_stub_and_nothing_else(job: GenerateJob, body: Body) -> None:
     change = body.change(body.hole, "return [len(i) for i in items if len(i) >= least]")
     assert change is not None
-    files = Assembly(dict(job.base)).files(*job.complete([change]))
+    files = PatchSet(dict(job.base)).files(*job.complete([change]))
     assert files is not None
     stub = "raise NotImplementedError"
     assert files["box.py"] == SOURCE.replace(stub, change.text)
@@ -74,7 +74,7 @@ def test_what_is_returned_stands_without_parentheses(
 ) -> None:
     (tmp_path / "pytest.ini").write_text("[pytest]\n")
     (tmp_path / "box.py").write_text("def sizes(items, least):\n        ...\n")
-    job = Generating(Settings(tmp_path), choose(tmp_path, tmp_path, ["box.py"], True))
+    job = GenerateJob(Settings(tmp_path), choose(tmp_path, tmp_path, ["box.py"], True))
     body = job.tasks[0].body
     change = body.change(body.hole, proposed)
     assert change is not None

@@ -13,7 +13,7 @@ from diffufix.config import Settings
 from diffufix.decode.leaning import leaned
 from diffufix.generate.body import Body, required, returns_its_type
 from diffufix.generate.choose import choose
-from diffufix.generate.job import Generating
+from diffufix.generate.job import GenerateJob
 from diffufix.generate.scope import COMPLETED, Scope, attributes
 from diffufix.source.functions import FunctionNode
 
@@ -59,7 +59,7 @@ class Words:
 def bodies(tmp_path: Path) -> dict[str, Body]:
     (tmp_path / "pytest.ini").write_text("[pytest]\n")
     (tmp_path / "shelf.py").write_text(SOURCE)
-    job = Generating(Settings(tmp_path), choose(tmp_path, tmp_path, ["shelf.py"], True))
+    job = GenerateJob(Settings(tmp_path), choose(tmp_path, tmp_path, ["shelf.py"], True))
     return {task.function.qualname: task.body for task in job.tasks}
 
 

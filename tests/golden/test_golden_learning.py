@@ -21,7 +21,7 @@ from diffufix.config import Settings
 from diffufix.model import load_model
 from diffufix.train.rl.learn import Plan, Row, learn
 from diffufix.train.rl.methods import METHODS
-from diffufix.train.rl.practice import Practice, Wanted
+from diffufix.train.rl.self_play import SelfPlayEnv, Wanted
 
 FILE = Path(__file__).parent / "learning.json"
 UPDATE = bool(os.environ.get("DIFFUFIX_UPDATE_TRAJECTORIES"))
@@ -73,10 +73,10 @@ def one_thread() -> Iterator[None]:
 
 
 @pytest.fixture(scope="module")
-def practice(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Practice]:
+def practice(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SelfPlayEnv]:
     root = write(tmp_path_factory.mktemp("golden") / "shop")
     settings = Settings(root=root, sandbox="local", workers=1)
-    with Practice(settings, load_model("mini", device="cpu"), Wanted(held_out=0)) as opened:
+    with SelfPlayEnv(settings, load_model("mini", device="cpu"), Wanted(held_out=0)) as opened:
         yield opened
 
 
@@ -100,7 +100,7 @@ def check(method: str, rows: Sequence[Row]) -> None:
 
 
 @pytest.mark.parametrize("method", METHODS)
-def test_the_loop_goes_as_it_went(practice: Practice, tmp_path: Path, method: str) -> None:
+def test_the_loop_goes_as_it_went(practice: SelfPlayEnv, tmp_path: Path, method: str) -> None:
     plan = Plan(
         method, 0, steps=STEPS, tasks=TASKS, group=GROUP, lr=RATE, temperature=TEMPERATURE,
         seed=SEED, device="cpu",

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from diffufix.localize import suspects
-from diffufix.types import Suspect, TestCase, TestRun
+from diffufix.types import SuspiciousFunction, TestCase, TestRun
 
 FILES = {
     "shop/__init__.py": "",
@@ -44,7 +44,7 @@ class Till:
 }
 
 
-def found(root: Path, failing: int, passing: int = 0) -> list[Suspect]:
+def found(root: Path, failing: int, passing: int = 0) -> list[SuspiciousFunction]:
     """The suspects where one failing test runs this line of prices.py, and a passing one that."""
     for name, text in FILES.items():
         (root / name).parent.mkdir(exist_ok=True)

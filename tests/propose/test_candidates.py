@@ -7,8 +7,8 @@ import textwrap
 
 import pytest
 
-from diffufix.propose.candidates import Assembly, Change, Subject
-from diffufix.types import Hole, Kind, Suspect
+from diffufix.propose.candidates import Change, EditTarget, PatchSet
+from diffufix.types import Hole, Kind, SuspiciousFunction
 
 SOURCE = textwrap.dedent('''
     import math
@@ -33,18 +33,18 @@ SOURCE = textwrap.dedent('''
 ''')
 
 
-def subject(qualname: str, source: str = SOURCE) -> Subject:
-    return Subject(Suspect("box.py", qualname, 1, 99, 1.0, {}), source)
+def subject(qualname: str, source: str = SOURCE) -> EditTarget:
+    return EditTarget(SuspiciousFunction("box.py", qualname, 1, 99, 1.0, {}), source)
 
 
-def fill(made: Subject, old: str, new: str) -> str | None:
+def fill(made: EditTarget, old: str, new: str) -> str | None:
     """The file's text with `old` replaced, or None where the fill is no candidate."""
     start = made.source.index(old, made.start)
     change = made.change(Hole(start, start + len(old), Kind.EXPRESSION), new)
     if change is None:
         return None
     assert change == Change("box.py", start, start + len(old), new)
-    files = Assembly({"box.py": made.source}).files(change)
+    files = PatchSet({"box.py": made.source}).files(change)
     assert files is not None
     return files["box.py"]
 
@@ -114,7 +114,7 @@ def test_two_statements_more() -> None:
     at = SOURCE.index("total = self.width * other") + len("total = self.width * other")
     change = made.change(Hole(at, at, Kind.INSERTION), "\n        total += 1")
     assert change is not None
-    files = Assembly({"box.py": SOURCE}).files(change)
+    files = PatchSet({"box.py": SOURCE}).files(change)
     assert files == {"box.py": SOURCE[:at] + "\n        total += 1" + SOURCE[at:]}
 
 
@@ -147,7 +147,7 @@ def test_a_function_that_is_not_there() -> None:
 
 def test_changes_of_several_files_come_together() -> None:
     texts = {"a.py": "abcdef", "b.py": "xyz", "c.py": "untouched"}
-    assembly = Assembly(texts, [Change("a.py", 4, 5, "EEE"), Change("b.py", 0, 0, ">")])
+    assembly = PatchSet(texts, [Change("a.py", 4, 5, "EEE"), Change("b.py", 0, 0, ">")])
     files = assembly.files(Change("a.py", 0, 2, ""), Change("a.py", 2, 2, "+"))
     assert files == {"a.py": "+cdEEEf", "b.py": ">xyz"}
     assert assembly.files() == {"a.py": "abcdEEEf", "b.py": ">xyz"}
@@ -168,5 +168,5 @@ def test_changes_that_overlap_do_not(
     first, second = Change("a.py", *one, "1"), Change("a.py", *two, "2")
     assert first.overlaps(second) == second.overlaps(first) == overlap
     assert not first.overlaps(Change("b.py", *two, "2"))
-    files = Assembly({"a.py": "abcdef"}, [first]).files(second)
+    files = PatchSet({"a.py": "abcdef"}, [first]).files(second)
     assert (files is None) == overlap

@@ -7,14 +7,14 @@ from textwrap import dedent
 
 import pytest
 
-from diffufix.propose.candidates import Subject
+from diffufix.propose.candidates import EditTarget
 from diffufix.propose.edits.code import Code, Edit
 from diffufix.propose.edits.enumerate import edits_of
 from diffufix.propose.edits.known import KnownEdits
 from diffufix.propose.edits.pool import make_pool
 from diffufix.source.functions import functions
 from diffufix.source.syntax import parse
-from diffufix.types import Suspect
+from diffufix.types import SuspiciousFunction
 
 
 def made(source: str, name: str = "f", others: dict[str, str] | None = None) -> dict[str, str]:
@@ -196,8 +196,8 @@ def test_edits_stay_on_the_lines_that_were_executed() -> None:
 
 def test_the_likeliest_edits_come_first_and_far_functions_last() -> None:
     source = "def f(x):\n    return x - 1\n\ndef g(x):\n    return x - 1\n"
-    near = Subject(Suspect("a.py", "f", 1, 2, 0.9, {2: 0.9}), source)
-    far = Subject(Suspect("a.py", "g", 4, 5, 0.3, {5: 0.3}), source)
+    near = EditTarget(SuspiciousFunction("a.py", "f", 1, 2, 0.9, {2: 0.9}), source)
+    far = EditTarget(SuspiciousFunction("a.py", "g", 4, 5, 0.3, {5: 0.3}), source)
     found = list(
         KnownEdits(
             [near, far],

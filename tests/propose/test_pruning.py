@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from diffufix.propose.candidates import Subject
+from diffufix.propose.candidates import EditTarget
 from diffufix.propose.pruning import Pruner, balanced
-from diffufix.types import Hole, Kind, Suspect
+from diffufix.types import Hole, Kind, SuspiciousFunction
 
 SOURCE = textwrap.dedent("""
     import math
@@ -20,7 +20,7 @@ SOURCE = textwrap.dedent("""
         best = max(numbers)
         return best - threshold
 """)
-SUBJECT = Subject(Suspect("a.py", "f", 4, 6, 1.0, {}), SOURCE)
+SUBJECT = EditTarget(SuspiciousFunction("a.py", "f", 4, 6, 1.0, {}), SOURCE)
 MASK = 0
 
 

@@ -10,10 +10,10 @@ import torch
 from diffufix.decode.aside import AsideContext, Place
 from diffufix.decode.layout import context_ids
 from diffufix.model.checkpoint import LoadedModel, load_model
-from diffufix.propose.candidates import Subject
+from diffufix.propose.candidates import EditTarget
 from diffufix.propose.failure import MAX_FAILURE, MAX_MESSAGE, calls, encode, failure_text
-from diffufix.propose.proposals import Story, propose
-from diffufix.types import Suspect
+from diffufix.propose.proposals import FailureContext, propose
+from diffufix.types import SuspiciousFunction
 
 TESTS = """\
 import shop
@@ -94,14 +94,14 @@ def test_only_a_model_that_reads_failures_is_shown_them(
 ) -> None:
     monkeypatch.setattr(model, "family", replace(model.family, failure=reads))
     source = "def price(n):\n    return n - 1\n"
-    subject = Subject(Suspect("shop.py", "price", 1, 2, 1.0, {}), source)
-    story = Story("t.py::test_price", "def test_price():\n    assert price(3) == 4\n",
+    subject = EditTarget(SuspiciousFunction("shop.py", "price", 1, 2, 1.0, {}), source)
+    story = FailureContext("t.py::test_price", "def test_price():\n    assert price(3) == 4\n",
                   message="AssertionError: assert 2 == 4")  # fmt: skip
 
-    def first(story: Story) -> list[tuple[str, float]]:
+    def first(story: FailureContext) -> list[tuple[str, float]]:
         found = propose(model, [subject], story)
         return [(p.text, round(p.score, 4)) for p, _ in zip(found, range(5), strict=False)]
 
-    assert (first(story) != first(Story(""))) == bool(reads)
+    assert (first(story) != first(FailureContext(""))) == bool(reads)
     made = "AssertionError: assert 2 == 4\nassert price(3) == 4"
-    assert first(story) == first(Story("", told=made if reads else ""))
+    assert first(story) == first(FailureContext("", told=made if reads else ""))

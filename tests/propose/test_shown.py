@@ -6,11 +6,11 @@ import pytest
 
 from diffufix.decode.canvas import inline_canvas, room_of
 from diffufix.model import load_model
-from diffufix.propose.candidates import Subject
-from diffufix.propose.proposals import Story, _prompt
+from diffufix.propose.candidates import EditTarget
+from diffufix.propose.proposals import FailureContext, _prompt
 from diffufix.propose.shown import cut_code, cut_report, cut_test, failing_line, fitted, own_test
 from diffufix.propose.tasks import make_task, prompt_of
-from diffufix.types import Hole, Kind, Suspect
+from diffufix.types import Hole, Kind, SuspiciousFunction
 from tests.support.checkpoints import make_dream_checkpoint
 
 FILLER = "".join(f"def test_other_{i}():\n    assert number({i}) == {i}\n\n\n" for i in range(60))
@@ -127,12 +127,12 @@ def dreamon(tmp_path_factory):
     return load_model(make_dream_checkpoint(folder, expand_delete=True), device="cpu")
 
 
-def subject_of(lines: int) -> tuple[Subject, Hole]:
+def subject_of(lines: int) -> tuple[EditTarget, Hole]:
     body = "".join(f"    value_{i} = convert(x, {i}) + offset[{i}]\n" for i in range(lines))
     source = f"def work(x, offset):\n{body}    return value_0\n{body}"
     at = source.index("return value_0") + len("return ")
-    suspect = Suspect("shop/work.py", "work", 1, 2 * lines + 2, 1.0, "")
-    return Subject(suspect, source), Hole(at, at + len("value_0"), Kind.EXPRESSION, 1.0)
+    suspect = SuspiciousFunction("shop/work.py", "work", 1, 2 * lines + 2, 1.0, "")
+    return EditTarget(suspect, source), Hole(at, at + len("value_0"), Kind.EXPRESSION, 1.0)
 
 
 @pytest.mark.parametrize("lines", [5, 25, 45, 80, 400])
@@ -141,7 +141,9 @@ def test_every_prompt_fits_and_says_what_is_asked(lines, name, request):
     model = request.getfixturevalue(name)
     subject, hole = subject_of(lines)
     trace = report(40, 60)
-    story = Story("tests/test_stock.py::TestShelf::test_free", TESTS, trace, "AssertionError: no")
+    story = FailureContext(
+        "tests/test_stock.py::TestShelf::test_free", TESTS, trace, "AssertionError: no"
+    )
     left, right = _prompt(model, subject, hole, story)
     shown = left + right
     assert "assert shelf.free() == 6" in shown
@@ -177,7 +179,7 @@ def test_a_prompt_that_was_not_made_to_fit_keeps_its_header(chat):
 # -- self-play -------------------------------------------------------------------------------------
 
 
-def task_of(subject: Subject, hole: Hole, answer: str, **others):
+def task_of(subject: EditTarget, hole: Hole, answer: str, **others):
     return make_task(
         subject.suspect.path, "work", subject.source, (hole.start, hole.end), str(hole.kind),
         "mutant", ("tests/test_stock.py::TestShelf::test_free",), answer=answer, **others,
@@ -190,7 +192,7 @@ def test_self_play_asks_what_repair_asks(name, request):
     subject, hole = subject_of(30)
     test, trace = "tests/test_stock.py::TestShelf::test_free", report(4, 2)
     message = "AssertionError: line 0"
-    left, right = _prompt(model, subject, hole, Story(test, TESTS, trace, message))
+    left, right = _prompt(model, subject, hole, FailureContext(test, TESTS, trace, message))
     used = inline_canvas(model, left, right, "value_0")
     task = task_of(
         subject, hole, "value_1", failing=(test,), said=f"{message}\nassert shelf.free() == 6",

@@ -12,9 +12,9 @@ import pytest
 from diffufix import events
 from diffufix.config import Settings
 from diffufix.propose.proposals import Proposal
-from diffufix.repair.job import Mending, Supply
+from diffufix.repair.job import RepairJob, Supply
 from diffufix.repair.loop import run_job
-from diffufix.repair.turns import Turns
+from diffufix.repair.round_robin import RoundRobin
 from diffufix.repair.types import RepairResult, Status
 from diffufix.types import Fill
 
@@ -49,7 +49,7 @@ def test_label():
 PLAIN = {"shop.py": SHOP, "test_shop.py": TESTS}
 
 
-class Scripted(Mending):
+class Scripted(RepairJob):
     """Proposes the edits of a script, (old expression, new one), wherever they fit; an exception
     in the script is raised there."""
 
@@ -277,7 +277,7 @@ def test_deselected_tests_are_named(tmp_path: Path) -> None:
 def test_a_search_without_time_for_a_first_candidate_says_where_the_time_went(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(Turns, "run", lambda *_: None)  # as where the sandbox took all of it
+    monkeypatch.setattr(RoundRobin, "run", lambda *_: None)  # as where the sandbox took all of it
     result, _ = repair(tmp_path, PLAIN, [RIGHT])
     assert result.status is Status.NOT_REPAIRED
     assert "No time was left to search: of 120 s, running the tests" in result.message

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from diffufix.repair.ranking import badness, code_tokens
+from diffufix.repair.ranking import code_tokens, rank_cost
 
 OLD = """def total(prices, rate):
     result = 0
@@ -17,7 +17,7 @@ TESTS = "def test_total():\n    assert total([150, 50], 2) == 350\n    assert no
 
 
 def worth(*edit: str, score: float = 0.0, tests: str = TESTS) -> float:
-    return badness(OLD, OLD.replace(*edit), score, tests)
+    return rank_cost(OLD, OLD.replace(*edit), score, tests)
 
 
 SMALL = worth("> 100", ">= 100")
@@ -58,7 +58,7 @@ def test_truth_values_are_no_literals_to_copy() -> None:
     old, tests = "def f(x):\n    return False\n", "assert f(1) is True\nassert f(None) is None"
     for value in ("True", "None"):
         new = old.replace("False", value)
-        assert badness(old, new, 0.0, tests) == badness(old, new, 0.0)
+        assert rank_cost(old, new, 0.0, tests) == rank_cost(old, new, 0.0)
 
 
 def test_of_equal_edits_the_likelier_comes_first() -> None:

@@ -15,12 +15,14 @@ from diffufix.report import jsondoc
 from diffufix.report.live import LiveDisplay, PlainDisplay, display
 from diffufix.report.terminal import write_diff, write_result
 from diffufix.source.patch import make_patch
-from diffufix.types import FAILED, PASSED, Claims, Suspect, TestCase, TestRun
+from diffufix.types import FAILED, PASSED, Claims, SuspiciousFunction, TestCase, TestRun
 
 SNAPSHOTS = Path(__file__).parent / "snapshots"
 OLD = "def fits(a, b):\n    return a >= b\n"
 PATCH = make_patch({"pkg/m.py": OLD}, {"pkg/m.py": OLD.replace(">=", ">")})
-SUSPECT = Suspect("pkg/m.py", "fits", 1, 2, 0.875, {2: 0.875}, "2 of 2 failing tests, 1 passing")
+SUSPECT = SuspiciousFunction(
+    "pkg/m.py", "fits", 1, 2, 0.875, {2: 0.875}, "2 of 2 failing tests, 1 passing"
+)
 
 
 class Terminal(io.StringIO):

@@ -16,11 +16,11 @@ from hypothesis import strategies as st
 
 from diffufix.generate.stubs import functions_of
 from diffufix.localize.source import MODULE, read_source
-from diffufix.propose.candidates import Subject
+from diffufix.propose.candidates import EditTarget
 from diffufix.source.file import SourceFile
 from diffufix.source.functions import definitions, functions
 from diffufix.source.spans import Text
-from diffufix.types import Suspect
+from diffufix.types import SuspiciousFunction
 from diffufix.verify.route import Original
 
 LIBRARY = Path(sysconfig.get_paths()["stdlib"])
@@ -44,7 +44,7 @@ BLOCKS = {
 FUNCTION = "def wanted(a):\n    return a + 1\n"
 
 
-def suspects_of(path: Path, source: str) -> Iterator[Suspect]:
+def suspects_of(path: Path, source: str) -> Iterator[SuspiciousFunction]:
     """Whatever localisation can name in a file that coverage has seen every statement of."""
     found = read_source(path)
     assert found is not None
@@ -53,7 +53,7 @@ def suspects_of(path: Path, source: str) -> Iterator[Suspect]:
         if function.qualname == MODULE:
             lines = {line: span for line, span in lines.items() if line in found.lambdas}
         if lines:
-            yield Suspect(
+            yield SuspiciousFunction(
                 path.name, function.qualname, function.first_line, function.last_line, 1.0,
                 dict.fromkeys(lines, 1.0),
             )  # fmt: skip
@@ -65,7 +65,7 @@ def check(path: Path) -> int:
     count = 0
     for suspect in suspects_of(path, source.text):
         where = f"{path}: {suspect.qualname}, line {suspect.first_line}"
-        holes = Subject(suspect, source.text).holes()
+        holes = EditTarget(suspect, source.text).holes()
         assert any(hole.suspicion for hole in holes), where
         count += 1
     return count
@@ -106,8 +106,8 @@ def test_all_rooms_see_a_function_in_whatever_it_stands(nested: list[str], later
     (definition,) = Original(text.encode()).functions
     assert definition.qualname == name
     line = text.splitlines().index(next(s for s in text.splitlines() if "return a + 1" in s)) + 1
-    suspect = Suspect("a.py", name, line - 1, line, 1.0, {line: 1.0})
-    subject = Subject(suspect, text)
+    suspect = SuspiciousFunction("a.py", name, line - 1, line, 1.0, {line: 1.0})
+    subject = EditTarget(suspect, text)
     assert "a + 1" in {text[hole.start : hole.end] for hole in subject.holes()}
     hole = next(h for h in subject.holes() if text[h.start : h.end] == "a + 1")
     assert subject.change(hole, "a + 2") is not None
@@ -134,7 +134,9 @@ def test_a_module_offers_what_stands_in_its_classes_and_around_its_functions(
         "if (lambda: 4)():\n    def g(): return 5\n    TABLE = [lambda: 6]\n"
     )
     source = path.read_text()
-    subject = Subject(Suspect("a.py", MODULE, 1, 7, 1.0, dict.fromkeys(range(1, 8), 1.0)), source)
+    subject = EditTarget(
+        SuspiciousFunction("a.py", MODULE, 1, 7, 1.0, dict.fromkeys(range(1, 8), 1.0)), source
+    )
     pieces = {source[hole.start : hole.end] for hole in subject.holes()}
     assert {"1 + 2", "4", "6", "TABLE = [lambda: 6]"} <= pieces
     assert {"3", "5", "return 3", "'''Doc.'''"}.isdisjoint(pieces)
@@ -143,7 +145,7 @@ def test_a_module_offers_what_stands_in_its_classes_and_around_its_functions(
 
 def test_a_function_that_is_only_documented_can_be_given_a_body() -> None:
     source = 'def f():\n    """Doc."""\n'
-    (hole,) = Subject(Suspect("a.py", "f", 1, 2, 1.0, {2: 1.0}), source).holes()
+    (hole,) = EditTarget(SuspiciousFunction("a.py", "f", 1, 2, 1.0, {2: 1.0}), source).holes()
     assert hole.start == hole.end == len(source) - 1
 
 

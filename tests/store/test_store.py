@@ -17,13 +17,15 @@ from diffufix.errors import StoreError, UsageError
 from diffufix.store import Store
 from diffufix.store.query import candidates_of, get_run, list_runs, suspects_of
 from diffufix.store.store import log_path
-from diffufix.types import State, Suspect, Verdict
+from diffufix.types import State, SuspiciousFunction, Verdict
 
 
 def fill_one(store: Store, root: Path) -> int:
     run = store.begin_run(Settings(root=root, seed=7))
     store.set_model(run, "mini", "abc123", parameters=10)
-    store.add_suspects(run, [Suspect("a.py", "f", 1, 3, 0.9, {2: 0.9}, "1 of 1 failing test")])
+    store.add_suspects(
+        run, [SuspiciousFunction("a.py", "f", 1, 3, 0.9, {2: 0.9}, "1 of 1 failing test")]
+    )
     hole = store.add_hole(run, "a.py", "f", 10, 12, "expression", 0.9, "<=", {"left": [1, 2]})
     for text, state in (("<", State.FAIL), (">=", State.TIMEOUT), ("==", State.PASS)):
         fill = store.add_fill(hole, text, [5], [-0.5], order=[0], logp=-0.5)

@@ -15,7 +15,7 @@ from diffufix.config import load_settings
 from diffufix.sandbox import LocalSandbox
 from diffufix.testing import copy_project, find_interpreter, run_tests
 from diffufix.types import Candidate, State
-from diffufix.verify import Screen
+from diffufix.verify import ValidatorPool
 
 FILES = {
     "pyproject.toml": '[tool.pytest.ini_options]\nmarkers = ["slow: takes long"]',
@@ -59,7 +59,7 @@ def test_it_is_run_where_the_user_stands(top: Path) -> None:
     def factory() -> LocalSandbox:
         return LocalSandbox(copy_project(top, scratch / "tree"), python=sys.executable)
 
-    with Screen(
+    with ValidatorPool(
         factory, python=sys.executable, args=settings.pytest_args, root=top, failing=[LIMIT],
         expected={case.id: case.outcome for case in run.cases}, folder=settings.folder, workers=1,
     ) as screen:  # fmt: skip

@@ -12,7 +12,7 @@ from diffufix.errors import UsageError
 from diffufix.sandbox import LocalSandbox
 from diffufix.testing import copy_project, run_tests
 from diffufix.types import Candidate, State
-from diffufix.verify import Screen
+from diffufix.verify import ValidatorPool
 from diffufix.workspace.surroundings import choose_surroundings, is_secret, named_variables
 
 CODE = """
@@ -76,7 +76,7 @@ def test_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         return LocalSandbox(tree, python=sys.executable, home=around.files)
 
     ids = [case.id for case in run.cases]
-    with Screen(
+    with ValidatorPool(
         factory, python=sys.executable, args=[], root=root, failing=ids[:1], workers=1,
         expected={case.id: case.outcome for case in run.cases}, env=around.variables,
     ) as screen:  # fmt: skip

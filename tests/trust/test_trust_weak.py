@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from diffufix.propose.candidates import Subject
+from diffufix.propose.candidates import EditTarget
 from diffufix.propose.proposals import Proposal
 from diffufix.trust.strength import Tally
 from diffufix.trust.weak import LOWER, Lowered
-from diffufix.types import Fill, Hole, Kind, State, Suspect
+from diffufix.types import Fill, Hole, Kind, State, SuspiciousFunction
 
 SOURCE = "def f(a, b):\n    if a < b:\n        return a + 1\n    return b\n"
-SUBJECT = Subject(Suspect("m.py", "f", 1, 4, 1.0, {}), SOURCE)
+SUBJECT = EditTarget(SuspiciousFunction("m.py", "f", 1, 4, 1.0, {}), SOURCE)
 
 
 def proposal(text: str, at: str, score: float) -> Proposal:

@@ -17,7 +17,7 @@ import pytest
 from diffufix.sandbox import LocalSandbox, Sandbox
 from diffufix.testing import run_tests
 from diffufix.types import RED, Candidate, Verdict
-from diffufix.verify import Confirmer, Screen, confirm
+from diffufix.verify import Confirmer, ValidatorPool, confirm
 
 #: Set PROJECT_PLAIN to test without bubblewrap, PROJECT_PYTHON to test with the projects'
 #: interpreter another one; any with pytest 7 or later.
@@ -65,12 +65,12 @@ class Project:
         self.made.append(LocalSandbox(tree, python=PYTHON, bubblewrap=BUBBLEWRAP))
         return self.made[-1]
 
-    def screen(self, **options: Any) -> Screen:
+    def screen(self, **options: Any) -> ValidatorPool:
         options.setdefault("workers", 1)
         options.setdefault("expected", self.baseline)
         options.setdefault("failing", self.failing)
         options.setdefault("seconds", self.seconds)
-        return Screen(self.sandbox, python=PYTHON, args=[], root=self.root, **options)
+        return ValidatorPool(self.sandbox, python=PYTHON, args=[], root=self.root, **options)
 
     def confirm(self, candidate: Candidate, **options: Any) -> Verdict:
         options.setdefault("baseline", self.baseline)
@@ -83,7 +83,7 @@ class Project:
         return Confirmer(self.sandbox, python=PYTHON, args=[], root=self.root, **options)
 
 
-def ask(screen: Screen, candidate: Candidate, tests: list[str], **options: Any) -> Verdict:
+def ask(screen: ValidatorPool, candidate: Candidate, tests: list[str], **options: Any) -> Verdict:
     """One candidate's verdict."""
     token = screen.submit(candidate, tests, **options)
     ((answered, verdict),) = screen.results(None)

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from diffufix.types import Candidate
-from diffufix.verify import Screen
+from diffufix.verify import ValidatorPool
 
 PROJECT = {
     "src/zoo/__init__.py": "from zoo.core import *  # noqa",
@@ -230,7 +230,7 @@ def zoo(make_project: Any) -> Any:
 
 
 @pytest.fixture(scope="module")
-def screen(zoo: Any) -> Iterator[Screen]:
+def screen(zoo: Any) -> Iterator[ValidatorPool]:
     with zoo.screen(workers=2) as screen:
         yield screen
 
@@ -239,7 +239,7 @@ def test_all_is_green_at_first(zoo: Any) -> None:
     assert set(zoo.baseline.values()) == {"passed"}
 
 
-def judged(zoo: Any, screen: Screen, asked: list[Any]) -> dict[tuple[str, str | None], Any]:
+def judged(zoo: Any, screen: ValidatorPool, asked: list[Any]) -> dict[tuple[str, str | None], Any]:
     tokens, verdicts = {}, {}
     while asked or screen.pending:
         while asked and screen.capacity:
@@ -255,7 +255,7 @@ def disagree(verdicts: dict[tuple[str, str | None], Any], candidate: Candidate) 
     return len({str((v.state, v.outcomes)) for v in said if v is not None}) > 1
 
 
-def test_the_ways_agree(zoo: Any, screen: Screen) -> None:
+def test_the_ways_agree(zoo: Any, screen: ValidatorPool) -> None:
     candidates = [
         Candidate({path: text})
         for path in ("src/zoo/core.py", "src/zoo/lazy.py", "src/early.py")
@@ -296,7 +296,7 @@ def test_the_ways_agree(zoo: Any, screen: Screen) -> None:
     ],
 )
 def test_the_cheapest_right_way_is_taken(
-    zoo: Any, screen: Screen, ask: Any, path: str, old: str, new: str, way: str
+    zoo: Any, screen: ValidatorPool, ask: Any, path: str, old: str, new: str, way: str
 ) -> None:
     before = screen.ways[way]
     assert ask(screen, zoo.edit(path, old, new), zoo.tests).passed

@@ -28,7 +28,7 @@ from diffufix.source.syntax import parse
 from diffufix.train.bugs.history import Pair, write_pairs
 from diffufix.train.corpus.decontaminate import names
 from diffufix.train.pretrain.trainer import signals
-from diffufix.train.rl.practice import Practice, Wanted
+from diffufix.train.rl.self_play import SelfPlayEnv, Wanted
 from diffufix.train.rl.tasks import Function
 from diffufix.train.tracking import say
 from diffufix.types import Task
@@ -36,7 +36,7 @@ from diffufix.types import Task
 EVERY = 100  # pairs between two lines of progress
 
 
-def failures(practice: Practice, count: int, seed: int = 0) -> Iterator[Pair]:
+def failures(practice: SelfPlayEnv, count: int, seed: int = 0) -> Iterator[Pair]:
     """Up to `count` pairs as they are found, the functions in turn; those named like a public
     benchmark's are left out."""
     own = {(f.path, f.qualname): f for f in practice.functions if f.node.name not in names()}
@@ -77,7 +77,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             root=args.project.resolve(), sandbox=args.sandbox, pytest_args=tuple(rest)
         )
         with (
-            Practice(settings, load_model("mini", device="cpu"), wanted, say) as practice,
+            SelfPlayEnv(settings, load_model("mini", device="cpu"), wanted, say) as practice,
             signals("Stopping after this pair; what was found is kept.") as asked,
         ):
             found = write_pairs(until(asked, failures(practice, args.count)), args.out)

@@ -32,9 +32,9 @@ from diffufix.train.pretrain.trainer import make_accelerator, signals
 from diffufix.train.rl.arness import arness
 from diffufix.train.rl.curriculum import Curriculum
 from diffufix.train.rl.methods import METHODS, Tuning, make_method
-from diffufix.train.rl.practice import Practice
 from diffufix.train.rl.rewards import DEFAULT, Weighted
 from diffufix.train.rl.rollouts import Collector, Throughput
+from diffufix.train.rl.self_play import SelfPlayEnv
 from diffufix.train.tracking import Tracker, say
 from diffufix.types import Group, State, Task
 
@@ -106,7 +106,7 @@ class LearnResult:
 
 def learn(
     model: LoadedModel,
-    practice: Practice,
+    practice: SelfPlayEnv,
     plan: Plan,
     out: Path,
     *,
@@ -126,7 +126,7 @@ def learn(
 
 class _Session:
     def __init__(
-        self, model: LoadedModel, practice: Practice, plan: Plan, out: Path,
+        self, model: LoadedModel, practice: SelfPlayEnv, plan: Plan, out: Path,
         store: Store | None, run_id: int | None, rewards: tuple[Weighted, ...],
         listen: Callable[[Row], None],
     ) -> None:  # fmt: skip

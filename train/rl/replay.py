@@ -22,8 +22,8 @@ from diffufix.train.pretrain.trainer import make_accelerator, signals
 from diffufix.train.rl.learn import LearnResult, Plan, described, prepare, write_weights
 from diffufix.train.rl.methods import POLICY, make_method
 from diffufix.train.rl.objectives.preference import pairs_of
-from diffufix.train.rl.practice import Practice
 from diffufix.train.rl.rollouts import Throughput
+from diffufix.train.rl.self_play import SelfPlayEnv
 from diffufix.train.tracking import Tracker
 from diffufix.types import Group
 
@@ -35,7 +35,11 @@ ROUNDS = 4  # over the passes or pairs, where no number of steps is given
 
 
 def learnable(
-    groups: Iterable[Group], practice: Practice, method: str, fingerprint: str, model: LoadedModel
+    groups: Iterable[Group],
+    practice: SelfPlayEnv,
+    method: str,
+    fingerprint: str,
+    model: LoadedModel,
 ) -> list[Group]:
     """Those that the method may learn from: none of a held-out function or of a model that reads
     text otherwise, and for policy gradients none of other weights than those of the fingerprint,
@@ -86,7 +90,7 @@ def nothing() -> UsageError:
 
 def replay(
     model: LoadedModel,
-    practice: Practice,
+    practice: SelfPlayEnv,
     plan: Plan,
     out: Path,
     groups: Sequence[Group],

@@ -21,7 +21,7 @@ from diffufix.source.syntax import parse
 from diffufix.train.rl.objectives.estimators import behaviours, draw_group
 from diffufix.train.rl.rewards import DEFAULT, Weighted, reward
 from diffufix.types import Candidate, Completion, Group, Prompt, State, Task, Verdict
-from diffufix.verify import Screen
+from diffufix.verify import ValidatorPool
 
 if TYPE_CHECKING:
     import torch
@@ -91,7 +91,7 @@ class Collector:
 
     def __init__(
         self,
-        screen: Screen,
+        screen: ValidatorPool,
         *,
         sampling: Sampling | None = None,
         estimator: str = "",

@@ -10,14 +10,14 @@ from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Protocol, TypeVar
 
 from diffufix.decode.threads import threads_kept
-from diffufix.propose.candidates import Assembly, Subject
-from diffufix.propose.proposals import Story, propose
+from diffufix.propose.candidates import EditTarget, PatchSet
+from diffufix.propose.proposals import FailureContext, propose
 from diffufix.source.functions import functions
 from diffufix.source.spans import Text
 from diffufix.source.syntax import parse
 from diffufix.train.rl.rollouts import Key
-from diffufix.types import Candidate, State, Suspect, Task, Verdict
-from diffufix.verify import Screen
+from diffufix.types import Candidate, State, SuspiciousFunction, Task, Verdict
+from diffufix.verify import ValidatorPool
 
 if TYPE_CHECKING:
     from diffufix.model.checkpoint import LoadedModel
@@ -29,7 +29,7 @@ AHEAD = 8  # candidates under way
 class Searcher:
     """Searches with one screen; what is known of a candidate is not run again."""
 
-    def __init__(self, screen: Screen, tries: int = TRIES, seed: int = 0) -> None:
+    def __init__(self, screen: ValidatorPool, tries: int = TRIES, seed: int = 0) -> None:
         self.screen, self.tries, self.seed = screen, tries, seed
         self._known: dict[Key, Verdict] = {}
 
@@ -65,9 +65,9 @@ class Searcher:
         return best
 
     def _candidates(self, model: LoadedModel, task: Task) -> Iterator[Candidate]:
-        subject = Subject(_suspect(task), task.source)
-        assembly = Assembly({task.path: task.source})
-        story = Story(task.failing[0] if task.failing else "", told=task.said)
+        subject = EditTarget(_suspect(task), task.source)
+        assembly = PatchSet({task.path: task.source})
+        story = FailureContext(task.failing[0] if task.failing else "", told=task.said)
         found = propose(
             model, [subject], story, seed=self.seed, busy=lambda: self.screen.pending > 0
         )
@@ -101,12 +101,12 @@ def chosen(tasks: Sequence[T], count: int) -> list[T]:
     return [tasks[index] for _, index in sorted(ranked)[:count]]
 
 
-def _suspect(task: Task) -> Suspect:
+def _suspect(task: Task) -> SuspiciousFunction:
     text = Text(task.source)
     for name, node in functions(parse(task.source)):
         start, end = text.span(node)
         if name == task.qualname and start <= task.start and task.end <= end:
-            return Suspect(
+            return SuspiciousFunction(
                 task.path, name, text.line_of(start), text.line_of(end), 1.0, {}, "held out"
             )
     raise ValueError(f"{task.path} has no function {task.qualname} around the hole")

@@ -34,10 +34,10 @@ from diffufix.train.rl import learn, replay
 from diffufix.train.rl.gate import SAMPLES, Counts, GateResult, Places, compare, repairs
 from diffufix.train.rl.learn import LearnResult, Plan
 from diffufix.train.rl.methods import METHODS
-from diffufix.train.rl.practice import Practice, Wanted
 from diffufix.train.rl.rewards import reward_functions
 from diffufix.train.rl.rollouts import Collector, evaluate
 from diffufix.train.rl.searching import TRIES, Searcher, chosen
+from diffufix.train.rl.self_play import SelfPlayEnv, Wanted
 from diffufix.types import Group
 
 if TYPE_CHECKING:
@@ -122,7 +122,7 @@ class Outcome:
 def improve(settings: Settings, wish: Wish, tell: Tell, listen: Listen) -> Outcome:
     """Train on the project in `settings.root`.
 
-    `tell` hears what is being done, `listen` every row of numbers. Raises what `Practice` and
+    `tell` hears what is being done, `listen` every row of numbers. Raises what `SelfPlayEnv` and
     `learn` raise, UsageError (a name that is taken), CheckpointError, StoreError.
     """
     _check(wish)
@@ -144,7 +144,7 @@ def improve(settings: Settings, wish: Wish, tell: Tell, listen: Listen) -> Outco
     if (folder / STATE).is_file():
         tell(f"going on with {name}, which was interrupted")
     wanted = wish.wanted if wish.samples_anew else replace(wish.wanted, tasks=FEW, history=False)
-    with Store.open(settings.root) as store, Practice(settings, model, wanted, tell) as here:
+    with Store.open(settings.root) as store, SelfPlayEnv(settings, model, wanted, tell) as here:
         run_id = store.begin_run({**asdict(wish.plan), "name": name}, "train")
         parameters = sum(p.numel() for p in model.parameters())
         store.set_model(run_id, model.name, started_from, str(policy.adapter or ""), parameters)
@@ -189,7 +189,7 @@ def try_out(settings: Settings, wish: Wish, tell: Tell) -> list[str]:
     policy = choose_policy(settings)
     tell("loading the model")
     model = policy.load(settings.device, settings.dtype)
-    with Practice(settings, model, wish.wanted, tell) as here:
+    with SelfPlayEnv(settings, model, wish.wanted, tell) as here:
         import torch
 
         plan = wish.plan
@@ -258,14 +258,14 @@ def _logged(root: Path) -> list[Group]:
 # -- steps -----------------------------------------------------------------------------------------
 
 
-def _practice_line(here: Practice) -> str:
+def _practice_line(here: SelfPlayEnv) -> str:
     return (
         f"{len(here.tasks):,} tasks in {len(here.functions):,} functions ({_origins(here)}); "
         f"held out: {len(here.held_out):,} in {len(here.kept):,} others"
     )
 
 
-def _origins(here: Practice) -> str:
+def _origins(here: SelfPlayEnv) -> str:
     origins = [task.origin for task in here.tasks]
     return ", ".join(f"{origins.count(kind)} {kind}" for kind in dict.fromkeys(origins))
 
@@ -279,7 +279,7 @@ class _Measured:
 class _Ruler:
     """The held-out tasks and what both models are asked of them, under the same seeds."""
 
-    def __init__(self, here: Practice, wish: Wish, tell: Tell, look: int) -> None:
+    def __init__(self, here: SelfPlayEnv, wish: Wish, tell: Tell, look: int) -> None:
         self.here, self.wish, self.tell, self.look = here, wish, tell, look
         self.collector = Collector(here.screen, sampling=wish.plan.sampling)
         self.searcher = Searcher(here.screen, seed=wish.plan.seed)

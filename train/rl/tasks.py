@@ -9,7 +9,7 @@ are those that execute the function and pass. Four ways to make one:
 `intact` tasks are shown a hole in which nothing is wrong: they are solved by leaving it alone, and
 keep a model from learning that whatever it is asked about must be changed.
 Pure, but for reading the git history; whether a broken function fails its tests is for a Screen to
-say (train/rl/practice.py).
+say (train/rl/self_play.py).
 """
 
 from __future__ import annotations

@@ -158,7 +158,7 @@ def summary(outcome: Outcome, written: list[Path]) -> list[str]:
 
 def _wish(values: dict[str, Any], seed: int, device: str | None) -> Wish:
     from diffufix.train.rl.learn import Plan
-    from diffufix.train.rl.practice import Wanted
+    from diffufix.train.rl.self_play import Wanted
     from diffufix.train.rl.session import Wish
 
     same = (

@@ -7,11 +7,11 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from diffufix.decode.aside import logits
 from diffufix.decode.threads import Threads
 from diffufix.model.checkpoint import LoadedModel
-from diffufix.propose.candidates import Subject
+from diffufix.propose.candidates import EditTarget
 from diffufix.propose.edits.code import Edit
 from diffufix.propose.edits.known import KnownEdits, Tried
 from diffufix.propose.edits.score import Look, Scorer
-from diffufix.propose.proposals import RANK, Proposal, Story, cost_of, failure_ids, fit
+from diffufix.propose.proposals import RANK, FailureContext, Proposal, cost_of, failure_ids, fit
 from diffufix.types import Fill, Hole, Verdict
 
 
@@ -21,15 +21,15 @@ class Beside(Iterator[Proposal]):
     def __init__(
         self,
         model: LoadedModel,
-        subjects: Sequence[Subject],
-        story: Story,
+        subjects: Sequence[EditTarget],
+        story: FailureContext,
         busy: Callable[[], bool],
         others: Mapping[str, str],
     ) -> None:
         self._model, self._story = model, story
         self._top = max((s.suspect.score for s in subjects), default=1.0)
         self._ranks = {id(subject): rank for rank, subject in enumerate(subjects)}
-        self._scorers: dict[Subject, Scorer] = {}
+        self._scorers: dict[EditTarget, Scorer] = {}
         self._answer = Threads(busy).around(logits)
         self._edits = KnownEdits(subjects, self._cost, self._looks, others)
 
@@ -44,10 +44,10 @@ class Beside(Iterator[Proposal]):
         """What became of a proposal, one of these or of the model's own."""
         self._edits.hear(proposal, verdict)
 
-    def _cost(self, subject: Subject, hole: Hole) -> float:
+    def _cost(self, subject: EditTarget, hole: Hole) -> float:
         return cost_of(subject.suspect, hole, self._top) + RANK * self._ranks[id(subject)]
 
-    def _looks(self, subject: Subject, edits: Sequence[Edit]) -> list[Look | None]:
+    def _looks(self, subject: EditTarget, edits: Sequence[Edit]) -> list[Look | None]:
         if subject not in self._scorers:
             failure = failure_ids(self._model, self._story, subject)
             assert subject.node is not None

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from itertools import count
 from typing import TYPE_CHECKING, Protocol
 
-from diffufix.propose.candidates import Subject
+from diffufix.propose.candidates import EditTarget
 from diffufix.propose.edits.code import Code, Edit
 from diffufix.propose.edits.enumerate import edits_of
 from diffufix.propose.edits.pool import Pool, make_pool
@@ -37,9 +37,9 @@ PAIRED, SECOND = 24, 60  # edits that are tried with others beside them; how man
 CHANGED, GREEN = -4.0, 2.0  # nats for those, by what the first did
 
 #: Nats that a hole starts behind with, by subject and hole (proposals.py knows).
-Cost = Callable[[Subject, Hole], float]
+Cost = Callable[[EditTarget, Hole], float]
 #: The model's looks at some edits of a subject.
-Looks = Callable[[Subject, Sequence[Edit]], "list[Look | None]"]
+Looks = Callable[[EditTarget, Sequence[Edit]], "list[Look | None]"]
 
 _STATEMENTS = frozenset(
     {"drop-statement", "swap-statements", "indent", "drop-guard", "drop-else", "guarded"}
@@ -51,7 +51,7 @@ _STATEMENTS = frozenset(
 class Known:
     """An edit as a proposal will have it. `score` is in nats, below 0."""
 
-    subject: Subject
+    subject: EditTarget
     hole: Hole
     text: str
     score: float
@@ -66,7 +66,7 @@ class KnownEdits(Iterator[Known]):
 
     def __init__(
         self,
-        subjects: Sequence[Subject],
+        subjects: Sequence[EditTarget],
         cost: Cost,
         looks: Looks,
         others: Mapping[str, str] | None = None,
@@ -172,7 +172,7 @@ def _word(message: str) -> str:
     return message.split(":")[0].split(" ")[0]
 
 
-def _lines(subject: Subject, hole: Hole) -> range:
+def _lines(subject: EditTarget, hole: Hole) -> range:
     source = subject.source
     first = source.count("\n", 0, hole.start) + 1
     return range(first, first + source.count("\n", hole.start, hole.end) + 1)
@@ -182,7 +182,7 @@ class Tried(Protocol):
     """What is known of a proposal that was tried."""
 
     @property
-    def subject(self) -> Subject: ...
+    def subject(self) -> EditTarget: ...
     @property
     def hole(self) -> Hole: ...
     @property
@@ -190,13 +190,13 @@ class Tried(Protocol):
 
 
 def _pieces(
-    subjects: Sequence[Subject], others: Mapping[str, str]
-) -> Iterator[tuple[Subject, Code, Pool, float]]:
+    subjects: Sequence[EditTarget], others: Mapping[str, str]
+) -> Iterator[tuple[EditTarget, Code, Pool, float]]:
     """Parts of the subjects, with what is at hand there and the nats that each starts behind with.
 
     First pieces of all functions come before second ones.
     """
-    pools: dict[Subject, Pool] = {}
+    pools: dict[EditTarget, Pool] = {}
     parts = [_parts(subject) for subject in subjects]
     for number in range(max(map(len, parts), default=0)):
         for subject, own in zip(subjects, parts, strict=True):
@@ -212,7 +212,7 @@ def _pieces(
             yield subject, code, pools[subject], LATER * number
 
 
-def _parts(subject: Subject) -> list[dict[int, float] | None]:
+def _parts(subject: EditTarget) -> list[dict[int, float] | None]:
     """The executed lines in runs of LINES, the most suspicious first; None: all lines."""
     lines = subject.suspect.lines
     if not lines:
@@ -223,7 +223,7 @@ def _parts(subject: Subject) -> list[dict[int, float] | None]:
 
 
 def _of(
-    subject: Subject, code: Code, pool: Pool, behind: float, cost: Cost, looks: Looks
+    subject: EditTarget, code: Code, pool: Pool, behind: float, cost: Cost, looks: Looks
 ) -> Iterator[Known]:
     edits = edits_of(code, pool)
     if not edits:
@@ -248,7 +248,7 @@ def _kind(edit: Edit) -> Kind:
     return Kind.EXPRESSION
 
 
-def _suspicion(code: Code, edit: Edit, subject: Subject) -> float:
+def _suspicion(code: Code, edit: Edit, subject: EditTarget) -> float:
     lines = subject.suspect.lines
     if not lines:
         return 1.0

@@ -32,10 +32,10 @@ import pytest
 
 from . import child, frames, leftovers, rights, supervise
 from .calm import calm_arguments, move_imports
+from .edit_tracer import EditTracer
 from .launch import COLD
 from .swap import Calls, Live, exchange
 from .tree import Tree
-from .witness import Witness
 
 COLD_START = 5.0  # seconds for an interpreter to start and import pytest
 SILENCE = 10.0  # seconds without a sign of life after which a stage is given up
@@ -335,7 +335,7 @@ class Server:
         self.role = "child"
         self.request = request
         self.emit = child.make_emitter(writer, request["nonce"])
-        self.witness = Witness(self.config["tree"], request["places"])
+        self.witness = EditTracer(self.config["tree"], request["places"])
         emit = self.emit
 
         def tell(reason):

@@ -15,10 +15,10 @@ import pytest
 import torch
 
 from diffufix.model import load_model
-from diffufix.propose.candidates import Subject
-from diffufix.propose.proposals import Story, propose
+from diffufix.propose.candidates import EditTarget
+from diffufix.propose.proposals import FailureContext, propose
 from diffufix.train.bugs.history import Pair, write_pairs
-from diffufix.types import Kind, Suspect
+from diffufix.types import Kind, SuspiciousFunction
 from tests.support.mini import library_functions
 
 RECIPE = """
@@ -119,9 +119,9 @@ def test_a_killed_run_goes_on_as_if_it_had_not_been(
     assert (model.family.window, model.config.copy_twins) == (128, True)
     assert model.copy is not None
     assert model.copy.twin_V.tolist() == model.tokenizer.twins(len(model.tokenizer))
-    subject = Subject(Suspect("shop.py", "Shop.price", 7, 13, 1.0, {}), SOURCE)
+    subject = EditTarget(SuspiciousFunction("shop.py", "Shop.price", 7, 13, 1.0, {}), SOURCE)
     kinds = set()
-    for number, proposal in enumerate(propose(model, [subject], Story("", told="boom"))):
+    for number, proposal in enumerate(propose(model, [subject], FailureContext("", told="boom"))):
         inside = SOURCE[: proposal.hole.start].count('"') % 2 == 1
         kinds.add("string" if inside else proposal.hole.kind)
         if number > 400 or {"string", Kind.EXPRESSION} <= kinds:

@@ -31,7 +31,7 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     root = write_project(tmp_path / "sums")
     monkeypatch.chdir(root)
     monkeypatch.setattr(
-        "diffufix.train.rl.practice.Wanted",
+        "diffufix.train.rl.self_play.Wanted",
         lambda **values: replace(session.Wanted(tasks=8, history=False), **values),
     )
     return root

@@ -26,7 +26,7 @@ from diffufix.store.trajectories import read_groups
 from diffufix.train.checkpoints import MODEL, STATE, read_progress, write_whole
 from diffufix.train.pretrain.fresh import mini_family
 from diffufix.train.rl.learn import LOST, LearnResult, Plan, Row, learn
-from diffufix.train.rl.practice import Practice, Wanted
+from diffufix.train.rl.self_play import SelfPlayEnv, Wanted
 from diffufix.train.tracking import LOG, Tracker
 from diffufix.verify.worker import Worker
 from tests.support.groups import make_groups, prompts
@@ -43,10 +43,10 @@ ROOM = 224  # MiB; a session of mini wants 147 to begin
 
 
 @pytest.fixture(scope="module")
-def practice(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Practice]:
+def practice(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SelfPlayEnv]:
     root = write_project(tmp_path_factory.mktemp("failures") / "project")
     settings = Settings(root=root, sandbox="local", workers=1)
-    with Practice(settings, load_model("mini", device="cpu"), WANTED) as opened:
+    with SelfPlayEnv(settings, load_model("mini", device="cpu"), WANTED) as opened:
         yield opened
 
 
@@ -57,8 +57,8 @@ def disk(tmp_path: Path) -> Iterator[SmallDisk]:
 
 
 def session(
-    practice: Practice, out: Path, store: Store, listen: Callable[[Row], None] = lambda row: None,
-    **changes: object,
+    practice: SelfPlayEnv, out: Path, store: Store,
+    listen: Callable[[Row], None] = lambda row: None, **changes: object,
 ) -> LearnResult:  # fmt: skip
     plan = Plan(**{**PLAN.__dict__, **changes})
     run = store.begin_run({}, "train")
@@ -106,7 +106,7 @@ def kill_server() -> int:
     return len(servers)
 
 
-def test_a_killed_worker_changes_no_verdict(practice: Practice, tmp_path: Path) -> None:
+def test_a_killed_worker_changes_no_verdict(practice: SelfPlayEnv, tmp_path: Path) -> None:
     """Once while it waits for candidates, once in the middle of one."""
     (tmp_path / "whole").mkdir()
     with Store.open(tmp_path / "whole") as store:
@@ -135,7 +135,7 @@ def test_a_killed_worker_changes_no_verdict(practice: Practice, tmp_path: Path) 
 
 
 def test_a_sandbox_that_is_gone_ends_the_session_with_a_checkpoint(
-    practice: Practice, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    practice: SelfPlayEnv, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def gone(worker: Worker) -> None:
         raise SandboxUnavailable("the engine does not answer")
@@ -238,7 +238,7 @@ def test_groups_wait_for_room(tmp_path: Path) -> None:
 
 
 def test_a_session_goes_through_a_full_disk(
-    practice: Practice, disk: SmallDisk, capsys: pytest.CaptureFixture[str]
+    practice: SelfPlayEnv, disk: SmallDisk, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """It is full during the second step and has room again before the checkpoint."""
     out = disk.path / "out"
@@ -258,7 +258,9 @@ def test_a_session_goes_through_a_full_disk(
     assert int(read_progress(out, "cpu")["step"]) == 3
 
 
-def test_a_checkpoint_without_room_leaves_the_last_one(practice: Practice, disk: SmallDisk) -> None:
+def test_a_checkpoint_without_room_leaves_the_last_one(
+    practice: SelfPlayEnv, disk: SmallDisk
+) -> None:
     out = disk.path / "out"
     with (
         Store.open(disk.path) as store,
@@ -288,7 +290,7 @@ torch.set_num_threads(1)
 from diffufix.config import Settings
 from diffufix.model import load_model
 from diffufix.store import Store
-from diffufix.train.rl.practice import Practice
+from diffufix.train.rl.self_play import Practice
 from tests.train.rl.test_train_failures import WANTED, session
 root, out = Path(sys.argv[1]), Path(sys.argv[2])
 settings = Settings(root=root, sandbox="local", workers=1)
@@ -297,7 +299,7 @@ with Store.open(out) as store, Practice(settings, load_model("mini", device="cpu
 """
 
 
-def test_a_killed_session_goes_on(practice: Practice, tmp_path: Path) -> None:
+def test_a_killed_session_goes_on(practice: SelfPlayEnv, tmp_path: Path) -> None:
     """Killed while a checkpoint is being written, gone on with, killed between two of them."""
     fresh = tmp_path / f"{STATE}.new"
 

@@ -27,7 +27,7 @@ from diffufix.train.rl.curriculum import LEAST, Curriculum
 from diffufix.train.rl.learn import LearnResult, Plan, Row, learn
 from diffufix.train.rl.methods import METHODS
 from diffufix.train.rl.objectives.imitation import PER_TASK, Passed
-from diffufix.train.rl.practice import Practice, Wanted
+from diffufix.train.rl.self_play import SelfPlayEnv, Wanted
 from diffufix.types import Completion, Group, Prompt, Task
 from tests.support.practised import write_project
 
@@ -35,15 +35,17 @@ PLAN = Plan(minutes=0, steps=2, tasks=3, group=4, save_every=1, inner=1)
 
 
 @pytest.fixture(scope="module")
-def practice(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Practice]:
+def practice(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SelfPlayEnv]:
     root = write_project(tmp_path_factory.mktemp("learn") / "project")
     settings = Settings(root=root, sandbox="local", workers=1)
     wanted = Wanted(tasks=12, held_out=2, share=0.3, history=False)
-    with Practice(settings, load_model("mini", device="cpu"), wanted) as opened:
+    with SelfPlayEnv(settings, load_model("mini", device="cpu"), wanted) as opened:
         yield opened
 
 
-def session(practice: Practice, out: Path, **changes: object) -> tuple[LearnResult, torch.Tensor]:
+def session(
+    practice: SelfPlayEnv, out: Path, **changes: object
+) -> tuple[LearnResult, torch.Tensor]:
     model = load_model("mini", device="cpu")
     result = learn(model, practice, Plan(**{**PLAN.__dict__, **changes}), out)
     return result, torch.cat([p.detach().flatten() for p in model.parameters()])
@@ -58,7 +60,9 @@ def weights() -> torch.Tensor:
 
 
 @pytest.mark.parametrize("method", METHODS)
-def test_every_method_learns_and_says_so(practice: Practice, tmp_path: Path, method: str) -> None:
+def test_every_method_learns_and_says_so(
+    practice: SelfPlayEnv, tmp_path: Path, method: str
+) -> None:
     result, after = session(practice, tmp_path, method=method, temperature=0.5)
     assert result.steps == 2
     assert result.cpu_seconds > 0
@@ -79,7 +83,7 @@ def test_every_method_learns_and_says_so(practice: Practice, tmp_path: Path, met
 
 
 def test_an_adapter_is_saved_as_peft_has_it_and_gone_on_with(
-    practice: Practice, tmp_path: Path
+    practice: SelfPlayEnv, tmp_path: Path
 ) -> None:
     plan = Plan(**{**PLAN.__dict__, "method": "answers", "lora": True, "lr": 1e-2})
     model = load_model("mini", device="cpu")
@@ -98,7 +102,7 @@ def test_an_adapter_is_saved_as_peft_has_it_and_gone_on_with(
 
 @pytest.mark.parametrize("method", ["count", "rft", "preference"])
 def test_a_resumed_session_is_the_unbroken_one(
-    practice: Practice, tmp_path: Path, method: str
+    practice: SelfPlayEnv, tmp_path: Path, method: str
 ) -> None:
     options = {"method": method, "temperature": 0.7, "steps": 4}
     _, whole = session(practice, tmp_path / "whole", **options)
@@ -119,7 +123,7 @@ def without_times(row: Row) -> dict[str, object]:
     return {k: v for k, v in row.items() if k not in timed and not k.endswith("/s")}
 
 
-def test_another_plan_does_not_go_on_with_a_session(practice: Practice, tmp_path: Path) -> None:
+def test_another_plan_does_not_go_on_with_a_session(practice: SelfPlayEnv, tmp_path: Path) -> None:
     session(practice, tmp_path, method="repo")
     with pytest.raises(UsageError, match="another plan"):
         session(practice, tmp_path, method="answers")
@@ -128,7 +132,7 @@ def test_another_plan_does_not_go_on_with_a_session(practice: Practice, tmp_path
 
 
 def test_what_was_collected_is_in_the_log_after_an_interrupt(
-    practice: Practice, tmp_path: Path
+    practice: SelfPlayEnv, tmp_path: Path
 ) -> None:
     """A signal ends the session after its step, with a checkpoint; the groups are in the log."""
     with Store.open(practice.settings.root) as store:

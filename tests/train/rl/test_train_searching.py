@@ -9,8 +9,8 @@ import pytest
 from diffufix.config import Settings
 from diffufix.model import load_model
 from diffufix.model.checkpoint import LoadedModel
-from diffufix.train.rl.practice import Practice, Wanted
 from diffufix.train.rl.searching import Searcher, chosen
+from diffufix.train.rl.self_play import SelfPlayEnv, Wanted
 from tests.support.practised import write_project
 
 
@@ -20,14 +20,14 @@ def mini() -> LoadedModel:
 
 
 @pytest.fixture(scope="module")
-def practice(tmp_path_factory: pytest.TempPathFactory, mini: LoadedModel) -> Iterator[Practice]:
+def practice(tmp_path_factory: pytest.TempPathFactory, mini: LoadedModel) -> Iterator[SelfPlayEnv]:
     root = write_project(tmp_path_factory.mktemp("searching") / "project")
     wanted = Wanted(tasks=4, held_out=6, share=0.5, history=False)
-    with Practice(Settings(root=root, sandbox="local", workers=2), mini, wanted) as opened:
+    with SelfPlayEnv(Settings(root=root, sandbox="local", workers=2), mini, wanted) as opened:
         yield opened
 
 
-def test_the_place_is_that_of_the_first_pass(practice: Practice, mini: LoadedModel) -> None:
+def test_the_place_is_that_of_the_first_pass(practice: SelfPlayEnv, mini: LoadedModel) -> None:
     searcher = Searcher(practice.screen, tries=30)
     tasks = chosen(practice.held_out, 3)
     places = searcher.places(mini, tasks)
@@ -51,7 +51,7 @@ def test_the_place_is_that_of_the_first_pass(practice: Practice, mini: LoadedMod
     assert not practice.screen.pending
 
 
-def test_every_function_has_its_turn(practice: Practice) -> None:
+def test_every_function_has_its_turn(practice: SelfPlayEnv) -> None:
     tasks = practice.held_out
     names = {(task.path, task.qualname) for task in tasks}
     first = chosen(tasks, len(names))

@@ -24,10 +24,10 @@ from diffufix.train.bugs.history import Pair, load_pairs
 from diffufix.train.corpus.decontaminate import names
 from diffufix.train.rl import failures as told
 from diffufix.train.rl.failures import failures
-from diffufix.train.rl.practice import Practice, Wanted
 from diffufix.train.rl.rollouts import Collector, evaluate
+from diffufix.train.rl.self_play import SelfPlayEnv, Wanted
 from diffufix.types import Group, Task
-from diffufix.verify import Screen
+from diffufix.verify import ValidatorPool
 from tests.support.practised import CODE, write_project
 
 WANTED = Wanted(tasks=20, held_out=6, share=0.4)
@@ -39,13 +39,13 @@ def model() -> LoadedModel:
 
 
 @pytest.fixture(scope="module")
-def practice(model: LoadedModel, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Practice]:
+def practice(model: LoadedModel, tmp_path_factory: pytest.TempPathFactory) -> Iterator[SelfPlayEnv]:
     root = write_project(tmp_path_factory.mktemp("practice") / "project")
-    with Practice(Settings(root=root, sandbox="local", workers=1), model, WANTED) as opened:
+    with SelfPlayEnv(Settings(root=root, sandbox="local", workers=1), model, WANTED) as opened:
         yield opened
 
 
-def verdict(screen: Screen, task: Task, text: str) -> str:
+def verdict(screen: ValidatorPool, task: Task, text: str) -> str:
     screen.submit(splice(task, text), task.tests)
     return str(next(v for _, v in screen.results(timeout=None)).state)
 
@@ -53,7 +53,7 @@ def verdict(screen: Screen, task: Task, text: str) -> str:
 # -- tasks -----------------------------------------------------------------------------------------
 
 
-def test_every_answer_gives_the_projects_own_text(practice: Practice) -> None:
+def test_every_answer_gives_the_projects_own_text(practice: SelfPlayEnv) -> None:
     tasks = [*practice.tasks, *practice.held_out]
     assert len(practice.tasks) > 10
     assert practice.held_out
@@ -63,7 +63,7 @@ def test_every_answer_gives_the_projects_own_text(practice: Practice) -> None:
         assert (task.source == CODE) == (task.origin in ("masked", "intact"))
 
 
-def test_broken_code_fails_its_tests_and_the_answer_passes_them(practice: Practice) -> None:
+def test_broken_code_fails_its_tests_and_the_answer_passes_them(practice: SelfPlayEnv) -> None:
     for task in [*practice.tasks[::4], *practice.held_out[::3]]:
         stands = task.source[task.start : task.end]
         whole = task.origin in ("masked", "intact")
@@ -71,7 +71,7 @@ def test_broken_code_fails_its_tests_and_the_answer_passes_them(practice: Practi
         assert verdict(practice.screen, task, task.answer or "") == "pass"
 
 
-def test_no_held_out_function_is_learned_from(practice: Practice) -> None:
+def test_no_held_out_function_is_learned_from(practice: SelfPlayEnv) -> None:
     learned = {task.qualname for task in practice.tasks}
     held = {task.qualname for task in practice.held_out}
     assert learned
@@ -84,7 +84,7 @@ def test_no_held_out_function_is_learned_from(practice: Practice) -> None:
     assert "untested" not in learned | held
 
 
-def test_the_history_gives_back_what_was_once_wrong(practice: Practice) -> None:
+def test_the_history_gives_back_what_was_once_wrong(practice: SelfPlayEnv) -> None:
     every = [*practice.functions, *practice.kept]
     found = practice.maker.history(practice.settings.root, every, random.Random(0))
     assert [task.origin for task in found] == ["history"]
@@ -92,7 +92,7 @@ def test_the_history_gives_back_what_was_once_wrong(practice: Practice) -> None:
     assert list(practice.prove(found))
 
 
-def test_a_wrong_fill_is_the_fault_of_a_new_task(practice: Practice) -> None:
+def test_a_wrong_fill_is_the_fault_of_a_new_task(practice: SelfPlayEnv) -> None:
     made = []
     for task in practice.tasks:
         function = next(f for f in practice.functions if f.qualname == task.qualname)
@@ -107,7 +107,7 @@ def test_a_wrong_fill_is_the_fault_of_a_new_task(practice: Practice) -> None:
         assert task.source[: task.start] + task.answer + task.source[task.end :] == CODE
 
 
-def test_the_same_seed_draws_the_same_tasks(practice: Practice) -> None:
+def test_the_same_seed_draws_the_same_tasks(practice: SelfPlayEnv) -> None:
     for origin in ("mutant", "masked", "intact"):
         make = getattr(practice.maker, origin)
         one, two = (
@@ -117,18 +117,20 @@ def test_the_same_seed_draws_the_same_tasks(practice: Practice) -> None:
         assert any(one)
 
 
-def test_the_model_can_be_asked_every_task(practice: Practice, model: LoadedModel) -> None:
+def test_the_model_can_be_asked_every_task(practice: SelfPlayEnv, model: LoadedModel) -> None:
     assert all(prompt_of(model, task) for task in [*practice.tasks, *practice.held_out])
 
 
 # -- groups ----------------------------------------------------------------------------------------
 
 
-def collected(practice: Practice, model: LoadedModel, collector: Collector) -> list[Group]:
+def collected(practice: SelfPlayEnv, model: LoadedModel, collector: Collector) -> list[Group]:
     return collector.groups(model, practice.tasks[:4], 4, torch.Generator().manual_seed(5))
 
 
-def test_groups_are_complete_scored_and_tried_once(practice: Practice, model: LoadedModel) -> None:
+def test_groups_are_complete_scored_and_tried_once(
+    practice: SelfPlayEnv, model: LoadedModel
+) -> None:
     kept: list[Group] = []
     collector = Collector(
         practice.screen, estimator="coupled", inner=2, keep=kept.append, version="v"
@@ -151,7 +153,7 @@ def test_groups_are_complete_scored_and_tried_once(practice: Practice, model: Lo
     assert collector.spent.since(spent).samples == 16
 
 
-def test_verdicts_are_those_of_the_tests(practice: Practice, model: LoadedModel) -> None:
+def test_verdicts_are_those_of_the_tests(practice: SelfPlayEnv, model: LoadedModel) -> None:
     collector = Collector(practice.screen, sampling=Sampling(temperature=0.3))
     for group in collected(practice, model, collector)[:3]:
         for one in group.completions[:2]:
@@ -159,7 +161,7 @@ def test_verdicts_are_those_of_the_tests(practice: Practice, model: LoadedModel)
             assert one.state == state
 
 
-def test_equal_seeds_pair_evaluations(practice: Practice, model: LoadedModel) -> None:
+def test_equal_seeds_pair_evaluations(practice: SelfPlayEnv, model: LoadedModel) -> None:
     collector = Collector(practice.screen)
     one, two = (evaluate(model, practice.held_out, 3, collector, seed=1) for _ in range(2))
     assert one == two
@@ -180,7 +182,7 @@ def _different(left: list[Group], right: list[Group]) -> list[str]:
 # -- what the tests said ---------------------------------------------------------------------------
 
 
-def test_a_broken_task_holds_what_the_test_said(practice: Practice) -> None:
+def test_a_broken_task_holds_what_the_test_said(practice: SelfPlayEnv) -> None:
     for task in [*practice.tasks, *practice.held_out]:
         if task.origin not in ("mutant", "history"):
             assert not task.said
@@ -193,7 +195,7 @@ def test_a_broken_task_holds_what_the_test_said(practice: Practice) -> None:
 
 
 def test_only_a_model_that_reads_failures_is_asked_with_them(
-    practice: Practice, model: LoadedModel, monkeypatch: pytest.MonkeyPatch
+    practice: SelfPlayEnv, model: LoadedModel, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     task = next(task for task in practice.tasks if task.said)
     monkeypatch.setattr(model, "family", replace(model.family, failure=False))
@@ -215,7 +217,7 @@ def test_only_a_model_that_reads_failures_is_asked_with_them(
     torch.testing.assert_close(scene[1][kept], alone[kept], rtol=1e-3, atol=1e-3)
 
 
-def test_mutants_become_pairs_that_restore_the_function(practice: Practice) -> None:
+def test_mutants_become_pairs_that_restore_the_function(practice: SelfPlayEnv) -> None:
     found = list(failures(practice, 12))
     tested = {function.qualname for function in practice.functions}
     assert len(found) == 12

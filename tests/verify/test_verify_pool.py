@@ -15,7 +15,7 @@ import pytest
 
 from diffufix.errors import ProjectError
 from diffufix.types import Candidate, State
-from diffufix.verify import Screen
+from diffufix.verify import ValidatorPool
 
 PROJECT = {
     "shop/__init__.py": "",
@@ -109,7 +109,7 @@ def project(make_project: Any) -> Any:
 
 
 @pytest.fixture(scope="module")
-def screen(project: Any) -> Iterator[Screen]:
+def screen(project: Any) -> Iterator[ValidatorPool]:
     with project.screen() as screen:
         yield screen
 
@@ -132,13 +132,13 @@ def processes_of(sandbox: Any) -> list[int]:
     return found
 
 
-def test_the_baseline_is_the_same_in_the_sandbox(project: Any, screen: Screen) -> None:
+def test_the_baseline_is_the_same_in_the_sandbox(project: Any, screen: ValidatorPool) -> None:
     assert screen.collected == set(project.baseline)
     assert screen.check(list(project.baseline)).outcomes == project.baseline
 
 
 @pytest.mark.parametrize("way", ["swap", "fork", "cold"])
-def test_a_right_candidate_passes(project: Any, screen: Screen, ask: Any, way: str) -> None:
+def test_a_right_candidate_passes(project: Any, screen: ValidatorPool, ask: Any, way: str) -> None:
     verdict = ask(screen, body(project, RIGHT), project.tests, way=way)
     assert verdict.state is State.PASS, verdict
     assert verdict.outcomes == {**project.baseline, **dict.fromkeys(project.failing, "passed")}
@@ -146,7 +146,7 @@ def test_a_right_candidate_passes(project: Any, screen: Screen, ask: Any, way: s
 
 @pytest.mark.parametrize("way", ["swap", "fork", "cold"])
 def test_a_wrong_candidate_fails_at_its_first_red_test(
-    project: Any, screen: Screen, ask: Any, way: str
+    project: Any, screen: ValidatorPool, ask: Any, way: str
 ) -> None:
     verdict = ask(screen, body(project, "return sum(prices)"), project.tests, way=way)
     assert verdict.state is State.FAIL
@@ -171,7 +171,7 @@ def test_a_wrong_candidate_fails_at_its_first_red_test(
     ],
 )
 def test_edits_outside_of_bodies(
-    project: Any, screen: Screen, ask: Any, old: str, new: str, state: State
+    project: Any, screen: ValidatorPool, ask: Any, old: str, new: str, state: State
 ) -> None:
     text = body(project, RIGHT).files["shop/stock.py"].replace(old, new)
     verdict = ask(screen, Candidate({"shop/stock.py": text}), project.tests)
@@ -180,7 +180,7 @@ def test_edits_outside_of_bodies(
 
 
 def test_a_same_size_rewrite_is_not_taken_from_stale_bytecode(
-    project: Any, screen: Screen, ask: Any
+    project: Any, screen: ValidatorPool, ask: Any
 ) -> None:
     for _ in range(2):
         for digit, state in (("0", State.PASS), ("7", State.FAIL), ("2", State.FAIL)):
@@ -200,7 +200,7 @@ def test_a_same_size_rewrite_is_not_taken_from_stale_bytecode(
     ],
     ids=["python", "c", "re", "sleep", "deadlock"],
 )
-def test_a_hang_costs_little(project: Any, screen: Screen, ask: Any, code: str) -> None:
+def test_a_hang_costs_little(project: Any, screen: ValidatorPool, ask: Any, code: str) -> None:
     began = time.monotonic()
     verdict = ask(screen, body(project, code), project.tests)
     assert verdict.state is State.TIMEOUT
@@ -223,7 +223,9 @@ def test_a_hang_costs_little(project: Any, screen: Screen, ask: Any, code: str) 
     ],
     ids=["recursion", "stack", "memory", "hog", "segfault", "raise", "exit", "output", "full"],
 )
-def test_candidates_that_break_are_red(project: Any, screen: Screen, ask: Any, code: str) -> None:
+def test_candidates_that_break_are_red(
+    project: Any, screen: ValidatorPool, ask: Any, code: str
+) -> None:
     verdict = ask(screen, body(project, code), project.tests)
     assert verdict.state in (State.FAIL, State.TIMEOUT), verdict
     assert ask(screen, body(project, RIGHT), project.tests).passed
@@ -234,7 +236,7 @@ FLOOD = """
         print('x' * 10**6, flush=True)"""
 
 
-def test_a_flood_of_output_is_bounded(project: Any, screen: Screen, ask: Any) -> None:
+def test_a_flood_of_output_is_bounded(project: Any, screen: ValidatorPool, ask: Any) -> None:
     verdict = ask(screen, body(project, FLOOD), project.tests)
     assert verdict.state in (State.FAIL, State.TIMEOUT)
     assert ask(screen, body(project, RIGHT), project.tests).passed
@@ -278,20 +280,26 @@ FORGERIES = {
 
 
 @pytest.mark.parametrize("name", FORGERIES)
-def test_a_forgery_is_never_a_pass(project: Any, screen: Screen, ask: Any, name: str) -> None:
+def test_a_forgery_is_never_a_pass(
+    project: Any, screen: ValidatorPool, ask: Any, name: str
+) -> None:
     for way in ("swap", "fork"):
         verdict = ask(screen, body(project, FORGERIES[name]), project.tests, way=way)
         assert verdict.state in (State.SUSPICIOUS, State.FAIL, State.TIMEOUT), (way, verdict)
     assert ask(screen, body(project, RIGHT), project.tests).passed
 
 
-def test_tests_and_configuration_cannot_be_edited(project: Any, screen: Screen, ask: Any) -> None:
+def test_tests_and_configuration_cannot_be_edited(
+    project: Any, screen: ValidatorPool, ask: Any
+) -> None:
     for path in ("test_stock.py", "conftest.py", "pyproject.toml", "../x.py", "/x.py", "a/x.pth"):
         verdict = ask(screen, Candidate({path: ""}), project.tests)
         assert verdict.state is State.SUSPICIOUS, path
 
 
-def test_files_that_tests_change_are_put_back(project: Any, screen: Screen, ask: Any) -> None:
+def test_files_that_tests_change_are_put_back(
+    project: Any, screen: ValidatorPool, ask: Any
+) -> None:
     def right_and(code: str) -> Candidate:
         return body(project, f"{code}\n    return sum(prices) * count")
 
@@ -308,7 +316,7 @@ def test_files_that_tests_change_are_put_back(project: Any, screen: Screen, ask:
         assert ask(screen, body(project, RIGHT), project.tests, way=way).passed
 
 
-def test_processes_left_behind_are_killed(project: Any, screen: Screen, ask: Any) -> None:
+def test_processes_left_behind_are_killed(project: Any, screen: ValidatorPool, ask: Any) -> None:
     before = set(processes_of(project.made[-1]))
     code = """
     import os, time

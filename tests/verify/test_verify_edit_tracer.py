@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from diffufix.types import Candidate, State
-from diffufix.verify.inside.witness import Witness, equals_everything, executable
+from diffufix.verify.inside.edit_tracer import EditTracer, equals_everything, executable
 from diffufix.verify.route import Original
 from diffufix.verify.static import planted, suspicion
 
@@ -60,7 +60,7 @@ def test_an_edited_line_is_seen_when_it_runs(tmp_path: Path, call: str, seen: bo
     path = tmp_path / "m.py"
     space: dict[str, Any] = {}
     exec(compile(SOURCE, str(path), "exec"), space)
-    witness = Witness(str(tmp_path), [["m.py", 3, 6, [5]]])
+    witness = EditTracer(str(tmp_path), [["m.py", 3, 6, [5]]])
     before = sys.gettrace()
     try:
         witness.start()
@@ -75,7 +75,7 @@ def test_where_no_changed_line_can_run_entering_is_enough(tmp_path: Path) -> Non
     space: dict[str, Any] = {}
     exec(compile(SOURCE, str(tmp_path / "m.py"), "exec"), space)
     assert executable(space["one"].__code__) == {4, 5, 6}
-    witness = Witness(str(tmp_path), [["m.py", 3, 6, []]])
+    witness = EditTracer(str(tmp_path), [["m.py", 3, 6, []]])
     before = sys.gettrace()
     try:
         witness.start()

@@ -26,7 +26,7 @@ from torch import Tensor, nn
 BIAS = 3.0  # of a new gate: the vocabulary gets 95 %
 
 
-class CopyHead(nn.Module):
+class PointerGenerator(nn.Module):
     twin_V: Tensor  # the twin of every id, itself where it has none
 
     def __init__(self, hidden_size: int, copy_size: int, twins: int = 0) -> None:

@@ -2,7 +2,7 @@
 """What a child sees of the code it tries: whether the edit was executed, and whether edited code
 reached for what only a forger needs. Touches this interpreter's tracing and audit hooks.
 
-`Witness` follows the edited places until each has run, then switches itself off: most often that
+`EditTracer` follows the edited places until each has run, then switches itself off: most often that
 is the first call of the first test. `listen` adds an audit hook, which cannot be taken off again;
 names that the original text uses are no news.
 """
@@ -56,7 +56,7 @@ MOST_WRITES = 100  # of files of the project, by edited code, that are told
 DEPTH = 200  # frames that are looked at
 
 
-class Witness:
+class EditTracer:
     """`places` is [[relative path, first line, last line, changed lines]]; first 0: the module."""
 
     def __init__(self, root, places):

@@ -7,11 +7,11 @@ from collections.abc import Iterator
 
 import pytest
 
-from diffufix.propose.candidates import Subject
+from diffufix.propose.candidates import EditTarget
+from diffufix.propose.clones import CloneEdits
 from diffufix.propose.holes import splice
 from diffufix.propose.proposals import TWIN, Proposal, _with_twins
-from diffufix.propose.twins import Twins
-from diffufix.types import Fill, Hole, Kind, Suspect
+from diffufix.types import Fill, Hole, Kind, SuspiciousFunction
 
 SOURCE = textwrap.dedent('''
     def joined(words, spare):
@@ -37,9 +37,9 @@ SOURCE = textwrap.dedent('''
     ],
 )
 def test_each_place_is_mended(old: str, new: str, mended: str | None) -> None:
-    subject = Subject(Suspect("text.py", "joined", 2, 9, 1.0, {}), SOURCE)
+    subject = EditTarget(SuspiciousFunction("text.py", "joined", 2, 9, 1.0, {}), SOURCE)
     at = SOURCE.index(old, SOURCE.index("if not"))
-    twin = Twins().of(subject, Hole(at, at + len(old), Kind.EXPRESSION), new)
+    twin = CloneEdits().of(subject, Hole(at, at + len(old), Kind.EXPRESSION), new)
     if mended is None:
         assert twin is None
         return
@@ -52,14 +52,14 @@ def test_each_place_is_mended(old: str, new: str, mended: str | None) -> None:
 
 def test_what_stands_in_many_places_stays() -> None:
     source = "def f(a):\n    return a + 1 + 2 + 3 + 4\n"
-    subject = Subject(Suspect("text.py", "f", 1, 2, 1.0, {}), source)
+    subject = EditTarget(SuspiciousFunction("text.py", "f", 1, 2, 1.0, {}), source)
     at = source.index("+")
-    assert Twins().of(subject, Hole(at, at + 1, Kind.EXPRESSION), "-") is None
-    assert Twins().of(subject, Hole(at, at + 1, Kind.STATEMENT), "-") is None
+    assert CloneEdits().of(subject, Hole(at, at + 1, Kind.EXPRESSION), "-") is None
+    assert CloneEdits().of(subject, Hole(at, at + 1, Kind.STATEMENT), "-") is None
 
 
 def test_twins_wait_for_their_turn() -> None:
-    subject = Subject(Suspect("text.py", "joined", 2, 9, 1.0, {}), SOURCE)
+    subject = EditTarget(SuspiciousFunction("text.py", "joined", 2, 9, 1.0, {}), SOURCE)
     at = SOURCE.index('" "')
     hole = Hole(at, at + 3, Kind.EXPRESSION)
     fill = Fill((), (), (), 0.0, 0)

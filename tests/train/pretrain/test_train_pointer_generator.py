@@ -11,7 +11,7 @@ import torch
 from diffufix.decode.aside import AsideContext, Asked, Place, logits
 from diffufix.decode.context import open_context
 from diffufix.model import load_model
-from diffufix.model.copying import CopyHead
+from diffufix.model.pointer_generator import PointerGenerator
 from diffufix.model.tokenizer import Tokenizer
 from diffufix.model.transformer import Transformer
 from diffufix.train.batch import IGNORE
@@ -35,7 +35,7 @@ def model(tokenizer: Tokenizer) -> Transformer:
 
 def test_the_mixture_against_its_definition() -> None:
     torch.manual_seed(0)
-    head = CopyHead(8, 4)
+    head = PointerGenerator(8, 4)
     hidden, logits, context = torch.randn(3, 8), torch.randn(3, 10), torch.randn(5, 8)
     ids = torch.tensor([2, 7, 2, 9, 0])
     seen = torch.tensor([True, True, True, True, False])
@@ -113,7 +113,7 @@ def test_a_checkpoint_keeps_the_head(
 
 def test_a_twin_may_be_copied_instead() -> None:
     torch.manual_seed(1)
-    head = CopyHead(8, 4, twins=10)
+    head = PointerGenerator(8, 4, twins=10)
     head.restart()
     assert head.other is not None
     torch.nn.init.normal_(head.other.weight)

@@ -8,19 +8,19 @@ from __future__ import annotations
 
 import keyword
 
-from diffufix.propose.candidates import Subject
+from diffufix.propose.candidates import EditTarget
 from diffufix.types import Hole, Kind
 
 MOST = 3  # places; what stands in more of them is hardly wrong in all
 
 
-class Twins:
+class CloneEdits:
     """The places of subjects, by what stands there."""
 
     def __init__(self) -> None:
-        self._places: dict[Subject, dict[str, list[tuple[int, int]]]] = {}
+        self._places: dict[EditTarget, dict[str, list[tuple[int, int]]]] = {}
 
-    def of(self, subject: Subject, hole: Hole, fill: str) -> tuple[Hole, str] | None:
+    def of(self, subject: EditTarget, hole: Hole, fill: str) -> tuple[Hole, str] | None:
         """A hole from the first to the last place that holds the text of `hole`, and that span with
         `fill` in each of them; None where there is one place, more than MOST, or a name: another
         name everywhere is a renaming."""
@@ -40,7 +40,7 @@ class Twins:
             at = end
         return Hole(first, last, hole.kind, hole.suspicion), text
 
-    def _of(self, subject: Subject) -> dict[str, list[tuple[int, int]]]:
+    def _of(self, subject: EditTarget) -> dict[str, list[tuple[int, int]]]:
         if subject not in self._places:
             found = self._places[subject] = {}
             for hole in subject.holes():

@@ -31,7 +31,7 @@ from diffufix.source.file import SourceFile
 from diffufix.testing import copy_project, flaky
 from diffufix.train.rl.tasks import Function, TaskMaker, code_of, functions_under_test, split
 from diffufix.types import PASSED, Candidate, Group, State, Task, TestRun, Verdict, file_of_test
-from diffufix.verify import Screen
+from diffufix.verify import ValidatorPool
 from diffufix.workspace.choice import choose
 from diffufix.workspace.diagnosis import Suite
 
@@ -59,7 +59,7 @@ class Wanted:
     seed: int = 0
 
 
-class Practice:
+class SelfPlayEnv:
     """Made ready by entering it. Raises what `repair` raises, and ProjectError where no function
     is executed by a test that passes."""
 
@@ -79,7 +79,7 @@ class Practice:
         self.held_out: list[Task] = []
         self._text = lru_cache(maxsize=64)(self._read)
 
-    def __enter__(self) -> Practice:
+    def __enter__(self) -> SelfPlayEnv:
         reap_folders()
         with contextlib.ExitStack() as stack:
             self.scratch = Path(
@@ -87,7 +87,7 @@ class Practice:
             )
             self.place = choose(self.settings, self.tell)
             run, steady = self._run_tests()
-            self.screen: Screen = stack.enter_context(self._screen(run, steady))
+            self.screen: ValidatorPool = stack.enter_context(self._screen(run, steady))
             steady = self._same_inside(steady)
             sources = self._sources(run)
             found = functions_under_test(run, sources, steady)
@@ -124,11 +124,11 @@ class Practice:
         steady = [c.id for c in first.cases if c.outcome == PASSED and c.id not in unsteady]
         return replace(first, coverage=again.coverage), steady
 
-    def _screen(self, run: TestRun, steady: Sequence[str]) -> Screen:
+    def _screen(self, run: TestRun, steady: Sequence[str]) -> ValidatorPool:
         if not steady:
             raise ProjectError("No test of this project passes.", "`diffufix repair` mends that.")
         self.tell("starting the sandboxes")
-        return Screen(
+        return ValidatorPool(
             self._sandbox, python=self.place.python, args=self.settings.pytest_args,
             root=self.settings.root, expected=dict.fromkeys(steady, PASSED), failing=(),
             seconds={case.id: case.seconds for case in run.cases},

@@ -1,4 +1,4 @@
-"""`Screen`: run many candidates against the project's tests, fast, on warm fork servers.
+"""`ValidatorPool`: run many candidates against the project's tests, fast, on warm fork servers.
 
 Touches sandboxes made by the given factory; the project itself is only read through them. One
 thread per worker does the talking, the caller's thread submits and polls.
@@ -42,7 +42,7 @@ class _Job:
     free: frozenset[str] = frozenset()
 
 
-class Screen:
+class ValidatorPool:
     """Verdicts on candidates, in the order in which they become known.
 
     `factory` makes a sandbox with its own scratch copy of the project (one per worker, not
@@ -104,7 +104,7 @@ class Screen:
 
     # -- the caller's side -----------------------------------------------------------------
 
-    def __enter__(self) -> Screen:
+    def __enter__(self) -> ValidatorPool:
         started: queue.SimpleQueue[BaseException | None] = queue.SimpleQueue()
         for worker in self._workers:
             thread = threading.Thread(target=self._work, args=(worker, started), daemon=True)

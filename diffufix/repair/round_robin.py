@@ -11,31 +11,31 @@ from collections.abc import Callable, Sequence
 
 from diffufix import events
 from diffufix.events import Listener
-from diffufix.propose.candidates import Assembly
-from diffufix.repair.search import Search, Success
+from diffufix.propose.candidates import PatchSet
+from diffufix.repair.search import PlausiblePatch, Search
 from diffufix.types import Candidate
-from diffufix.verify import Screen
+from diffufix.verify import ValidatorPool
 
 SLICE = 6.0  # seconds that a goal is searched before the next has its turn
 PATIENCE = 6.0  # seconds a goal is searched on after a change that mends a part of it
 CANDIDATES = 3  # changes of a goal that are kept for confirmation
 
 
-class Turns:
+class RoundRobin:
     """`accepted` has for each solved goal (or part) its changes, the best first."""
 
     def __init__(
         self,
         searches: list[Search],
-        screen: Screen,
-        assembly: Assembly,
+        screen: ValidatorPool,
+        assembly: PatchSet,
         listener: Listener,
         progress: Callable[[], None],
         turn: float = SLICE,
     ) -> None:
         self.searches, self.screen, self.assembly = searches, screen, assembly
         self.listener, self.progress, self.turn = listener, progress, turn
-        self.accepted: list[list[Success]] = []
+        self.accepted: list[list[PlausiblePatch]] = []
         self._left = list(searches)
 
     def drop(self, searches: Sequence[Search]) -> None:
@@ -85,7 +85,7 @@ class Turns:
             if search.best():
                 self.accept(search)
 
-    def _recheck(self, search: Search, by: list[Success]) -> None:
+    def _recheck(self, search: Search, by: list[PlausiblePatch]) -> None:
         files = self.assembly.files()
         if not files or not search.goal.targets or self.screen.capacity == 0:
             return
