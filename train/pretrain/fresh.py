@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Any
 
 import torch
@@ -55,12 +54,3 @@ def initialise(model: Transformer, seed: int) -> None:
         model.copy.restart(generator)
     if model.edit is not None:
         model.edit.restart(generator)
-
-
-def with_copying(model: Transformer, size: int, seed: int) -> Transformer:
-    """The same weights with a new copying head, which hardly copies yet."""
-    made = Transformer(replace(model.config, copy_size=size))
-    made.load_state_dict(model.state_dict(), strict=False)
-    assert made.copy is not None
-    made.copy.restart(torch.Generator().manual_seed(seed))
-    return made

@@ -24,7 +24,8 @@ from diffufix.model.transformer import Transformer
 from diffufix.train.bugs.history import Pair, load_pairs, read_pairs, write_pairs
 from diffufix.train.checkpoints import MODEL, STATE
 from diffufix.train.pretrain.adapt import BlockSupply, is_autoregressive, open_autoregressive
-from diffufix.train.pretrain.fresh import make_model, mini_family, with_copying
+from diffufix.train.pretrain.fresh import make_model, mini_family
+from diffufix.train.pretrain.grow import grown, wants_more
 from diffufix.train.pretrain.plan import plan
 from diffufix.train.pretrain.supply import FunctionSupply, Supply, check_corpus, check_tokenizer
 from diffufix.train.pretrain.trainer import Options, Stopped, Trainer, make_accelerator
@@ -121,11 +122,7 @@ def _start(job: Job, recipe: Recipe) -> _Start:
     elif job.source is not None and (Path(job.source) / STATE).is_file():
         start = _from_run(Path(job.source))
     elif job.source is not None:
-        start = _from_checkpoint(job.source, job.out)
-        if recipe.copy_size and start.family.layout == "aside" and start.model.copy is None:
-            say("The checkpoint does not copy from its context: it gets a new head for that.")
-            model = with_copying(start.model, recipe.copy_size, recipe.seed)
-            start = replace(start, model=model)
+        start = _from_checkpoint(job.source, job.out, recipe)
     elif job.stage != STAGES[0]:
         raise UsageError(
             f"{job.stage} goes on from a model, and {job.out} holds none.",
@@ -167,12 +164,15 @@ def _from_run(folder: Path) -> _Start:
     return _Start(model, model.family, model.path, run=folder)
 
 
-def _from_checkpoint(name: str, out: Path) -> _Start:
+def _from_checkpoint(name: str, out: Path, recipe: Recipe) -> _Start:
     folder = hub.locate(name)
     if is_autoregressive(folder):
         adapted = open_autoregressive(folder, out / "tokenizer")
         return _Start(adapted, adapted.family, out / "tokenizer")
     model = load_model(folder, device="cpu", dtype=torch.float32)
+    if wants_more(model, recipe):
+        say("The checkpoint gets the heads, marks and window that the recipe asks for.")
+        return _Start(*grown(model, recipe, out / "tokenizer"))
     return _Start(model, model.family, model.path)
 
 

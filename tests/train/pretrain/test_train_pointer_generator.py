@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -18,7 +19,7 @@ from diffufix.train.batch import IGNORE
 from diffufix.train.checkpoints import write_model
 from diffufix.train.objective import loss_of
 from diffufix.train.pretrain.examples import ExampleMaker, collate
-from diffufix.train.pretrain.fresh import mini_family, with_copying
+from diffufix.train.pretrain.fresh import mini_family
 from diffufix.types import Prompt
 from tests.support.mini import library_functions, tiny_model
 
@@ -27,8 +28,11 @@ FAMILY = mini_family()
 
 @pytest.fixture(scope="module")
 def model(tokenizer: Tokenizer) -> Transformer:
-    made = with_copying(tiny_model(len(tokenizer)), 16, seed=3)
+    plain = tiny_model(len(tokenizer))
+    made = Transformer(replace(plain.config, copy_size=16))
+    made.load_state_dict(plain.state_dict(), strict=False)
     assert made.copy is not None
+    made.copy.restart(torch.Generator().manual_seed(3))
     torch.nn.init.constant_(made.copy.gate.bias, -1.0)  # copies much
     return made.eval().requires_grad_(False)
 
