@@ -63,6 +63,11 @@ class Confirmation:
                     kept.append(success)
                     break
 
+    def narrow(self, successes: Sequence[PlausiblePatch]) -> None:
+        """Choose only these of the changes that hold together, if they do without the others."""
+        if successes and time.monotonic() < self.deadline:
+            self._holds(successes)
+
     def also(self, success: PlausiblePatch, beside: Sequence[Change]) -> bool:
         """Whether another change holds beside these; nothing is chosen by that."""
         files = PatchSet(dict(self.sources)).files(*self.complete([*beside, success.change]))

@@ -182,7 +182,12 @@ def _steps(run: Run) -> RepairResult:
         if jury is not None and chosen.changes:
             check = confirmation.also if settings.all and status is not Status.INTERRUPTED else None
             offers = Offers(jury, searches, plan.sources, job.complete, check)
-            offered = offers.around(accepted, chosen.changes)
+            whole = chosen.changes
+            if settings.accept != "plausible" and status is not Status.INTERRUPTED:
+                likely = offers.likely(accepted, whole, settings.threshold)
+                if len(likely) < len(whole):
+                    confirmation.narrow(likely)
+            offered = offers.around(accepted, chosen.changes, whole)
 
         # 6. learn
         if status is not Status.INTERRUPTED:
@@ -332,7 +337,7 @@ def _repaired(
     wanted = run.wanted
     reason = Reason("")
     if set(wanted) - {*claims.turned_green, *claims.flaky}:
-        reason = reasons.IN_PART
+        reason = reasons.in_part(run.record.run_id, offered.more)
     elif unseen := _unseen(run, chosen):
         reason = reasons.unverified(unseen)
     elif status is not Status.INTERRUPTED:

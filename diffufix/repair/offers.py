@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from diffufix.propose.candidates import Change, PatchSet
 from diffufix.repair.jury import Jury
@@ -25,6 +25,7 @@ class Offered:
     probability: float | None = None
     evidence: tuple[str, ...] = ()
     offers: tuple[Offer, ...] = ()
+    more: bool = False  # the second one repairs more, and is confirmed, too
 
 
 @dataclass(frozen=True)
@@ -35,36 +36,64 @@ class Offers:
     complete: Callable[[Sequence[Change]], Sequence[Change]]
     check: Check | None = None  # None: nothing more is run
 
+    def likely(
+        self, accepted: Sequence[Sequence[PlausiblePatch]], changes: Sequence[Change], least: float
+    ) -> list[PlausiblePatch]:
+        """Those of `changes` that are right with at least this probability."""
+        found = {success.change: success for ranked in accepted for success in ranked}
+        known = [found[change] for change in changes if change in found]
+        judged = [(success, self.jury.of(success.candidate_id)) for success in known]
+        return [success for success, each in judged if each and each.probability >= least]
+
     def around(
-        self, accepted: Sequence[Sequence[PlausiblePatch]], changes: Sequence[Change]
+        self,
+        accepted: Sequence[Sequence[PlausiblePatch]],
+        changes: Sequence[Change],
+        whole: Sequence[Change],
     ) -> Offered:
-        """The first is the patch of `changes`; each other one has one change instead of one of
-        them, one a group being checked as far as there is time."""
+        """The first is the patch of `changes`, the second that of `whole`, where it is more; each
+        other one has one change instead of one of them, one a group being checked as far as there
+        is time."""
+        first = self._confirmed(1, accepted, changes)
+        if first is None:
+            return Offered()
+        offers = [first.offers[0]]
+        if len(whole) > len(changes):
+            more = self._confirmed(2, accepted, whole)
+            if more:
+                first, offers = replace(first, more=True), [*offers, *more.offers]
+        for search in self.searches:
+            offers += self._others(search, changes, whole, len(offers))
+        return replace(first, offers=tuple(offers))
+
+    def _confirmed(
+        self, number: int, accepted: Sequence[Sequence[PlausiblePatch]], changes: Sequence[Change]
+    ) -> Offered | None:
         known = {s.change: s.candidate_id for ranked in accepted for s in ranked}
         judged = [self.jury.of(known[c]) for c in changes if c in known]
         weakest = min((j for j in judged if j), key=lambda j: j.probability, default=None)
         if weakest is None:
-            return Offered()
-        several = len(changes) > 1
-        words = tuple(
-            f"{change.path}: {said}" if several else said
-            for change, j in zip(changes, judged, strict=False)
-            if j is not None
-            for said in j.evidence.words()
-        )
-        first = self._offer(1, changes, weakest, words, confirmed=True)
-        offers = [first]
-        for search in self.searches:
-            offers += self._others(search, changes, len(offers))
-        return Offered(weakest.probability, words, tuple(o for o in offers if o is not None))
+            return None
+        words: tuple[str, ...] = tuple(weakest.evidence.words())
+        if len(changes) > 1:
+            words = tuple(
+                f"{change.path}: {said}"
+                for change, j in zip(changes, judged, strict=False)
+                if j is not None
+                for said in (f"{j.probability:.0%} likely right", *j.evidence.words())
+            )
+        offer = self._offer(number, changes, weakest, words, confirmed=True)
+        return Offered(weakest.probability, words, (offer,)) if offer else None
 
-    def _others(self, search: Search, changes: Sequence[Change], count: int) -> list[Offer]:
+    def _others(
+        self, search: Search, changes: Sequence[Change], known: Sequence[Change], count: int
+    ) -> list[Offer]:
         found: list[Offer] = []
         offered = self.jury.offered(search)
         replaced = [s.change for s, _ in offered if s.change in changes]
         confirmed = {j.group for s, j in offered if s.change in changes}
         for success, judged in offered:
-            if success.change in changes or count + len(found) >= MOST:
+            if success.change in known or count + len(found) >= MOST:
                 continue
             beside = [c for c in changes if c not in replaced]
             holds = False

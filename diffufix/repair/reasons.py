@@ -27,7 +27,18 @@ class Reason:
     hint: str = ""
 
 
-IN_PART = Reason("Some failing tests were not repaired.", "Give it more time with --budget.")
+IN_PART = "Some failing tests were not repaired."
+
+
+def in_part(run: int | None, more: bool) -> Reason:
+    """The patch repairs some tests; with `more`, patch 2 of the run repairs further ones, but
+    little speaks for it."""
+    if not more or run is None:
+        return Reason(IN_PART, "Give it more time with --budget.")
+    return Reason(
+        f"{IN_PART} Patch 2 passes further ones, but little speaks for what it adds.",
+        f"Read it: `diffufix runs show {run} --patches`; `diffufix apply {run} 2` writes it.",
+    )
 
 
 @dataclass

@@ -119,7 +119,7 @@ def _headline(result: RepairResult) -> str:
 def _repaired(result: RepairResult) -> str:
     green = counted(len(result.turned_green), "failing test")
     verb = "passes" if len(result.turned_green) == 1 else "pass"
-    head = "Repaired in part" if result.message == IN_PART.message else "A patch was found"
+    head = "Repaired in part" if result.message.startswith(IN_PART) else "A patch was found"
     if result.status is Status.REPAIRED or (
         result.status is Status.INTERRUPTED and not result.message
     ):

@@ -1,0 +1,86 @@
+"""Which patch is offered where some faults are likely mended and others only pass their tests."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from diffufix.repair import jury
+from diffufix.repair.types import Status
+from diffufix.report.terminal import summary_lines
+from tests.repair.test_loop import repair
+
+FILES = {
+    "shop.py": """\
+def price(items):
+    total = 0
+    for count, each in items:
+        total += count + each
+    return total
+""",
+    "tax.py": """\
+def tax(net):
+    return net + 19
+""",
+    "test_shop.py": """\
+from shop import price
+
+
+def test_price():
+    assert price([(2, 3)]) == 6
+    assert price([(4, 1)]) == 4
+""",
+    "test_tax.py": """\
+from tax import tax
+
+
+def test_tax():
+    assert tax(100) == 81
+""",
+}
+SCRIPT = [("count + each", "count * each"), ("net + 19", "net - 19")]
+CHANCE = {"shop.py": 0.9, "tax.py": 0.3}
+
+
+@pytest.fixture(autouse=True)
+def chances(monkeypatch: pytest.MonkeyPatch) -> None:
+    judged = jury.assess
+
+    def assess(greens: Any, *rest: Any) -> Any:
+        return [
+            replace(each, probability=CHANCE[greens[each.index].path])
+            for each in judged(greens, *rest)
+        ]
+
+    monkeypatch.setattr(jury, "assess", assess)
+
+
+def test_what_is_likely_right_is_the_patch_and_the_rest_another(tmp_path: Path) -> None:
+    result, _ = repair(tmp_path, FILES, SCRIPT, threshold=0.8)
+    assert result.status is Status.NOT_REPAIRED
+    assert result.patch is not None
+    assert [edit.path for edit in result.patch.edits] == ["shop.py"]
+    assert result.probability == 0.9
+    assert result.turned_green == ("test_shop.py::test_price",)
+    assert result.still_red == ("test_tax.py::test_tax",)
+    first, second = result.offers
+    assert (first.confirmed, second.confirmed) == (True, True)
+    assert [edit.path for edit in second.patch.edits] == ["shop.py", "tax.py"]
+    assert second.probability == 0.3
+    said = "\n".join(summary_lines(result))
+    assert "Repaired in part: 1 failing test now passes." in said
+    assert "Patch 2 passes further ones, but little speaks for what it adds." in said
+    assert f"`diffufix apply {result.run_id} 2` writes it" in said
+
+
+def test_all_is_the_patch_where_the_user_takes_what_is_plausible(tmp_path: Path) -> None:
+    result, _ = repair(tmp_path, FILES, SCRIPT, threshold=0.8, accept="plausible")
+    assert result.status is Status.PLAUSIBLE
+    assert result.patch is not None
+    assert [edit.path for edit in result.patch.edits] == ["shop.py", "tax.py"]
+    assert result.probability == 0.3
+    assert "tax.py: 30% likely right" in result.evidence
+    assert result.still_red == ()
