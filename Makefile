@@ -12,6 +12,9 @@ TORCH_CPU_INDEX := https://download.pytorch.org/whl/cpu
 # LOCKED=1 installs the versions of requirements-dev.lock.
 CONSTRAINTS := $(if $(LOCKED),-c requirements-dev.lock)
 
+# Processes that the tests are shared by.
+JOBS := 2
+
 # Folders of tests that start many sandboxes or train models: minutes each.
 LENGTHY := attacks e2e sandbox packaging train
 
@@ -41,8 +44,8 @@ lint: $(READY)  ## ruff: rules and format.
 types: $(READY)  ## mypy.
 	$(BIN)/mypy
 
-unit: $(READY)  ## pytest.
-	$(BIN)/python -m pytest
+unit: $(READY)  ## pytest, in JOBS=2 processes.
+	$(BIN)/python -m pytest -n $(JOBS) --dist loadfile
 
 coverage: $(READY)  ## pytest under coverage.py; the report ends in build/coverage.
 	$(BIN)/python -m coverage run -m pytest -q -m 'not slow'
