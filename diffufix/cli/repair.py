@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import shlex
 import sys
 import time
 from collections.abc import Sequence
@@ -12,7 +13,7 @@ from typing import Annotated, Any
 
 import typer
 
-from diffufix.cli import options
+from diffufix.cli import options, question
 from diffufix.cli.consent import settled
 from diffufix.config import Settings, load_settings
 from diffufix.errors import UsageError
@@ -111,6 +112,10 @@ def repair(
     settings = settled(settings)
     began += time.monotonic() - asked  # a question or a download is no time of the search
     result = _search(settings, began)
+    if expected := question.told(settings, result):
+        typer.echo(f"Searching again with --expect {shlex.quote(expected)}", err=True)
+        settings = replace(settings, expect=(*settings.expect, expected))
+        result = _search(settings, time.monotonic())
     if settings.apply and result.patch is not None and not result.applied:
         weak = result.probability is not None and result.probability < result.threshold
         if weak and settings.accept != "plausible":

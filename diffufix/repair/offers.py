@@ -118,6 +118,6 @@ class Offers:
             return None
         return Offer(
             number, make_patch({path: self.sources[path] for path in files}, files),
-            judged.probability, judged.group, words, judged.apart, judged.refused, confirmed,
+            judged.probability, judged.group, words, judged.difference, judged.refused, confirmed,
             judged.evidence.document(), tuple((c.path, c.start, c.end, c.text) for c in whole),
         )  # fmt: skip

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any, Protocol
 
+from diffufix.trust.groups import Difference
 from diffufix.types import Claims, Patch, SuspiciousFunction
 
 
@@ -51,7 +52,8 @@ EXIT_CODES = {
 class Offer:
     """One patch that passed the search's tests, as the user may choose it.
 
-    `group` numbers what behaves alike; `apart` is the smallest input that tells it from the first;
+    `group` numbers what behaves alike; `difference` is the smallest input that tells it from the
+    first;
     `refused` says why it is never taken by itself; `spans` are (path, start, end, text) in the
     original files. Where there are several faults, the patch holds the first choice for the others.
     """
@@ -61,11 +63,16 @@ class Offer:
     probability: float
     group: int = 1
     words: tuple[str, ...] = ()
-    apart: str = ""
+    difference: Difference | None = None
     refused: str = ""
     confirmed: bool = False  # by runs of the whole suite
     evidence: Mapping[str, Any] = field(default_factory=dict)
     spans: tuple[tuple[str, int, int, str], ...] = ()
+
+    @property
+    def apart(self) -> str:
+        """The difference in words."""
+        return self.difference.words("the first", "this one") if self.difference else ""
 
     def document(self) -> dict[str, Any]:
         return {

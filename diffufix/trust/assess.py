@@ -48,7 +48,7 @@ class Judged:
     group: int = 1
     refused: str = ""  # why it is never offered
     expected: tuple[str, ...] = ()  # what became of the user's expectations
-    apart: str = ""  # the smallest input that tells it from the best one, in words
+    difference: Difference | None = None  # the smallest input that tells it from the best one
 
     @property
     def agrees(self) -> bool:
@@ -122,8 +122,7 @@ def _ordered(
             one, other = recordings[ranked[0].index], recordings[each.index]
             if one.complete and other.complete:
                 apart = difference(one, other, observer.names)
-        words = apart.words("the first", "this one") if apart else ""
-        found.append(replace(each, group=number, apart=words))
+        found.append(replace(each, group=number, difference=apart))
     return found
 
 

@@ -3,6 +3,7 @@ inputs, and `difference` finds the smallest input that tells two apart. Reads re
 
 from __future__ import annotations
 
+import ast
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -22,6 +23,17 @@ class Difference:
 
     def words(self, one: str = "A", other: str = "B") -> str:
         return f"they differ at `{self.call}`: {one} {self.one}, {other} {self.other}"
+
+    def expectation(self, said: str) -> str:
+        """An expression that is true where the call does what was `said` of it (`one`, `other`), or
+        "" where none can be written."""
+        value = said.removeprefix("gives ")
+        try:
+            ast.literal_eval(value)
+            ast.parse(self.call, mode="eval")
+        except (ValueError, SyntaxError, MemoryError, RecursionError):
+            return ""
+        return f"{self.call} == {value}"
 
 
 def group(recordings: Sequence[Recording]) -> list[list[int]]:
