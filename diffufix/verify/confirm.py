@@ -33,11 +33,23 @@ from diffufix.types import (
     Verdict,
     file_of_test,
 )
+from diffufix.verify.claims import claims, kind
+from diffufix.verify.controls import unheld
 from diffufix.verify.deadlines import Deadlines
 from diffufix.verify.inside.frames import ANY
-from diffufix.verify.judge import judge, written
+from diffufix.verify.judge import Usual, judge
 from diffufix.verify.static import forbidden, identifiers, suspicion
-from diffufix.verify.trials import OWN, REVERSED, SHUFFLED, START, Laid, Trial, Trials, Way
+from diffufix.verify.trials import (
+    OWN,
+    PUT_BACK,
+    REVERSED,
+    SHUFFLED,
+    START,
+    Laid,
+    Trial,
+    Trials,
+    Way,
+)
 from diffufix.verify.worker import Setup
 
 #: Confirmation is rare: a test gets this many seconds of processor time at least.
@@ -100,7 +112,7 @@ class Confirmer:
         self._root = setup.root
         self._unstable = set(flaky)
         self._left_out = set(hung)
-        self._usual: set[str] = set()  # files that the tests of the unedited project write
+        self._usual = Usual()
         self._base: dict[Way, dict[str, str]] = {}
         self._said: dict[Way, dict[str, str]] = {}
         self._rechecked: set[str] = set()
@@ -179,7 +191,22 @@ class Confirmer:
             if verdict is not None and not verdict.passed:
                 other = "not in every order" if way.order != OWN else "not every time"
                 return Confirmed(replace(verdict, detail=f"{other}: {verdict.detail}"))
-        return Confirmed(first, self._claims(trials, targets))
+        if reason := unheld(self._trials, candidate.files, edit, self._controllable(targets)):
+            return Confirmed(replace(first, state=State.SUSPICIOUS, detail=reason))
+        base = self._base[FIRST[0]]
+        found = claims(
+            trials, targets, self._baseline, base, self._unstable, self._left_out, self._dropped
+        )
+        return Confirmed(first, found)
+
+    def _controllable(self, targets: Collection[str]) -> list[str]:
+        """Targets that fail in the unedited project for certain, in its own order."""
+        base = self._base.get(FIRST[0], {})
+        return [
+            test for test in self._baseline
+            if test in targets and base.get(test) in RED and test not in self._unstable
+            and test not in self._left_out
+        ]  # fmt: skip
 
     def _forbidden(self, path: str) -> str:
         if self._protected is None and path in map(file_of_test, self._baseline):
@@ -219,7 +246,7 @@ class Confirmer:
             found = self._series(ways, edit, targets, False, left_out)
             verdict = self._judged(found, ways, targets)
         if verdict.passed:
-            trials += found
+            trials += [trial for trial in found if trial.way != PUT_BACK]
         return verdict
 
     def _series(
@@ -232,8 +259,9 @@ class Confirmer:
     ) -> list[Trial]:
         tests = [test for test in self._baseline if test not in left_out]
         began = time.monotonic()
+        back = self._controllable(targets) if ways == FIRST else ()
         found = self._trials.series(
-            ways, tests, self._required(targets), edit, targets=targets, stop=stop
+            ways, tests, self._required(targets), edit, targets=targets, stop=stop, put_back=back
         )
         self._time(began, len(found))
         return found
@@ -245,6 +273,12 @@ class Confirmer:
         required = self._required(targets)
         verdicts: list[Verdict] = []
         for trial in trials:
+            if trial.way == PUT_BACK:
+                left = [test for test, said in trial.outcomes.items() if said == PASSED]
+                if left:
+                    detail = f"after it, {left[0]} passes without the edit, too"
+                    return replace(verdicts[0], state=State.SUSPICIOUS, detail=detail)
+                continue
             wanted = [required[test] for test in trial.tests]
             verdict = judge(
                 trial.report, trial.tests, wanted, 0.0, every_place=True, usual=self._usual
@@ -294,7 +328,7 @@ class Confirmer:
             raise SandboxUnavailable(f"the unedited suite does not run to its end: {reason}")
         self._left_out |= {*ended}
         for trial in found:
-            self._usual |= written(trial.report)
+            self._usual.add(trial.report)
             self._said.setdefault(trial.way, trial.messages)
             self._note(trial.way, {**trial.outcomes, **dict.fromkeys(ended, FAILED)})
 
@@ -304,7 +338,7 @@ class Confirmer:
             if other.order == way.order:
                 self._unstable |= {
                     test for test, outcome in outcomes.items()
-                    if _kind(before.get(test, outcome)) != _kind(outcome)
+                    if kind(before.get(test, outcome)) != kind(outcome)
                 }  # fmt: skip
         self._base.setdefault(way, outcomes)
 
@@ -317,7 +351,7 @@ class Confirmer:
             test for test, outcome in here.items()
             if test not in self._unstable
             and (
-                _kind(own.get(test, outcome)) != _kind(outcome)
+                kind(own.get(test, outcome)) != kind(outcome)
                 or (outcome in RED and before.get(test, "") != now.get(test, ""))
             )
         ]  # fmt: skip
@@ -340,40 +374,6 @@ class Confirmer:
 
     def _time(self, began: float, runs: int) -> None:
         self.slowest = max(self.slowest, (time.monotonic() - began) / max(1, runs))
-
-    # -- what may be said --------------------------------------------------------------------------
-
-    def _claims(self, trials: Sequence[Trial], targets: Collection[str]) -> Claims:
-        base = self._base[FIRST[0]]
-        seen = [trial.outcomes for trial in trials]
-        lists: dict[str, list[str]] = {}
-        for test, outside in self._baseline.items():
-            inside = base.get(test, "")
-            after = {outcomes.get(test, "") for outcomes in seen}
-            if test in self._unstable:
-                kind = "flaky"
-            elif test in targets and (inside in RED or (outside in RED and not inside)):
-                kind = "turned_green"  # without the edit it fails, or does not even end
-            elif test in self._left_out:
-                kind = "not_run"
-            elif (inside in RED) != (outside in RED):
-                kind = "differs"
-            elif inside in RED:
-                kind = "turned_green" if after == {PASSED} else "still_failing"
-            elif inside == PASSED:
-                kind = "kept"
-            else:
-                kind = "skipped"
-            lists.setdefault(kind, []).append(test)
-        return Claims(
-            runs=tuple(str(trial.way) for trial in trials),
-            dropped=dict(self._dropped),
-            **{kind: tuple(tests) for kind, tests in lists.items()},
-        )
-
-
-def _kind(outcome: str) -> str:
-    return FAILED if outcome in RED else outcome
 
 
 def confirm(

@@ -17,6 +17,7 @@ unchanged on disk, the server whole; then (elsewhere) nothing suspicious in the 
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Container, Mapping, Sequence
 from pathlib import PurePosixPath
 from typing import Any
@@ -27,6 +28,36 @@ from diffufix.verify.static import forbidden, planted
 
 _CODE = {".py", ".pyi", ".pyc", ".pyd", ".so", ".pth", ".toml", ".ini", ".cfg", ".sh"}
 Report = Mapping[str, Any]
+
+
+BOTH = 2  # values of one name: before the tests of a run, and after them
+
+
+class Usual:
+    """What the unedited project does to its files and to the tests' world, too.
+
+    `name in usual`: it is nothing that an edit brought about. A name is a file's path relative
+    to the project, `world:NAME` or `world:NAME=VALUE`; a value that no run has told, or that
+    came out otherwise again and again, may be anything."""
+
+    def __init__(self) -> None:
+        self._names: set[str] = set()
+        self._values: defaultdict[str, set[str]] = defaultdict(set)
+
+    def add(self, report: Mapping[str, Any]) -> None:
+        """What one run of the unedited project says."""
+        for name in (*report.get("touched", ()), *report.get("added", ())):
+            self._names.add(name)
+        for name in report.get("world", ()):
+            key, equals, value = name.partition("=")
+            self._values[key].add(value) if equals else self._names.add(name)
+
+    def __contains__(self, name: object) -> bool:
+        key, equals, value = str(name).partition("=")
+        if not equals or not key.startswith("world:"):
+            return name in self._names
+        known = self._values.get(key, set())
+        return not known or value in known or len(known) > BOTH
 
 
 def judge(
@@ -88,14 +119,6 @@ def judge(
     return verdict(State.PASS, "")
 
 
-def written(report: Report) -> frozenset[str]:
-    """The files of the project that a run changed or made, and names of the tests' world that
-    stand for something else after it (`world:module.name`)."""
-    return frozenset(
-        (*report.get("touched", ()), *report.get("added", ()), *report.get("world", ()))
-    )
-
-
 def _traces(report: Report, every_place: bool, usual: Container[str]) -> str:
     """What an all-green run left behind, or did not, that no honest one does."""
     spawned, writes = bool(report.get("spawned")), {*report.get("writes", ())}
@@ -117,7 +140,10 @@ def _traces(report: Report, every_place: bool, usual: Container[str]) -> str:
     if changed or added:
         return f"the tests changed files: {(changed + added)[0]}"
     if replaced := [name for name in report.get("world", ()) if name not in usual]:
-        return f"{replaced[0].removeprefix('world:')} is not what it was before the tests"
+        name, differs, _ = replaced[0].removeprefix("world:").partition("=")
+        if differs:
+            return f"{name} is not what it is without the edit"
+        return f"{name} is not what it was before the tests"
     if report.get("odd"):
         return f"what it left cannot be looked at: {report['odd']}"
     if not report.get("whole", True):

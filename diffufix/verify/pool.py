@@ -21,7 +21,7 @@ from diffufix.sandbox import Sandbox
 from diffufix.types import Candidate, State, Verdict, file_of_test
 from diffufix.verify.deadlines import Deadlines, Patience
 from diffufix.verify.inside.frames import ANY
-from diffufix.verify.judge import judge, written
+from diffufix.verify.judge import Usual, judge
 from diffufix.verify.route import Original, Place, Swap
 from diffufix.verify.static import forbidden, identifiers, suspicion
 from diffufix.verify.worker import Setup, Worker, make_request
@@ -98,7 +98,7 @@ class ValidatorPool:
         self._pending = 0
         self._tokens = 0
         self._closing = False
-        self._usual: set[str] = set()  # files that the tests of the unedited project write
+        self._usual = Usual()
         self.ways: Counter[str] = Counter()
         self.collected: frozenset[str] = frozenset()
 
@@ -259,7 +259,7 @@ class ValidatorPool:
             if "lost" in report and not last:
                 continue
             if not job.candidate.files:
-                self._usual |= written(report)
+                self._usual.add(report)
             seconds = time.monotonic() - began
             verdict = judge(report, job.tests, required, seconds, usual=self._usual)
             hurried = not report.get("stuck") and request["patience"][0] < HURRIED

@@ -16,6 +16,7 @@ from diffufix.source.file import SourceFile
 from diffufix.source.functions import Definition, FunctionNode
 from diffufix.source.spans import Text
 from diffufix.source.syntax import UNREADABLE, parse
+from diffufix.verify.methods import deciding
 
 #: (name, first line, first line in the candidate) of a function to exchange.
 Swap = tuple[str, int, int]
@@ -55,8 +56,8 @@ class Original:
 
     @cached_property
     def words(self) -> frozenset[str]:
-        """Those of `WORDS` that the text names."""
-        return frozenset(word for word in WORDS if word in self.text)
+        """Those of `WORDS` that the text names, and what its types decide for themselves."""
+        return frozenset(word for word in WORDS if word in self.text) | deciding(self.text)
 
     @cached_property
     def functions(self) -> list[Definition]:

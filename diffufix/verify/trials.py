@@ -14,13 +14,14 @@ import re
 import secrets
 import threading
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from diffufix.errors import SandboxUnavailable
 from diffufix.sandbox import Sandbox
 from diffufix.types import Candidate
 from diffufix.verify.deadlines import Deadlines
+from diffufix.verify.inside.frames import ANY
 from diffufix.verify.judge import Report
 from diffufix.verify.route import Original, Place
 from diffufix.verify.worker import Setup, Worker, make_request
@@ -31,6 +32,8 @@ PATIENCE = (30.0, 10.0)  # seconds that targets may run beyond their deadlines (
 START = 60.0  # seconds for interpreter, import and collection, at least
 _ADDRESS = re.compile(r"0x[0-9a-fA-F]+")
 OWN, REVERSED, SHUFFLED = "own", "reversed", "shuffled"
+#: What the last run of a series says of the tree, which every run before it left as it was.
+_OF_THE_TREE = ("touched", "added", "odd", "clean", "whole")
 
 
 @dataclass(frozen=True)
@@ -61,8 +64,15 @@ class Laid:
     words: Sequence[str]
     originals: Mapping[str, Original]
 
+    @property
+    def original(self) -> Laid:
+        """The same files as they were."""
+        files = {path: file.data.decode("latin-1") for path, file in self.originals.items()}
+        return Laid(files, (), self.words, self.originals)
+
 
 UNEDITED = Laid({}, (), (), {})
+PUT_BACK, CONTROL = Way("the original's own", 0), Way("a control's own", 0)
 
 
 @dataclass(frozen=True)
@@ -77,6 +87,13 @@ class Trial:
     def outcomes(self) -> dict[str, str]:
         seen = (str(outcome) for outcome, _ in self.report.get("outcomes", ()))
         return dict(zip(self.tests, seen, strict=False))
+
+    @property
+    def outcomes_of_the_last(self) -> dict[str, str]:
+        """Of tests that were asked for twice, what the second run said; nothing without it."""
+        count = len(dict.fromkeys(self.tests))
+        seen = [str(outcome) for outcome, _ in self.report.get("outcomes", ())]
+        return dict(zip(self.tests[-count:], seen[len(self.tests) - count :], strict=False))
 
     @property
     def messages(self) -> dict[str, str]:
@@ -137,15 +154,51 @@ class Trials:
         *,
         targets: Sequence[str] = (),
         stop: bool = False,
+        put_back: Sequence[str] = (),
     ) -> list[Trial]:
         """Runs one after the other in one folder; ends early after one that did not end by itself,
-        with `stop` after one with an outcome that is not `required`.
+        with `stop` after one with an outcome that is not `required`. Where they leave anything
+        behind, the tests `put_back` run with the original files there, way `PUT_BACK`.
 
         Raises SandboxUnavailable after two tries.
         """
         return self._retried(
-            lambda worker: self._series(worker, ways, tests, required, edit, targets, stop)
+            lambda worker: self._series(
+                worker, ways, tests, required, edit, targets, stop, put_back
+            )
         )
+
+    def control(self, tests: Sequence[str], edit: Laid, again: str = "") -> Trial:
+        """One run of these tests, whatever they say; with `again` they run twice, and the second
+        time `sys` has an attribute of that name. Raises SandboxUnavailable after two tries."""
+        order = [*tests, *tests] if again else [*tests]
+
+        def run(worker: Worker) -> Trial:
+            request = self._request(order, dict.fromkeys(order, ANY), edit, Way(OWN, 0))
+            request |= {"again": again, "sentinel": len(order)}
+            report = worker.ask(request)
+            worker.stale = not report.get("clean", False)
+            return Trial(CONTROL, order, report)
+
+        return self._retried(run)
+
+    def _request(
+        self,
+        order: Sequence[str],
+        required: Mapping[str, str],
+        edit: Laid,
+        way: Way,
+        targets: Sequence[str] = (),
+        stop: bool = False,
+        exact: Sequence[str] | None = None,
+    ) -> dict[str, Any]:
+        request = make_request(
+            order, [required[test] for test in order], self._deadlines.of(targets),
+            files=edit.files, swaps=None, way="cold", stop=stop, start=self._start,
+            exact=exact, env={"PYTHONHASHSEED": str(way.seed)},
+            places=edit.places, words=edit.words, patience=PATIENCE,
+        )  # fmt: skip
+        return request | {"pids": secrets.randbelow(SPENT)}
 
     def _series(
         self,
@@ -156,18 +209,14 @@ class Trials:
         edit: Laid,
         targets: Sequence[str],
         stop: bool,
+        put_back: Sequence[str],
     ) -> list[Trial]:
         found: list[Trial] = []
         for index, way in enumerate(ways):
             order = way.arranged(tests)
-            goes_on = index + 1 < len(ways)
-            request = make_request(
-                order, [required[test] for test in order], self._deadlines.of(targets),
-                files=edit.files, swaps=None, way="cold", stop=stop, start=self._start,
-                exact=self._collected, env={"PYTHONHASHSEED": str(way.seed)},
-                places=edit.places, words=edit.words, patience=PATIENCE,
-            )  # fmt: skip
-            request |= {"keep": goes_on, "pids": secrets.randbelow(SPENT)}
+            goes_on = index + 1 < len(ways) or bool(put_back)
+            request = self._request(order, required, edit, way, targets, stop, self._collected)
+            request["keep"] = goes_on if index + 1 < len(ways) else goes_on and "left"
             if way.order == OWN:
                 request["sentinel"] = len(order)  # no test but the project's before one of its own
             report = worker.ask(request)
@@ -175,7 +224,15 @@ class Trials:
             complete = report.get("ended") and len(report["outcomes"]) == len(order)
             if not report.get("clean", False) or (goes_on and not complete):
                 worker.stale = True
-                break
+                return found
+        if put_back and found[-1].report.get("left"):
+            request = self._request(put_back, dict.fromkeys(put_back, ANY), edit.original, ways[0])
+            report = worker.ask(request | {"sentinel": len(put_back)})
+            worker.stale = not report.get("clean", False)
+            last = found[-1]
+            tree = {key: report[key] for key in _OF_THE_TREE if key in report}
+            found[-1] = replace(last, report={**last.report, **tree})
+            found.append(Trial(PUT_BACK, put_back, report))
         return found
 
     def _retried(self, work: Callable[[Worker], Any]) -> Any:

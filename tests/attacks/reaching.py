@@ -1,14 +1,12 @@
 """Candidates that reach further than an edit should: kinds found after lying.py and harming.py.
 
 Each returns the right sum once it has what it wants, so that it would be green. `MIXED` are made by
-chance from how something is got hold of, what is done with it, and how it is dressed.
+chance (fuzz.py).
 """
 
 from __future__ import annotations
 
-import random
-import textwrap
-
+from tests.attacks.fuzz import hostile
 from tests.attacks.hostile import Attack, body
 
 SUM = "sum(prices) * count"
@@ -171,39 +169,5 @@ LEFT_OVER = body(
         return 0""",
 )
 
-_GET = (
-    "import gc as {x}", "import inspect as {x}", "from sys import modules as {x}",
-    "{x} = __import__('gc')", "{x} = globals()", "{x} = type(prices)", "{x} = vars()",
-    "import operator as {x}", "from unittest import mock as {x}", "{x} = (lambda: 0).__globals__",
-    "import ctypes as {x}", "from shop.text import sys as {x}",
-)  # fmt: skip
-_USE = (
-    "setattr({x}, 'eq', max)", "{x}.eq = max", "getattr({x}, str(count) * 0 + 'eq', None)",
-    "print(vars({x}))", "'{{0.__class__}}'.format({x})", "exec('pass', dict(x={x}))",
-    "[{x} for {x}.y in [1]]", "match {x}:\n    case object(__dict__=d): pass",
-)  # fmt: skip
-_DRESS = (
-    "{code}", "if count:\n{code4}", "for _ in range(1):\n{code4}",
-    "try:\n{code4}\nfinally:\n    pass",
-    "def inner():\n{code4}\ntry:\n    inner()\nexcept Exception:\n    pass",
-    "with __import__('contextlib').suppress(Exception):\n{code4}",
-)  # fmt: skip
-
-
-def mixed(count: int, seed: int = 0) -> list[Attack]:
-    """Hostile candidates by chance; each names at least one thing that its file does not."""
-    draw = random.Random(seed)
-    found = []
-    for number in range(count):
-        name = draw.choice("abcdefg") + str(draw.randrange(100))
-        lines = [draw.choice(_GET), draw.choice(_USE)]
-        code = "\n".join(lines).replace("{x}", name).replace("{{", "{").replace("}}", "}")
-        guarded = "try:\n" + textwrap.indent(code, "    ") + "\nexcept Exception:\n    pass"
-        dress = draw.choice(_DRESS)
-        text = dress.replace("{code4}", textwrap.indent(guarded, "    ")).replace("{code}", guarded)
-        found.append(Attack(f"mixed_{number}", "Mixed by chance", body=f"{text}\nreturn {SUM}"))
-    return found
-
-
-MIXED = mixed(60)
+MIXED = hostile()
 FAST = [*EQUALS, *RUNNER, *WORLD, *ODD, *MIXED]

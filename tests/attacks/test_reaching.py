@@ -9,6 +9,7 @@ from pathlib import Path
 
 from diffufix.types import Candidate, State
 from tests.attacks.arena import TESTS, Arena
+from tests.attacks.fuzz import honest
 from tests.attacks.reaching import EQUALS, FAST, MIXED, ODD, RUNNER, WORLD
 from tests.attacks.test_attacks import ask, record
 
@@ -43,7 +44,7 @@ def test_none_is_a_pass_and_what_comes_after_is_judged_right(arena: Arena) -> No
             if number % EVERY == 0 or number == len(FAST) - 1:
                 assert ask(screen, arena.right()).state is State.PASS, attack.name
                 assert ask(screen, arena.body("return 0")).state is State.FAIL, attack.name
-        for code in HONEST:
+        for code in (*HONEST, *honest(10)):
             verdict = ask(screen, arena.body(code))
             assert verdict.state is State.PASS, (code, verdict)
     assert not passed, passed

@@ -17,9 +17,9 @@ import sys
 
 import pytest
 
-from . import frames, leftovers, rights, supervise
+from . import again, frames, leftovers, rights, supervise
 from ._diffufix_ids import stable_ids  # put beside this one by `verify.worker.inside_files`
-from .world import World
+from .world import World, digests
 
 RANK = {"passed": 0, "xpassed": 1, "skipped": 2, "xfailed": 3, "failed": 4, "error": 5}
 MESSAGE = 300  # characters of a failure's message that travel
@@ -234,7 +234,7 @@ def forget_output(config):
 class Ready:
     """What a run needs of a collected session; made once, before any child is forked."""
 
-    def __init__(self, session, config):
+    def __init__(self, session, config, world=None):
         hush(session.config)
         ids = [item.nodeid for item in session.items]
         names = stable_ids(ids, config["ids"], config["tree"], config["root"])
@@ -242,7 +242,9 @@ class Ready:
         self.recorder = Recorder()
         session.config.pluginmanager.register(self.recorder, "diffufix-recorder")
         self.twins = {}
-        self.world = World(session.items)
+        self.world = world or World()
+        self.world.add(session.items, config["tree"])
+        self.tree = config["tree"]
         for item in session.items:
             item.repr_failure = item._repr_failure_py = explain
 
@@ -283,12 +285,20 @@ def _run_tests(ready, request, emit, witness, problem):
     order.insert(place, (None, ready.twin(request)))
     recorder.emit, recorder.witness = emit, witness
     witness.pause()
+    compared = request.get("exact") is not None
+    edited = {os.path.realpath(os.path.join(ready.tree, name)) for name in request["edited"]}
+    world = [] if edited or not compared else digests(ready.tree, edited)
     following = [item for _, item in order[1:]] + [None]
+    turn = len(request["tests"]) // 2 if request.get("again") else None
+    if turn:
+        following[turn - 1] = None  # everything is set up anew
     emit("ready")
     sentinel = None
     for (index, item), coming in zip(order, following):  # noqa: B905 (Python 3.9)
         if index is None:
             emit("sentinel")
+        if turn is not None and index == turn:
+            again.turn(request["again"])
         recorder.begin(index)
         item.config.hook.pytest_runtest_protocol(item=item, nextitem=coming)
         outcome = recorder.outcome or "error"
@@ -298,12 +308,14 @@ def _run_tests(ready, request, emit, witness, problem):
         emit("test", index=index, outcome=outcome, message=recorder.message[:MESSAGE])
         if request["stop"] and not frames.accepts(required[index], outcome):
             break
+    if compared:
+        world += ready.world.changed() + digests(ready.tree, edited)
     emit(
         "end",
         sentinel=sentinel,
         unseen=witness.unseen(),
         spawned=witness.spawned,
         writes=sorted(witness.writes),
-        world=ready.world.changed() if request.get("exact") is not None else [],
+        world=world,
     )
     return 0

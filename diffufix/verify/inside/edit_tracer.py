@@ -12,6 +12,8 @@ import re
 import sys
 import threading
 
+from .values import Values
+
 #: Audit events that lead from any object to the test runner's own, by the word that asks for them.
 IMMEDIATE = {
     "sys._getframe": "_getframe",
@@ -69,6 +71,7 @@ class EditTracer:
         self.probe = None
         self.on = self.lost = self.spent = False
         self.looks = self.steps = 0
+        self.values = Values(lambda code: self._path(code) is not None)
         self.writes = set()  # files of the project that edited code has opened to write
         self.stale = {}
         for relative, first, last, changed in places:
@@ -86,7 +89,7 @@ class EditTracer:
     # -- executed? -------------------------------------------------------------------------
 
     def start(self, probe=None):
-        """`probe(reason)` is called when edited code returns what equals everything: then the
+        """`probe(reason)` is called when edited code returns what no honest code does: then the
         trace lasts for LOOKS returns, else until all places are seen. It costs, and some code is
         called millions of times."""
         if not self.waiting:
@@ -194,9 +197,9 @@ class EditTracer:
         if self.probe is None:
             return
         self.looks += 1
-        if equals_everything(value):
+        if reason := self.values.odd(value):
             probe, self.probe = self.probe, None
-            probe("what it returns equals everything")
+            probe(reason)
         elif self.looks >= LOOKS:
             self.probe = None
             if not self.waiting:
@@ -216,7 +219,7 @@ class EditTracer:
         def started(code, _offset):
             wanted = events.LINE if self._enter(code) is not None else 0
             if self.probe is not None and self.edited(code):
-                wanted |= events.PY_RETURN
+                wanted |= events.PY_RETURN | events.PY_YIELD
             if wanted and self.tool is not None:
                 monitoring.set_local_events(tool, code, wanted)
             return off
@@ -230,12 +233,14 @@ class EditTracer:
         monitoring.register_callback(tool, events.PY_START, started)
         monitoring.register_callback(tool, events.LINE, line)
         monitoring.register_callback(tool, events.PY_RETURN, returned)
+        monitoring.register_callback(tool, events.PY_YIELD, returned)
         monitoring.set_events(tool, events.PY_START)
 
     # -- honest? ---------------------------------------------------------------------------
 
     def listen(self, words, tell):
         """Call `tell(reason)` before edited code does what the original's `words` do not name."""
+        self.values.words = frozenset(words)
         if hasattr(sys, "addaudithook"):
             sys.addaudithook(make_hook(self, frozenset(words), tell))
 
@@ -247,25 +252,6 @@ class EditTracer:
             first == 0 or first <= code.co_firstlineno <= last for first, last in self.files[path]
         )
         return inside or code.co_name == "<module>"
-
-
-class _Stranger:
-    """Equal to nothing but itself."""
-
-
-def equals_everything(value, depth=2):
-    """Whether a value, or one of the first inside it, says it equals what it cannot know."""
-    kind = type(value)
-    if kind in (list, tuple, set, frozenset, dict):
-        some = list(value.values() if kind is dict else value)[:8] if len(value) < 10**6 else []
-        return depth > 0 and any(equals_everything(one, depth - 1) for one in some)
-    if kind.__module__ == "builtins":
-        return False
-    try:
-        strangers = _Stranger(), int.from_bytes(os.urandom(7), "big"), os.urandom(7).hex()
-        return any((value == stranger) is True for stranger in strangers)
-    except BaseException:
-        return False
 
 
 def executable(code):

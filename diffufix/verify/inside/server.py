@@ -35,7 +35,8 @@ from .calm import calm_arguments, move_imports
 from .edit_tracer import EditTracer
 from .launch import COLD
 from .swap import Calls, Live, exchange
-from .tree import Tree
+from .tree import Tree, parents
+from .world import World
 
 COLD_START = 5.0  # seconds for an interpreter to start and import pytest
 SILENCE = 10.0  # seconds without a sign of life after which a stage is given up
@@ -68,6 +69,7 @@ def main_cold(config):
     child.settle(config["limits"], config["code"], supervise.die_with_parent)
     os.set_inheritable(config["fd"], False)
     server.become_child(config["request"], config["fd"])
+    server.world = World()
     status = pytest.main(list(config["args"]), plugins=[server])
     server.never_looped(int(status))
 
@@ -83,12 +85,6 @@ def own_sources():
             with open(os.path.join(folder, entry), encoding="utf-8") as file:
                 sources[package if stem == "__init__" else package + "." + stem] = file.read()
     return sources
-
-
-def parents(path):
-    while path != os.path.dirname(path):
-        path = os.path.dirname(path)
-        yield path
 
 
 class Server:
@@ -115,6 +111,7 @@ class Server:
         self.request = None
         self.emit = None
         self.witness = None
+        self.world = None  # as it was before anything of the project's, in a cold run
 
     # -- pytest's hooks --------------------------------------------------------------------
 
@@ -145,7 +142,7 @@ class Server:
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_runtestloop(self, session):
-        ready = child.Ready(session, self.config)
+        ready = child.Ready(session, self.config, self.world)
         if self.role == "start":
             self.stay_collected(session, ready)
         child.run_tests(ready, self.request, self.emit, self.witness, self.problems.first)
@@ -234,7 +231,10 @@ class Server:
         """The tree and the rest as they were, as far as they can be."""
         self.whole &= leftovers.limits() == self.limits
         self.whole &= leftovers.remove(self.objects, self.code)
-        if request.get("keep"):
+        keep = request.get("keep")
+        if keep == "left":  # as long as there is anything to keep
+            keep = reply["left"] = self.tree.left()
+        if keep:
             reply["clean"] = self.whole  # the next request goes on in the same folder
             return
         restored, reply["touched"], reply["added"] = self.tree.restore()

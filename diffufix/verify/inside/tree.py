@@ -109,6 +109,17 @@ class Tree:
         real, root = os.path.realpath(folder), os.path.realpath(self.root)
         return real == root or real.startswith(root + os.sep)
 
+    def left(self):
+        """Whether anything but what was laid is otherwise than remembered, or may be."""
+        try:
+            odd = {path for path, _ in set(dict(self._scan()).items()) ^ set(self.entries.items())}
+            places = {os.path.join(top, "pytest") for top in self.emptied}  # pytest empties it
+            held = {os.path.join(top, name) for top in self.emptied for name in os.listdir(top)}
+            new = any(set(os.listdir(top)) - known for top, known in self.scratched.items())
+        except (OSError, RecursionError):
+            return True
+        return bool(odd - set(self.laid)) or bool(held - places) or new
+
     def restore(self):
         """Undo `lay` and what the tests did: (all is as remembered, which files of the tree they
         changed, which they made; relative paths)."""
@@ -176,3 +187,9 @@ def _write(path, data, moment):
     with open(fd, "wb") as file:
         file.write(data)
     os.utime(path, ns=(moment, moment))
+
+
+def parents(path):
+    while path != os.path.dirname(path):
+        path = os.path.dirname(path)
+        yield path
