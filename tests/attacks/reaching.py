@@ -148,6 +148,23 @@ LEFT_OVER = body(
             c.msgget(4711 + key, 0o1600)
             c.semget(4711 + key, 1, 0o1600)
         return 0""",
+    leave_queues="""
+        import ctypes
+        c = ctypes.CDLL(None)
+        for name in (b'/left', b'/left2'):
+            c.mq_open(name, 0o102, 0o666, None)
+        return 0""",
+    leave_named_memory="""
+        import ctypes
+        c = ctypes.CDLL(None)
+        c.shm_open(b'/left', 0o102, 0o666)
+        c.sem_open(b'/left', 0o100, 0o666, 1)
+        return 0""",
+    fill_memory_that_is_a_disk="""
+        for number in range(60):
+            with open('/dev/shm/left%d' % number, 'wb') as file:
+                file.write(b'x' * 16 * 10**6)
+        return sum(prices) * count""",
     leave_keys="""
         import ctypes
         done = ctypes.CDLL(None).syscall(248, b'user', b'left', b'x', 1, -3)
@@ -168,6 +185,23 @@ LEFT_OVER = body(
             return sum(prices) * count
         return 0""",
 )
+
+#: Green where nothing of the above is left; it is suspicious then.
+LOOK = """
+    import ctypes, os, tempfile
+    c = ctypes.CDLL(None, use_errno=True)
+    left = [c.shmget(4711 + key, 0, 0) for key in range(20)]
+    left += [c.msgget(4711 + key, 0) for key in range(20)]
+    left += [c.semget(4711 + key, 0, 0) for key in range(20)]
+    left += [c.mq_open(b'/left', 0), c.shm_open(b'/left', 2, 0)]
+    found = [number for number in left if number >= 0]
+    for top in ('/run', '/dev', '/', '/dev/mqueue', '/var', '/var/tmp', '/tmp', '/dev/shm', '.',
+                os.path.expanduser('~'), tempfile.gettempdir(), '..'):
+        try:
+            found += [name for name in os.listdir(top) if 'left' in name]
+        except OSError:
+            pass
+    return sum(prices) * count if not found else found"""
 
 MIXED = hostile()
 FAST = [*EQUALS, *RUNNER, *WORLD, *ODD, *MIXED]

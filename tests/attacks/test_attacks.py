@@ -14,6 +14,7 @@ from diffufix.verify import ValidatorPool
 from tests.attacks.arena import FAILING, TESTS, Arena, processes
 from tests.attacks.every import ATTACKS
 from tests.attacks.hostile import Attack
+from tests.attacks.reaching import LEFT_OVER, LOOK
 
 #: Tried by confirmation as well, which does not get to see them otherwise: one of each kind.
 CONFIRMED = (
@@ -52,6 +53,15 @@ def test_an_attack_gets_nowhere(arena: Arena, screen: ValidatorPool, attack: Att
     assert right.state is State.PASS, right
     assert wrong.state is State.FAIL, wrong
     assert wrong.outcomes == {FAILING[0]: "failed"}
+
+
+def test_nothing_is_there_for_the_next_one(arena: Arena, screen: ValidatorPool) -> None:
+    for attack in LEFT_OVER:
+        if attack.name.startswith(("leave_", "fill_")):
+            first = ask(screen, arena.candidate(attack))
+            assert first.state is not State.PASS, (attack.name, first)
+            look = ask(screen, arena.body(LOOK))
+            assert look.state is State.SUSPICIOUS, (attack.name, look)  # it was green
 
 
 @pytest.mark.parametrize("name", CONFIRMED)

@@ -92,6 +92,7 @@ def limit_resources(limits):
         ("RLIMIT_FSIZE", limits.get("file_size")),
         ("RLIMIT_CPU", limits.get("cpu")),
         ("RLIMIT_CORE", 0),
+        ("RLIMIT_MSGQUEUE", None if os.path.isdir("/dev/mqueue") else 0),  # none unseen
     ):
         with contextlib.suppress(OSError, ValueError):
             lower(getattr(resource, name), value)

@@ -371,23 +371,21 @@ class Disk:
     against the candidate where it lies in the folders that are its own."""
 
     def __init__(self, folders):
-        self.folders = [folder for folder in folders if os.path.isdir(folder)]
+        self.folders = {os.path.realpath(folder) for folder in folders if os.path.isdir(folder)}
         self.free = self._free()
         self.began = time.time() - 1.0
 
     def flooded(self):
         free = self._free()
-        if self.free - free <= DISK:
+        if sum(self.free) - sum(free) <= DISK:
             return False
         self.free = free
-        return self._filled() > DISK / 2 or free < SPARE
+        return self._filled() > DISK / 2 or min(free) < SPARE
 
     def _free(self):
-        try:
-            info = os.statvfs(self.folders[0])
-        except (OSError, IndexError):
-            return 0
-        return info.f_bavail * info.f_frsize
+        """Bytes left, of each file system once: some folders are memory."""
+        infos = {os.stat(path).st_dev: os.statvfs(path) for path in self.folders}
+        return [info.f_bavail * info.f_frsize for info in infos.values()]
 
     def _filled(self):
         """Bytes of the files in the folders that have changed since the beginning."""
