@@ -317,3 +317,47 @@ def test_every_command_in_a_clone_full_of_traps(clone: Clone) -> None:
     assert code == 0, said
     assert "nothing to repair" in said
     assert clone.untouched()
+
+
+#: Every command that opens a project, as far as it gets without a model's work.
+COMMANDS = (
+    ("repair", "--budget", "5"), ("generate", "shop.py"), ("train", "--dry-run"),
+    ("runs", "list"), ("undo",), ("models", "list"),
+)  # fmt: skip
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not bubblewrap_works(), reason="bubblewrap does not work here")
+@pytest.mark.parametrize("brought", ["link", "folder"])
+def test_every_command_where_only_what_was_kept_is_a_trap(clone: Clone, brought: str) -> None:
+    """The settings are the user's own; `.diffufix` is a link, or holds a log with a trigger, an
+    undo record that leads outside and an adopted model."""
+    mark = clone.outside / MARK
+    if brought == "link":
+        (clone.root / ".diffufix").symlink_to(clone.outside)
+    else:
+        clone.write(".diffufix/.gitignore", "*\n")
+        connection = sqlite3.connect(clone.root / ".diffufix" / "log.sqlite")
+        connection.executescript(
+            "CREATE TABLE runs (id INTEGER PRIMARY KEY);"
+            "CREATE TRIGGER t AFTER INSERT ON runs BEGIN INSERT INTO runs (id) VALUES (NULL); END;"
+        )
+        connection.close()
+        entry = {"path": "../outside/canary", "original": "0.original", "patched": "0.patched"}
+        clone.write(".diffufix/undo/1/manifest.json", json.dumps({"files": [entry]}))
+        clone.write(".diffufix/undo/1/0.original", "gone")
+        clone.write(".diffufix/undo/1/0.patched", "alive")
+        clone.write(".diffufix/models/adopted.json", json.dumps({"adopted": str(mark)}))
+    (clone.root / ".pytest_cache").symlink_to(clone.outside)
+    before = {p for p in clone.root.rglob("*") if ".diffufix" in p.parts}
+    env = {"DIFFUFIX_SANDBOX": "local", "DIFFUFIX_PYTHON": sys.executable}
+    for command in COMMANDS:
+        code, said = clone.run(*command, env=env)
+        assert code in (0, 1, 2), (command, code, said)
+        assert "Traceback" not in said, (command, said)
+        assert "gone" not in said
+        assert clone.untouched(), command
+        assert {p for p in clone.root.rglob("*") if ".diffufix" in p.parts} == before, command
+        if command[0] in ("runs", "undo", "models"):
+            assert code == 2, (command, said)
+            assert "link" in said if brought == "link" else "not made by you" in said, said
