@@ -38,27 +38,29 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from heldout import Bug, Covering, bugs, fills, functions_of
-from localize import draws, faulty_tokens
 
-from diffufix.decode.aside import AsideContext, Place
+from bench.heldout import Bug, Covering, bugs, fills, functions_of
+from bench.localize import draws, faulty_tokens
+from bench.surprise import encode_with_surprise
+from diffufix.decode.aside import AsideContext, HoleSpan
 from diffufix.decode.best_first import Question
 from diffufix.decode.layout import SLACK
-from diffufix.decode.surprise import encode_with_surprise
 from diffufix.model.family import Family
 from diffufix.model.tokenizer import load_tokenizer
 from diffufix.model.transformer import Transformer
 from diffufix.train.optim import optimisers, update
-from diffufix.train.pretrain.examples import ExampleMaker, Row, make_batch
+from diffufix.train.pretrain.batches import make_batch
+from diffufix.train.pretrain.examples import ExampleMaker
 from diffufix.train.pretrain.fresh import make_model, mini_family
-from diffufix.train.recipe import Recipe, Stage
+from diffufix.train.pretrain.rows import PackedRow
+from diffufix.train.recipe import Recipe, RecipeStage
 from diffufix.types import Kind
 
 ROOT = Path(__file__).resolve().parent.parent
 KINDS = (Kind.EXPRESSION, Kind.STATEMENT, Kind.BLOCK)
 SHAPE = Recipe(
     hidden_size=96, intermediate_size=256, layers=3, heads=3, kv_heads=3, steps=400, rows=12,
-    length=512, warmup=40, stages=[Stage(1.0, {})],
+    length=512, warmup=40, stages=[RecipeStage(1.0, {})],
 )  # fmt: skip
 
 
@@ -99,7 +101,7 @@ class Maker(ExampleMaker):
         if self.variant.corrective:
             super()._correct(*args, **more)
 
-    def _ask(self, row: Row, original: list[int], start: int, end: int, target: list[int],
+    def _ask(self, row: PackedRow, original: list[int], start: int, end: int, target: list[int],
              masks: int, weight: float, rng: random.Random) -> None:  # fmt: skip
         if self.variant.free:
             super()._ask(row, original, start, end, target, masks, weight, rng)
@@ -109,7 +111,7 @@ class Maker(ExampleMaker):
             _exactly(row, at, at + len(original) + 2, self.family)
 
 
-def _exactly(row: Row, at: int, fill: int, family: Family) -> None:
+def _exactly(row: PackedRow, at: int, fill: int, family: Family) -> None:
     """Take the last hole's superfluous masks away, or the hole, if it has too few."""
     fields = (row.ids, row.positions, row.segments, row.labels, row.weights)
     if family.expand in row.labels[at:]:
@@ -146,7 +148,7 @@ class Ask:
             assert family.gap is not None
             ids, end = (*ids[:start], family.gap, *ids[end:]), start + 1
         context = AsideContext(model, ids, family)
-        place = Place(start + 1, end + 1, self.original if shown else ())
+        place = HoleSpan(start + 1, end + 1, self.original if shown else ())
         self.question = Question(context, place)
 
     def ranked(self, wanted: int = 5, states: int = 400) -> list[tuple[int, ...]]:

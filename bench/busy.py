@@ -32,10 +32,11 @@ WAYS: dict[str, tuple[dict[str, str], float]] = {
 SEARCH = """
 import ast, sys, time
 from pathlib import Path
-from diffufix.types import Suspect
+from diffufix.types import SuspiciousFunction
 from diffufix.model.checkpoint import load_model
-from diffufix.propose.candidates import Subject
-from diffufix.propose.proposals import Story, propose
+from diffufix.propose.candidates import EditTarget
+from diffufix.propose.proposals import FailureContext
+from diffufix.propose.propose import propose
 from diffufix.decode import threads
 
 threads.ENOUGH = float(sys.argv[3])
@@ -47,8 +48,8 @@ for node in ast.parse(source).body:
     if isinstance(node, ast.FunctionDef):
         text = ast.get_source_segment(source, node) + "\\n"
         last = text.count("\\n")
-        subject = Subject(Suspect("f.py", node.name, 1, last, 1.0, {}), text)
-        for number, _ in enumerate(propose(model, [subject], Story(""))):
+        subject = EditTarget(SuspiciousFunction("f.py", node.name, 1, last, 1.0, {}), text)
+        for number, _ in enumerate(propose(model, [subject], FailureContext(""))):
             count += 1
             if number == 200 or time.monotonic() - began > limit:
                 break

@@ -34,15 +34,14 @@ import diffufix  # noqa: F401  # isort: skip  # it decides how the threads of to
 import torch
 from torch import Tensor
 
+from bench import decode_shapes
 from diffufix.decode import Context, infill, open_context
-from diffufix.decode.aside import AsideContext, Place
+from diffufix.decode.aside import AsideContext, HoleSpan
 from diffufix.decode.best_first import BestFirst, Question
 from diffufix.decode.layout import context_ids, segment
 from diffufix.model import LoadedModel, load_model
-from diffufix.propose.proposals import REFRESH
+from diffufix.propose.in_place import REFRESH
 from diffufix.types import Canvas, Fill
-
-import decode_shapes  # isort: skip  # beside this file
 
 CONTEXT, HOLE = 160, 8  # tokens
 MODULES = (textwrap, random, argparse, json, inspect, ast)
@@ -126,7 +125,7 @@ def search(model: LoadedModel, texts: Sequence[Sequence[int]], states: int) -> t
     for ids in texts:
         context = AsideContext(model, ids)
         for start in range(CONTEXT // 8, CONTEXT - HOLE, HOLE):
-            place = Place(start + 1, start + 1 + HOLE, tuple(ids[start : start + HOLE]))
+            place = HoleSpan(start + 1, start + 1 + HOLE, tuple(ids[start : start + HOLE]))
             asked.append(Question(context, place))
     engine = BestFirst(asked)
     clock, cpu = time.perf_counter(), time.process_time()

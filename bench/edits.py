@@ -27,13 +27,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-from reach import Fix, Target, code_of, fixes
 
+from bench.reach import Fix, Target, code_of, fixes
 from diffufix.model.checkpoint import LoadedModel, load_model
-from diffufix.propose.edits.code import Code, Edit
+from diffufix.propose.edits.code import Code
 from diffufix.propose.edits.enumerate import edits_of
 from diffufix.propose.edits.rank import NUMBERS, numbers_of, scores
 from diffufix.propose.edits.score import Look, Scorer
+from diffufix.source.edits import Edit
 
 NEGATIVES = 200
 MOST = 12_000  # characters of a function that is looked at

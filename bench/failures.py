@@ -3,7 +3,7 @@
     python bench/failures.py PAIRS.jsonl.gz... [--models told=FOLDER,untold=FOLDER] \
         [--candidates 50] [--count 200] [--out failures]
 
-The pairs are those of `python -m diffufix.train.rl.failures` on projects that no model was trained
+The pairs are those of `diffufix train failures` on projects that no model was trained
 on: a function, one bug that a test notices, and what the test says. Every model searches the whole
 function as `repair --function` does but without tests, once shown the failure (where it reads any)
 and once not. The place of the right function among the candidates decides, so a busy machine gives
@@ -27,13 +27,14 @@ from textwrap import dedent
 from typing import Any
 
 import torch
-from repair import RESULTS
 
+from bench.repair import RESULTS
 from diffufix.model.checkpoint import LoadedModel, load_model
 from diffufix.propose.candidates import EditTarget
-from diffufix.propose.holes import splice
-from diffufix.propose.proposals import FailureContext, propose
-from diffufix.train.bugs.history import Pair, load_pairs
+from diffufix.propose.proposals import FailureContext
+from diffufix.propose.propose import propose
+from diffufix.source.edits import splice
+from diffufix.train.bugs.history import FixPair, load_pairs
 from diffufix.train.bugs.parsing import function
 from diffufix.train.rl.searching import chosen
 from diffufix.types import SuspiciousFunction
@@ -41,7 +42,7 @@ from diffufix.types import SuspiciousFunction
 TOPS = (1, 5, 20, 50)
 
 
-def place_of(model: LoadedModel, pair: Pair, shown: bool, candidates: int) -> int | None:
+def place_of(model: LoadedModel, pair: FixPair, shown: bool, candidates: int) -> int | None:
     """The place, from 1, of the right function among the candidates; None: not among the first."""
     broken, right = dedent(pair.before), dedent(pair.after)
     last = broken.count("\n") + 1
@@ -63,7 +64,7 @@ def place_of(model: LoadedModel, pair: Pair, shown: bool, candidates: int) -> in
     return None
 
 
-def usable(pairs: Sequence[Pair], count: int) -> list[Pair]:
+def usable(pairs: Sequence[FixPair], count: int) -> list[FixPair]:
     """Up to `count` pairs with a failure, in an order that is always the same."""
     order = list(pairs)
     random.Random(0).shuffle(order)

@@ -3,7 +3,7 @@
     python bench/fixes.py FIXES.jsonl.gz|REAL_BUGS_FOLDER [--models mini,six=FOLDER] [--count 120] \
         [--offset 0] [--seconds 4] [--reach] [--out fixes]
 
-FIXES are lines that `python -m diffufix.train.bugs.fixes` makes pairs of, of repositories that no
+FIXES are lines that `diffufix train fixes` makes pairs of, of repositories that no
 model was trained on: the file is then the function and a line `name = None` for each name that the
 outline says (a candidate with a name that nothing defines is not made), and models that read an
 outline are shown it. REAL_BUGS_FOLDER has bugs.jsonl and trees/ID.tar.xz: whole files, the lines of
@@ -39,14 +39,16 @@ from textwrap import dedent
 from typing import Any
 
 import torch
-from repair import RESULTS
 
+from bench.repair import RESULTS
 from diffufix.model.checkpoint import LoadedModel, load_model
+from diffufix.propose.appended import MAX_ORIGINAL
 from diffufix.propose.candidates import EditTarget
 from diffufix.propose.failure import failure_text
 from diffufix.propose.holes import inside_strings
-from diffufix.propose.proposals import MAX_ORIGINAL, FailureContext, propose
-from diffufix.propose.surroundings import Surroundings
+from diffufix.propose.proposals import FailureContext
+from diffufix.propose.propose import propose
+from diffufix.propose.surroundings import FileOutline
 from diffufix.train.bugs.history import edits_between, told
 from diffufix.train.bugs.parsing import function
 from diffufix.train.corpus.never import never
@@ -67,7 +69,7 @@ class Case:
     first_line: int
     kind: str
     told: str
-    around: Surroundings | None = None
+    around: FileOutline | None = None
 
     def subject(self, source: str | None = None) -> EditTarget:
         text = self.before if source is None else source
@@ -94,7 +96,7 @@ def mined(path: Path) -> Iterator[Case]:
             name = row["qualname"].rpartition(".")[2]
             yield Case(
                 texts[0] + tail, texts[1] + tail, name, 1, row["edit"],
-                told(row["tests"], row["qualname"]), Surroundings(row["outline"]),
+                told(row["tests"], row["qualname"]), FileOutline(row["outline"]),
             )  # fmt: skip
 
 

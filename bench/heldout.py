@@ -20,12 +20,14 @@ from diffufix.decode.best_first import BestFirst, Question
 from diffufix.model.tokenizer import Tokenizer
 from diffufix.propose.holes import holes
 from diffufix.propose.window import Window, window
+from diffufix.source.edits import apply
 from diffufix.source.functions import FunctionNode
 from diffufix.source.spans import Text
 from diffufix.train.bugs.corrupt import Corruptor
 from diffufix.train.bugs.parsing import function, parse
-from diffufix.train.corpus.build import load, rows
-from diffufix.train.pretrain.examples import apply, load_corpus
+from diffufix.train.corpus.build import load
+from diffufix.train.corpus.shards import rows
+from diffufix.train.pretrain.batches import load_corpus
 from diffufix.types import Fill, Kind
 
 MAX_TOKENS = 40  # of a hole and of what belongs in it, as in training

@@ -35,8 +35,9 @@ import torch  # noqa: E402
 
 from diffufix.config import Settings, load_settings  # noqa: E402
 from diffufix.model import load_model  # noqa: E402
+from diffufix.train.rl.config import TrainConfig  # noqa: E402
 from diffufix.train.rl.gate import GateResult, compare  # noqa: E402
-from diffufix.train.rl.learn import Plan, learn  # noqa: E402
+from diffufix.train.rl.learn import learn  # noqa: E402
 from diffufix.train.rl.rollouts import Collector, evaluate  # noqa: E402
 from diffufix.train.rl.self_play import SelfPlayEnv, Wanted  # noqa: E402
 
@@ -119,7 +120,9 @@ def one(
     """Learn from the same beginning, then ask here and elsewhere."""
     began = time.monotonic()
     model = load(args)
-    plan = Plan(method=method, minutes=0.0, cpu_minutes=args.minutes, lr=args.lr, seed=args.seed)
+    plan = TrainConfig(
+        method=method, minutes=0.0, cpu_minutes=args.minutes, lr=args.lr, seed=args.seed
+    )
     with tempfile.TemporaryDirectory(prefix="bench-learning-") as out:
         result = learn(model, package.practice, plan, Path(out) / "run")
     if result.interrupted:

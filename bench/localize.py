@@ -22,10 +22,9 @@ import random
 import statistics
 from pathlib import Path
 
-from heldout import Bug, bugs, functions_of
-from repair import RESULTS
-
-from diffufix.decode.surprise import encode_with_surprise, highest
+from bench.heldout import Bug, bugs, functions_of
+from bench.repair import RESULTS
+from bench.surprise import encode_with_surprise, highest
 from diffufix.model.checkpoint import LoadedModel, load_model
 from diffufix.propose.window import Window, window
 from diffufix.source.functions import docstring_of, functions
@@ -107,8 +106,8 @@ def rank_case(model: LoadedModel, case: dict[str, str], ranks: Ranks) -> None:
             lines |= set(range(a + 1, max(a + 1, b) + 1))
     ids = model.tokenizer.encode(right)
     whole, spans = model.tokenizer.encode_with_offsets(source)
-    matcher = difflib.SequenceMatcher(None, whole, ids, autojunk=False)
-    for tag, a, b, _, _ in matcher.get_opcodes():
+    of_ids = difflib.SequenceMatcher(None, whole, ids, autojunk=False)
+    for tag, a, b, _, _ in of_ids.get_opcodes():
         if tag != "equal":
             wrong = {spans[i] for i in range(a, min(max(a + 1, b), len(spans)))}
             tokens |= {i for i, span in enumerate(view.spans) if span in wrong}

@@ -40,7 +40,7 @@ class Made:
 
 def source(rng: random.Random) -> str:
     names = [f"value_{rng.randrange(10**6)}" for _ in range(60)]
-    lines = []
+    lines: list[str] = []
     while sum(map(len, lines)) < 30_000:
         a, b, c = rng.sample(names, 3)
         lines.append(f"def {a}({b}, {c}):\n    return {b} * {rng.randrange(100)} + {c}\n\n\n")
@@ -64,15 +64,18 @@ def tasks(rng: random.Random) -> list[Made]:
     for i in range(TASKS):
         text = files[i % FILES]
         at = rng.randrange(len(text) - 20)
-        ids = [tuple(rng.randrange(8000) for _ in range(n)) for n in (150, 120, rng.randint(4, 28))]
-        width = len(ids[2]) + 2
+        left, right, original = (
+            tuple(rng.randrange(8000) for _ in range(n)) for n in (150, 120, rng.randint(4, 28))
+        )
+        width = len(original) + 2
+        prompt = Prompt(left, right, original, width)
         names = tuple(f"tests/test_{i % FILES}.py::test_{n}" for n in range(12))
         task = Task(
             f"{i:032x}", f"package/module_{i % FILES}.py", f"function_{i}",
             text[:at] + "broken" + text[at + 6 :], at, at + 6, "statement", "mutant", names, True,
             text[at : at + 6], names[:2],
         )  # fmt: skip
-        made.append(Made(task, Prompt(*ids, width), (noise(rng, width), noise(rng, width))))
+        made.append(Made(task, prompt, (noise(rng, width), noise(rng, width))))
     return made
 
 

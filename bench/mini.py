@@ -31,10 +31,10 @@ from typing import Any
 import diffufix  # noqa: F401  # isort: skip  # it decides how the threads of torch wait
 
 import torch
-from heldout import Bug, Covering, bugs, fills, functions_of
-from repair import RESULTS, run_case
 
-from diffufix.decode.aside import AsideContext, Place
+from bench.heldout import Bug, Covering, bugs, fills, functions_of
+from bench.repair import RESULTS, run_case
+from diffufix.decode.aside import AsideContext, HoleSpan
 from diffufix.decode.best_first import Question
 from diffufix.decode.layout import SLACK
 from diffufix.model.checkpoint import LoadedModel, load_model
@@ -55,11 +55,11 @@ def rank_of(model: LoadedModel, bug: Bug, hole: Covering, shown: bool) -> int | 
     start = (model.family.mask,) * (len(original) + SLACK)
     if shown:
         context = AsideContext(model, ids)
-        place = Place(hole.start + 1, hole.end + 1, original)
+        place = HoleSpan(hole.start + 1, hole.end + 1, original)
     else:
         assert model.family.gap is not None
         context = AsideContext(model, (*ids[: hole.start], model.family.gap, *ids[hole.end :]))
-        place = Place(hole.start + 1, hole.start + 2, ())
+        place = HoleSpan(hole.start + 1, hole.start + 2, ())
     decode = model.tokenizer.decode
     wanted, known = decode(hole.target).strip(), decode(original).strip()
     found = fills(Question(context, place, 0.0, start), STATES)
@@ -78,7 +78,9 @@ def measure_holes(model: LoadedModel, found: Sequence[Bug]) -> dict[str, Any]:
     for number, bug in enumerate(found, 1):
         for kind in KINDS:
             hole = bug.smallest(kind)
-            for shown in (True, False) if hole else ():
+            for shown in (True, False):
+                if hole is None:
+                    continue
                 key = str(kind), "shown" if shown else "hidden"
                 ranks.setdefault(key, []).append(rank_of(model, bug, hole, shown))
         if number % 25 == 0:

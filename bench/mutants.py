@@ -25,9 +25,8 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from repair import RESULTS
-
-from diffufix.source.spans import functions
+from bench.repair import RESULTS
+from diffufix.source.functions import functions
 from diffufix.source.syntax import parse
 from diffufix.train.bugs.corrupt import Corruptor
 

@@ -36,14 +36,14 @@ from dataclasses import dataclass, field
 from itertools import accumulate
 from pathlib import Path
 
-from repair import RESULTS
-
 import diffufix.model
+from bench.repair import RESULTS
 from diffufix.model.tokenizer import Tokenizer, load_tokenizer
 from diffufix.propose.candidates import EditTarget
-from diffufix.propose.edits.code import Code, Edit
+from diffufix.propose.edits.code import Code
 from diffufix.propose.edits.enumerate import edits_of
 from diffufix.propose.edits.pool import Pool, make_pool
+from diffufix.source.edits import Edit
 from diffufix.source.functions import FunctionNode, functions
 from diffufix.source.spans import Text, Token, lexical_tokens
 from diffufix.source.syntax import parse

@@ -26,23 +26,25 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from heldout import Bug, bugs, functions_of
-from repair import RESULTS
 
+from bench.heldout import Bug, bugs, functions_of
+from bench.repair import RESULTS
 from diffufix.model.checkpoint import LoadedModel, load_model
 from diffufix.model.tokenizer import load_tokenizer
 from diffufix.propose.candidates import EditTarget
-from diffufix.propose.holes import splice
-from diffufix.propose.proposals import FailureContext, propose
+from diffufix.propose.proposals import FailureContext
+from diffufix.propose.propose import propose
+from diffufix.source.edits import splice
 from diffufix.train.optim import optimisers, update
-from diffufix.train.pretrain.examples import ExampleMaker, make_batch
+from diffufix.train.pretrain.batches import make_batch
+from diffufix.train.pretrain.examples import ExampleMaker
 from diffufix.train.pretrain.fresh import initialise, make_model, mini_family
-from diffufix.train.recipe import Recipe, Stage
+from diffufix.train.recipe import Recipe, RecipeStage
 from diffufix.types import SuspiciousFunction
 
 FULL = Recipe(
     hidden_size=192, intermediate_size=512, layers=6, heads=6, kv_heads=6, copy_size=48,
-    steps=1000, rows=12, length=512, warmup=20, decay_from=0.4, stages=[Stage(1.0, {})],
+    steps=1000, rows=12, length=512, warmup=20, decay_from=0.4, stages=[RecipeStage(1.0, {})],
 )  # fmt: skip
 SIZES = {
     "quarter": replace(

@@ -18,7 +18,8 @@ import random
 import sys
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
@@ -140,13 +141,12 @@ def main() -> None:
     state = {"done": 0, "seconds": 0.0, "wrong": [], "states": {}, "looks": []}
     if options.state and options.state.exists():
         state = json.loads(options.state.read_text())
-    make, python = local, sys.executable
+    make: Callable[[Path], Sandbox] = local
+    python = sys.executable
     if options.sandbox == "docker":
         from diffufix.sandbox.docker import DockerSandbox
 
-        def make(tree: Path) -> Sandbox:
-            return DockerSandbox(tree, image=options.image)
-
+        make = partial(DockerSandbox, image=options.image)
         python = "python3"
     with arena(options.sandbox, make, python, ROOT / "build") as place:
         soak(place, options, state)

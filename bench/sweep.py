@@ -23,8 +23,8 @@ import tempfile
 import venv
 from pathlib import Path
 
-from mutants import mutants
-from repair import RESULTS
+from bench.mutants import mutants
+from bench.repair import RESULTS
 
 #: Pure Python, tests in the sdist, known widely; none that anything is tuned on.
 PACKAGES = (

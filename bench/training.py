@@ -19,15 +19,17 @@ import time
 from pathlib import Path
 
 import torch
-from repair import RESULTS
 
+from bench.repair import RESULTS
 from diffufix.model.checkpoint import load_model
+from diffufix.train.batch import Batch
 from diffufix.train.objective import loss_of
 from diffufix.train.optim import optimisers, update
-from diffufix.train.pretrain.examples import Batch, ExampleMaker, make_batch
-from diffufix.train.recipe import Recipe, Stage
+from diffufix.train.pretrain.batches import make_batch
+from diffufix.train.pretrain.examples import ExampleMaker
+from diffufix.train.recipe import Recipe, RecipeStage
 
-RECIPE = Recipe(steps=1000, rows=24, length=512, stages=[Stage(1.0, {})])
+RECIPE = Recipe(steps=1000, rows=24, length=512, stages=[RecipeStage(1.0, {})])
 #: Name, whether attention is dense, whether denormals are taken for zero.
 WAYS = (("dense, denormals", True, False), ("dense", True, True), ("blocks", False, True))
 

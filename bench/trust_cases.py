@@ -18,8 +18,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from repair import make_project
-
+from bench.repair import make_project
 from diffufix.source.functions import functions
 from diffufix.source.syntax import parse
 from diffufix.train.bugs.corrupt import Corruptor

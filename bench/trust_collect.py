@@ -22,7 +22,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from trust_cases import Case, mutants, real, small
+from bench.trust_cases import Case, mutants, real, small
 
 ROOT = Path(__file__).resolve().parent.parent
 CAP = int(os.environ.get("TRUST_CAP", "500"))

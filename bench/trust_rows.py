@@ -22,13 +22,12 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from trust_cases import Case, dump, outcomes
-
+from bench.trust_cases import Case, dump, outcomes
 from diffufix.repair.ranking import rank_cost
 from diffufix.sandbox import LocalSandbox, Sandbox
 from diffufix.trust.assess import Green, Judged, assess
 from diffufix.trust.calls import Observer, Scene, Watched
-from diffufix.trust.strength import Tally
+from diffufix.trust.strength import MutantCounts
 from diffufix.trust.types import Recording
 from diffufix.types import State
 
@@ -66,7 +65,7 @@ def row_of(collected: dict[str, Any], most: int, inputs: int) -> dict[str, Any]:
     goals = collected.get("goals", [])
     for goal in goals:  # what was accepted is no target any more
         goal["targets"] = goal["targets"] or sorted({t for g in goal["passed"].values() for t in g})
-    row = {"id": case.id, "project": case.project, "source": case.source,
+    row: dict[str, Any] = {"id": case.id, "project": case.project, "source": case.source,
            "load": collected.get("load"), "tried": len(tried), "greens": []}  # fmt: skip
     passed = {int(k) for goal in goals for k, green in goal["passed"].items()
               if set(green) >= set(goal["targets"])}  # fmt: skip
@@ -95,7 +94,7 @@ def row_of(collected: dict[str, Any], most: int, inputs: int) -> dict[str, Any]:
 
 def case_of(told: Mapping[str, Any]) -> Case:
     archive = None if told["archive"] in (None, "None") else Path(told["archive"])
-    values = {k: tuple(v) if isinstance(v, list) else v for k, v in told.items()}
+    values: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in told.items()}
     return Case(**{**values, "archive": archive})
 
 
@@ -104,7 +103,7 @@ def evidence_of(
     chosen: Sequence[tuple[int, Mapping[str, Any]]],
 ) -> tuple[list[Judged], list[Green]]:  # fmt: skip
     """As at the end of the search that tried all of `tried`."""
-    tally = Tally({case.path: case.buggy})
+    tally = MutantCounts({case.path: case.buggy})
     for each in tried:
         if each["path"] == case.path:
             tally.note(each["path"], each["start"], each["end"], State(each["state"]))

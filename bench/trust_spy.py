@@ -17,17 +17,24 @@ if extra := os.environ.pop("TRUST_PATH", ""):
     sys.path[:0] = extra.split(os.pathsep)[:1]
 
 import diffufix.cli
-from diffufix.repair import loop, record, search
+from diffufix.repair import confirmation, loop, record, search
 
-search.POLISH, search.ENOUGH = 1e9, 10**9  # type: ignore[attr-defined]
+search.POLISH, search.ENOUGH = 1e9, 10**9
 BEGAN = time.monotonic()
 ROWS: dict[int, dict[str, Any]] = {}
+SEEN: dict[str, Any] = {}
+_progress = loop._progress
 _proposal, _verdict = record.Record.proposal, record.Record.verdict
 
 
-def proposal(self: Any, made: Any, candidate: Any) -> int:
-    number = _proposal(self, made, candidate)
-    hole, suspect = made.hole, made.subject.suspect
+def progress(run: Any, searches: Any, jury: Any) -> Any:
+    SEEN.update(diagnosis=run.diagnosis, searches=searches)
+    return _progress(run, searches, jury)
+
+
+def proposal(self: Any, proposal: Any, candidate: Any) -> int:
+    number = _proposal(self, proposal, candidate)
+    made, hole, suspect = proposal, proposal.hole, proposal.subject.suspect
     ROWS[number] = {
         "path": suspect.path, "qualname": suspect.qualname, "first_line": suspect.first_line,
         "start": hole.start, "end": hole.end, "kind": str(hole.kind), "text": made.text,
@@ -37,18 +44,20 @@ def proposal(self: Any, made: Any, candidate: Any) -> int:
     return number
 
 
-def verdict(self: Any, candidate_id: int, said: Any, stage: str) -> None:
-    _verdict(self, candidate_id, said, stage)
+def verdict(self: Any, candidate_id: int, verdict: Any, stage: str) -> None:
+    _verdict(self, candidate_id, verdict, stage)
+    said = verdict
     row = ROWS.get(candidate_id)
     if row is not None and stage == "screen" and row["state"] != "pass":
         row.update(state=str(said.state), detail=said.detail, at=time.monotonic() - BEGAN)
         row["green"] = [t for t, o in said.outcomes.items() if o == "passed"]
 
 
-def confirm(self: Any, accepted: Any) -> Any:
-    run = self.diagnosis.run
+def confirm(self: Any, accepted: Any) -> None:
+    """In the place of `Confirmation.choose`: nothing is chosen."""
+    diagnosis = SEEN["diagnosis"]
     goals = []
-    for each in self.searches:
+    for each in SEEN["searches"]:
         found = (each.successes, each.partial, each.passed)
         whole = {s.candidate_id: list(s.green) for part in found for s in part}
         subjects = [
@@ -64,16 +73,16 @@ def confirm(self: Any, accepted: Any) -> Any:
     Path(os.environ["TRUST_OUT"]).write_text(
         json.dumps(
             {
-                "goals": goals, "red": list(self.diagnosis.red),
-                "baseline": self.diagnosis.baseline, "seconds": self.diagnosis.seconds,
-                "suite_seconds": self.diagnosis.suite_seconds, "tests": len(run.cases),
+                "goals": goals, "red": list(diagnosis.red),
+                "baseline": diagnosis.baseline, "seconds": diagnosis.seconds,
+                "suite_seconds": diagnosis.suite_seconds, "tests": len(diagnosis.run.cases),
                 "tried": [{"id": k, **v} for k, v in ROWS.items() if v["state"]],
             }
         )
     )  # fmt: skip
-    return self._result()
 
 
 record.Record.proposal, record.Record.verdict = proposal, verdict  # type: ignore[method-assign]
-loop._Loop._confirm = confirm  # type: ignore[method-assign]
+loop._progress = progress
+confirmation.Confirmation.choose = confirm  # type: ignore[method-assign]
 diffufix.cli.main()

@@ -165,7 +165,7 @@ class State(StrEnum):
 
 
 @dataclass(frozen=True)
-class Edit:
+class EditedFile:
     """One file before and after; texts are decoded, newlines as in the file."""
 
     path: str  # relative to the project root, POSIX style
@@ -250,7 +250,7 @@ class Verdict:
 class Patch:
     """A change of the project. `diff` is unified, git style; `diffufix.source.patch` makes it."""
 
-    edits: tuple[Edit, ...]
+    edits: tuple[EditedFile, ...]
     diff: str
     edit_size: int  # tokens removed plus tokens added
 

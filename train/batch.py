@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from diffufix.model.packed import HIDDEN, Block
+from diffufix.model.packed import HIDDEN, PackedBlock
 from diffufix.model.transformer import Mask
 
 IGNORE = -100  # the label of a position that no loss is taken at
@@ -40,7 +40,7 @@ class Batch:
         together = self.rows[:, :, None] == self.rows[:, None, :]
         return (together & _seen(self.segments, self.segments))[:, None]
 
-    def blocks(self) -> list[Block]:
+    def blocks(self) -> list[PackedBlock]:
         found = []
         for b, (rows, segments) in enumerate(zip(self.rows, self.segments, strict=True)):
             numbers, counts = rows.unique_consecutive(return_counts=True)
@@ -52,7 +52,7 @@ class Batch:
                     holes = start + int((own == 0).sum())  # behind the context
                     seen = _seen(own[None, holes - start :], own[None])[0]
                     bias = torch.zeros(seen.shape).masked_fill_(~seen, HIDDEN)
-                    found.append(Block(b, start, holes, end, bias))
+                    found.append(PackedBlock(b, start, holes, end, bias))
                 start = end
         return found
 

@@ -1,42 +1,20 @@
-"""Processor seconds of this process and of all that descend from it, for equal compute. Reads
-/proc; where there is none, the children are those that have ended."""
+"""Processor seconds of this process and of all that descend from it, for equal compute."""
 
 from __future__ import annotations
 
-import os
+import contextlib
 import resource
 import time
-from pathlib import Path
+
+import psutil
 
 
 def cpu_seconds() -> float:
-    """Processor seconds so far: this process, its children that ended, and those that run."""
-    own = time.process_time()
+    """Processor seconds so far: this process, its children that ended, and those that run, with the
+    children of theirs that ended."""
     ended = resource.getrusage(resource.RUSAGE_CHILDREN)
-    return own + ended.ru_utime + ended.ru_stime + _running()
-
-
-def _running() -> float:
-    """Of the descendants that live, with the children of theirs that ended."""
-    parents: dict[int, int] = {}
-    spent: dict[int, float] = {}
-    tick = os.sysconf("SC_CLK_TCK")
-    for entry in Path("/proc").glob("[0-9]*/stat"):
-        try:
-            fields = entry.read_text().rpartition(")")[2].split()
-        except OSError:
-            continue
-        number = int(entry.parent.name)
-        parents[number] = int(fields[1])
-        spent[number] = sum(map(int, fields[11:15])) / tick
-    family = {os.getpid()}
-    total = 0.0
-    grown = True
-    while grown:
-        grown = False
-        for number, parent in parents.items():
-            if parent in family and number not in family:
-                family.add(number)
-                total += spent[number]
-                grown = True
+    total = time.process_time() + ended.ru_utime + ended.ru_stime
+    for process in psutil.Process().children(recursive=True):
+        with contextlib.suppress(psutil.Error):
+            total += sum(process.cpu_times()[:4])
     return total

@@ -24,7 +24,7 @@ KINDS = ("plain", "gap", "body", "repair", "history", "breaking", "tokens")
 
 
 @dataclass(frozen=True)
-class Stage:
+class RecipeStage:
     """A share of all steps, with its mixture of example kinds and its part of the corpus."""
 
     share: float
@@ -63,7 +63,7 @@ class Recipe:
     elbo: bool = False  # weight 1/t, the likelihood bound, instead of the same for every t
     attention_ramp: float = 0.0  # share of the steps in which attention goes from causal to full
     seed: int = 0
-    stages: list[Stage] = field(default_factory=list)
+    stages: list[RecipeStage] = field(default_factory=list)
 
     @classmethod
     def read(cls, path: Path, **overrides: Any) -> Recipe:
@@ -81,7 +81,7 @@ class Recipe:
         if not isinstance(tables, list) or not tables:
             raise UsageError(f"{path} has no [[stage]].", "docs/training.md shows a recipe.")
         stages = [
-            Stage(**_checked(Stage, table, f"{path}, stage {number}"))
+            RecipeStage(**_checked(RecipeStage, table, f"{path}, stage {number}"))
             for number, table in enumerate(tables, 1)
         ]
         recipe = cls(**{**_checked(cls, values, str(path)), **overrides, "stages": stages})
@@ -105,7 +105,7 @@ class Recipe:
         ends[-1] = self.steps
         return list(itertools.pairwise(ends))
 
-    def stage(self, step: int) -> Stage:
+    def stage(self, step: int) -> RecipeStage:
         for stage, (_, end) in zip(self.stages, self.bounds(), strict=True):
             if step < end:
                 return stage

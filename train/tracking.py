@@ -16,10 +16,13 @@ import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import TracebackType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from diffufix.errors import TrainingError
 from diffufix.train.checkpoints import write_whole
+
+if TYPE_CHECKING:
+    from rich.progress import Progress
 
 LOG, BOARD = "log.jsonl", "tensorboard"
 
@@ -100,7 +103,8 @@ class Tracker:
         self.tokens += tokens
         self.step += 1
         if self._bar is not None:
-            self._bar.update(self.step, self.losses[-1])
+            task = self._bar.task_ids[0]
+            self._bar.update(task, completed=self.step, loss=f"{self.losses[-1]:.3f}")
         return self.step % self.every == 0 or self.step == self._last
 
     def row(self, **values: Any) -> None:
@@ -200,42 +204,26 @@ class _Board(_Records):
         self.add(record.getvalue())
 
 
-class _Bar:
-    """A rich progress bar with time left."""
-
-    def __init__(self, first: int, last: int) -> None:
-        from rich.console import Console
-        from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
-
-        self._progress = Progress(
-            TextColumn("step {task.completed}/{task.total}"),
-            BarColumn(),
-            TimeRemainingColumn(),
-            TextColumn("loss {task.fields[loss]}"),
-            console=Console(stderr=True),
-        )
-        self._task = self._progress.add_task("", total=last, completed=first, loss="")
-        self._progress.start()
-
-    def update(self, step: int, loss: float) -> None:
-        self._progress.update(self._task, completed=step, loss=f"{loss:.3f}")
-
-    def stop(self) -> None:
-        self._progress.stop()
-
-
 def clock(seconds: float) -> str:
     hours, minutes = divmod(round(seconds / 60), 60)
     return f"{hours} h {minutes} min" if hours else f"{minutes} min"
 
 
-def _bar(first: int, last: int) -> _Bar | None:
+def _bar(first: int, last: int) -> Progress | None:
+    """A bar with the time left, where stderr is a terminal and rich is there."""
     if not sys.stderr.isatty():
         return None
     try:
-        return _Bar(first, last)
+        from rich.console import Console
+        from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
     except ImportError:
         return None
+    loss = TextColumn("loss {task.fields[loss]}")
+    columns = TextColumn("step {task.completed}/{task.total}"), BarColumn(), TimeRemainingColumn()
+    bar = Progress(*columns, loss, console=Console(stderr=True))
+    bar.add_task("", total=last, completed=first, loss="")
+    bar.start()
+    return bar
 
 
 def _cut(log: Path, step: int) -> None:

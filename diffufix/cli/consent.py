@@ -24,7 +24,7 @@ def settled(settings: Settings) -> Settings:
         return settings
     from diffufix.model import hub  # and torch: only where there may be something to decide
 
-    def consent(offer: hub.Offer) -> bool:
+    def consent(offer: hub.Download) -> bool:
         return agreed(offer, yes=settings.yes, ask=not settings.json)
 
     choice = hub.decide(settings.device, consent)
@@ -35,7 +35,7 @@ def agreed(offer: object, *, yes: bool, ask: bool = True) -> bool:
     """Whether a download is wanted: `--yes`, what was answered before, or what is answered now."""
     from diffufix.model import hub
 
-    assert isinstance(offer, hub.Offer)
+    assert isinstance(offer, hub.Download)
     if yes:
         hub.remember(offer.name, True)
         return True

@@ -13,7 +13,7 @@ import typer
 from diffufix.cli.out import echo
 from diffufix.config import Settings, load_settings
 from diffufix.report import jsondoc
-from diffufix.workspace.images.types import Plan
+from diffufix.workspace.images.types import ImagePlan
 
 app = typer.Typer(
     no_args_is_help=True, help="The project's environment in the sandbox: show it, build it."
@@ -120,7 +120,7 @@ def build(
         sys.stdout.write(f"{gate.tests:,} tests, the same twice: {ended}; {gate.seconds:.1f} s\n")
 
 
-def _build(settings: Settings, wanted: Plan, force: bool, tell: Callable[[str], None]) -> str:
+def _build(settings: Settings, wanted: ImagePlan, force: bool, tell: Callable[[str], None]) -> str:
     if settings.sandbox == "e2b":
         from diffufix.workspace.images.template import build_template
 
@@ -130,13 +130,13 @@ def _build(settings: Settings, wanted: Plan, force: bool, tell: Callable[[str], 
     return build(wanted, listener=tell, force=force)
 
 
-def _foundation(wanted: Plan) -> str:
+def _foundation(wanted: ImagePlan) -> str:
     from diffufix.workspace.images.build import foundation_tag
 
     return foundation_tag(wanted.root, wanted.foundation) if wanted.foundation else ""
 
 
-def _document(wanted: Plan, name: str, text: str) -> dict[str, Any]:
+def _document(wanted: ImagePlan, name: str, text: str) -> dict[str, Any]:
     return {
         "image": name,
         "source": wanted.source,
@@ -152,7 +152,7 @@ def _document(wanted: Plan, name: str, text: str) -> dict[str, Any]:
     }
 
 
-def _facts(wanted: Plan, name: str) -> list[str]:
+def _facts(wanted: ImagePlan, name: str) -> list[str]:
     built = wanted.foundation.dockerfile if wanted.foundation else ""
     lines = [
         f"image: {name}" + (" (used as it is)" if wanted.ready else ""),

@@ -24,7 +24,7 @@ from diffufix.model.transformer import Transformer
 
 
 @dataclass(frozen=True)
-class Place:
+class HoleSpan:
     """Where a hole is in an encoded context: positions [start, end), and the ids shown of it."""
 
     start: int
@@ -41,7 +41,7 @@ class AsideContext:
     ) -> None:  # fmt: skip
         self.model = model
         self.family = family_of(model, family)
-        if self.family.layout != "aside" or self.family.was is None:
+        if not self.family.appended or self.family.was is None:
             raise UsageError(f"{self.family.name} does not read holes beside their context.")
         self.banned: tuple[int, ...] = getattr(model, "banned", tuple(self.family.specials))
         self.vocab_size = model.config.vocab_size
@@ -53,13 +53,13 @@ class AsideContext:
         #: Of each token of `ids`, and of the one behind them, what a fix does with it (edits.py).
         self.edits = operations_of(model, hidden_1CD[0, 1 : len(ids) + 2])
         self._past: Tensor | None = None  # [M, L, 2, K, E]
-        self._spans: dict[Place, range] = {}  # of each place in it
+        self._spans: dict[HoleSpan, range] = {}  # of each place in it
 
-    def logits(self, places: Sequence[Place], holes: Sequence[Sequence[int]]) -> Tensor:
+    def logits(self, places: Sequence[HoleSpan], holes: Sequence[Sequence[int]]) -> Tensor:
         """Logits [N, V] at every mask, hole by hole, left to right."""
         return logits([Asked(self, *both) for both in zip(places, holes, strict=True)])
 
-    def past(self, places: Sequence[Place]) -> tuple[Tensor, Tensor]:
+    def past(self, places: Sequence[HoleSpan]) -> tuple[Tensor, Tensor]:
         """Keys and values [B, W, L, 2, K, E] of what was there, and which of them count [B, W]."""
         self._remember([p for p in dict.fromkeys(places) if p not in self._spans])
         assert self._past is not None
@@ -70,7 +70,7 @@ class AsideContext:
         device = self._past.device
         return self._past[torch.tensor(at_BW, device=device)], torch.tensor(seen_BW, device=device)
 
-    def _remember(self, places: Sequence[Place]) -> None:
+    def _remember(self, places: Sequence[HoleSpan]) -> None:
         if not places:
             return
         rows = [was_segment(self.family, p.original, p.start) for p in places]
@@ -97,7 +97,7 @@ class Asked:
     """A hole, masks included, at a place of a context."""
 
     context: AsideContext
-    place: Place
+    place: HoleSpan
     hole: Sequence[int]
 
 

@@ -35,7 +35,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from diffufix.decode.aside import AsideContext, Asked, Place, logits
+from diffufix.decode.aside import AsideContext, Asked, HoleSpan, logits
 from diffufix.decode.layout import SLACK
 from diffufix.model.denormals import flushed
 from diffufix.model.family import Family
@@ -54,13 +54,13 @@ class Question:
     """
 
     context: AsideContext
-    place: Place
+    place: HoleSpan
     cost: float = 0.0
     start: tuple[int, ...] | None = None
 
 
 @dataclass(frozen=True)
-class Step:
+class SearchStep:
     """What the search is looking at: a question's index and its hole, masks included."""
 
     question: int
@@ -126,7 +126,7 @@ class BestFirst:
         self.sure, self.floor = math.log(sure), math.log(least)
         self.max_tokens, self.max_states = max_tokens, max_states
         self.ahead = ahead
-        self.looking: Step | None = None
+        self.looking: SearchStep | None = None
         self.denoised = 0
         self._ticks = itertools.count()
         self._ready: deque[_State] = deque()
@@ -190,7 +190,7 @@ class BestFirst:
     @flushed()
     @torch.inference_mode()
     def _denoise(self, states: Sequence[_State]) -> None:
-        self.looking = Step(states[0].question, states[0].ids)
+        self.looking = SearchStep(states[0].question, states[0].ids)
         self.denoised += len(states)
         questions = [self.questions[state.question] for state in states]
         context, family = questions[0].context, questions[0].context.family

@@ -19,7 +19,7 @@ import torch
 from diffufix.decode.context import open_context
 from diffufix.decode.context.in_place import InPlaceContext
 from diffufix.decode.context.views import family_of
-from diffufix.decode.infill import Hook, Row, Rule, advance, chunks
+from diffufix.decode.infill import Hook, PartialFill, Rule, advance, chunks
 from diffufix.decode.tokens import check_algorithm
 from diffufix.errors import UsageError
 from diffufix.model.transformer import Transformer
@@ -66,7 +66,7 @@ def blockwise(
     context.banned = (*(i for i in context.banned if i != eos), *no_splices)
     context.family = replace(family, expand=None, delete=None)  # a block is as long as it is
     rule = Rule(temperature, top_p, None, alg, 0.0, tokens_per_step, threshold, None, generator)
-    rows = [Row([mask] * min(block, max_tokens), budget=0) for _ in range(n)]
+    rows = [PartialFill([mask] * min(block, max_tokens), budget=0) for _ in range(n)]
     done: set[int] = set()
     step = 0
     while live := [row for row in rows if id(row) not in done]:
@@ -81,7 +81,9 @@ def blockwise(
     return [row.fill() for row in rows]
 
 
-def _grow(row: Row, ended: Ended, eos: int | None, mask: int, block: int, max_tokens: int) -> bool:
+def _grow(
+    row: PartialFill, ended: Ended, eos: int | None, mask: int, block: int, max_tokens: int
+) -> bool:
     """After a full block: cut the row where it ends, or give it more masks; does it go on?"""
     cut = row.ids.index(eos) if eos in row.ids else None
     said = ended(row.ids if cut is None else row.ids[:cut])

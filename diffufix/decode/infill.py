@@ -53,7 +53,7 @@ class Rule:
 
 
 @dataclass
-class Row:
+class PartialFill:
     """One hole while it is being filled; the three lists run along the hole."""
 
     ids: list[int]
@@ -155,7 +155,7 @@ def infill(
     )
     mask = context.family.mask
     dealt = [lengths[index % len(lengths)] for index in range(n)]
-    rows = [Row([mask] * length, budget=max_tokens - length) for length in dealt]
+    rows = [PartialFill([mask] * length, budget=max_tokens - length) for length in dealt]
     step = 0
     while live := [row for row in rows if mask in row.ids]:
         for part in chunks(live, context):
@@ -166,10 +166,10 @@ def infill(
     return [row.fill() for row in rows]
 
 
-def chunks(rows: list[Row], context: Context) -> Iterator[list[Row]]:
+def chunks(rows: list[PartialFill], context: Context) -> Iterator[list[PartialFill]]:
     """Rows in groups whose logits fit into memory; equal holes stay together."""
     rows = sorted(rows, key=lambda row: row.ids)
-    part: list[Row] = []
+    part: list[PartialFill] = []
     numbers = 0
     for row in rows:
         more = len(row.masks(context.family.mask)) * context.vocab_size
@@ -181,7 +181,7 @@ def chunks(rows: list[Row], context: Context) -> Iterator[list[Row]]:
     yield part
 
 
-def advance(rows: list[Row], context: Context, rule: Rule, step: int) -> None:
+def advance(rows: list[PartialFill], context: Context, rule: Rule, step: int) -> None:
     """One step for these rows. Equal holes are computed once: at low temperature most samples agree
     for most of the way. Ids are drawn for the masks that are committed alone."""
     family = context.family
@@ -248,7 +248,7 @@ def _confidence(
 
 
 def _picks(
-    rows: Sequence[Row], confidence: Sequence[float], drawn: _Drawn | None, rule: Rule,
+    rows: Sequence[PartialFill], confidence: Sequence[float], drawn: _Drawn | None, rule: Rule,
     family: Family, step: int,
 ) -> list[list[int]]:  # fmt: skip
     """Of every row, which of all masks it commits, the most confident first."""

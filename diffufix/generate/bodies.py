@@ -22,7 +22,7 @@ WHOLE = 1.0  # weight of whole bodies in the sharing; a draft's is between 0 and
 
 
 @dataclass
-class _Stream:
+class _PacedProposals:
     """Proposals of one kind; `pace` is what it has used of its share."""
 
     proposals: Iterator[Proposal]
@@ -54,9 +54,9 @@ class Bodies:
     ) -> None:
         """Drafts that pass no example wait for `first` whole bodies: where these are cheap."""
         self.body, self.mend, self.lines = body, mend, lines
-        self._whole = _Stream(whole, WHOLE)
+        self._whole = _PacedProposals(whole, WHOLE)
         self._first = first
-        self._drafts: list[_Stream] = []
+        self._drafts: list[_PacedProposals] = []
         self._waiting: list[_Waiting] = []
         self._verdicts: dict[str, Verdict] = {}
         self._opened: set[str] = set()
@@ -135,11 +135,13 @@ class Bodies:
                     draft = Draft(self.body, best.text, lines)
             except SyntaxError:
                 continue
-            stream = _Stream(self.mend(draft), 0.4 + min(1.6, 0.8 * best.worth[0]), best.worth)
+            stream = _PacedProposals(
+                self.mend(draft), 0.4 + min(1.6, 0.8 * best.worth[0]), best.worth
+            )
             stream.pace = self._whole.pace
             self._drafts.append(stream)
 
-    def _close(self, stream: _Stream) -> None:
+    def _close(self, stream: _PacedProposals) -> None:
         if stream is self._whole:
             self._exhausted = True
         else:

@@ -1,5 +1,7 @@
-"""`Body`: a function that waits for its body, as a subject of the search; `Draft`: one that has a
-body which is not right yet. Both make changes of the same file. Text only."""
+"""`Body`: an edit target whose body is to be written; `Draft`: one with a body that is wrong.
+
+Both make changes of the same file. Text only.
+"""
 
 from __future__ import annotations
 
@@ -10,6 +12,7 @@ from collections.abc import Collection
 from diffufix.generate.stubs import Emptied, functions_of
 from diffufix.propose.candidates import Change, EditTarget
 from diffufix.propose.holes import holes
+from diffufix.source.edits import splice
 from diffufix.source.functions import FunctionNode
 from diffufix.source.spans import Text
 from diffufix.types import Hole, Kind, SuspiciousFunction
@@ -32,7 +35,7 @@ class Body(EditTarget):
         self.hole = Hole(start, end, Kind.BODY, 1.0)
         line = source.rfind("\n", 0, start) + 1
         self.indent = source[line:start]
-        #: Must it use every parameter? What no one has thought about is thus told apart sooner.
+        #: Whether it must use every parameter: that tells bodies without a thought sooner.
         self.strict = False
 
     def holes(self) -> list[Hole]:
@@ -60,7 +63,7 @@ class Body(EditTarget):
         return plain if same else body
 
     def _with(self, body: str) -> str:
-        return self.source[: self.hole.start] + body + self.source[self.hole.end :]
+        return splice(self.source, self.hole, body)
 
     def _sound(self, body: str) -> bool:
         text = self._with(body)
@@ -87,7 +90,7 @@ class Draft(EditTarget):
 
         Raises SyntaxError.
         """
-        whole = body.source[: body.hole.start] + text + body.source[body.hole.end :]
+        whole = splice(body.source, body.hole, text)
         first = Text(whole).line_of(body.hole.start)
         last = Text(whole).line_of(body.hole.start + max(0, len(text) - 1))
         lines = lines or dict.fromkeys(range(first, last + 1), 1.0)

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from diffufix.errors import ProjectError, UsageError
-from diffufix.generate.stubs import Function, functions_of, in_call_order
+from diffufix.generate.stubs import Stub, functions_of, in_call_order
 from diffufix.source.file import SourceFile
 from diffufix.testing.testcode import test_code
 from diffufix.verify.static import forbidden
@@ -22,14 +22,14 @@ MOST = 5_000  # files of a folder
 
 
 @dataclass
-class Choice:
+class StubSelection:
     """Functions to be filled, callees first, and the sources of their files."""
 
-    functions: list[Function] = field(default_factory=list)
+    functions: list[Stub] = field(default_factory=list)
     sources: dict[str, SourceFile] = field(default_factory=dict)
 
 
-def choose(root: Path, cwd: Path, arguments: Sequence[str], every: bool) -> Choice:
+def choose(root: Path, cwd: Path, arguments: Sequence[str], every: bool) -> StubSelection:
     """Raises UsageError (no such file or function, nothing to fill, several without `--all`),
     ProjectError (a file that does not parse or lies outside the project)."""
     if not arguments:
@@ -39,13 +39,13 @@ def choose(root: Path, cwd: Path, arguments: Sequence[str], every: bool) -> Choi
                 "diffufix generate PATH::FUNCTION, or diffufix generate --all PATH.",
             )
         arguments = ["."]
-    choice = Choice()
-    known: list[Function] = []
-    chosen: dict[tuple[str, str, int], Function] = {}
+    choice = StubSelection()
+    known: list[Stub] = []
+    chosen: dict[tuple[str, str, int], Stub] = {}
     for argument in arguments:
         name, _, qualname = argument.partition("::")
         place = Path(os.path.abspath(cwd / name))
-        found: list[Function] = []
+        found: list[Stub] = []
         for path in _files(root, place, name):
             found += _read(root, path, choice, strictly=place.is_file())
         known += found
@@ -58,8 +58,8 @@ def choose(root: Path, cwd: Path, arguments: Sequence[str], every: bool) -> Choi
 
 
 def _picked(
-    argument: str, qualname: str, found: list[Function], place: Path, every: bool
-) -> list[Function]:
+    argument: str, qualname: str, found: list[Stub], place: Path, every: bool
+) -> list[Stub]:
     if qualname:
         named = [f for f in found if f.qualname == qualname.replace(".<locals>", "")]
         if not named:
@@ -87,7 +87,7 @@ def _picked(
     return stubs
 
 
-def _unknown(argument: str, qualname: str, found: list[Function]) -> UsageError:
+def _unknown(argument: str, qualname: str, found: list[Stub]) -> UsageError:
     names = list(dict.fromkeys(f.qualname for f in found))
     near = difflib.get_close_matches(qualname, names, n=3, cutoff=0.4)
     last = qualname.split(".")[-1]
@@ -134,7 +134,7 @@ def _files(root: Path, place: Path, name: str) -> Iterator[Path]:
                 yield path
 
 
-def _read(root: Path, path: Path, choice: Choice, strictly: bool) -> list[Function]:
+def _read(root: Path, path: Path, choice: StubSelection, strictly: bool) -> list[Stub]:
     relative = path.relative_to(root).as_posix()
     try:
         if relative not in choice.sources:

@@ -14,7 +14,7 @@ import re
 from collections.abc import Collection
 from dataclasses import dataclass
 
-from diffufix.generate.stubs import Function
+from diffufix.generate.stubs import Stub
 from diffufix.source.syntax import parse
 
 _RELATION = re.compile(
@@ -45,7 +45,7 @@ class Example:
         return f"{self.path}:{self.function}-{self.number}"
 
 
-def examples_of(function: Function, known: Collection[str] = ()) -> list[Example]:
+def examples_of(function: Stub, known: Collection[str] = ()) -> list[Example]:
     """In the order of the docstring, doctests first. `known` are names of the function's module.
 
     A docstring whose doctests are malformed has none.
@@ -87,7 +87,7 @@ def examples_of(function: Function, known: Collection[str] = ()) -> list[Example
     return found
 
 
-def _wrap(function: Function, value: str) -> str:
+def _wrap(function: Stub, value: str) -> str:
     if isinstance(function.node, ast.AsyncFunctionDef):
         return "await"
     return "list" if function.is_generator and value.startswith("[") else ""
@@ -106,7 +106,7 @@ def _without_doctests(docstring: str) -> list[str]:
 
 
 def _in_prose(
-    function: Function, lines: list[str], known: Collection[str]
+    function: Stub, lines: list[str], known: Collection[str]
 ) -> list[tuple[str, str, str]]:
     names = set(dir(builtins)) | set(known) | {function.name}
     found: list[tuple[str, str, str]] = []
@@ -125,7 +125,7 @@ def _in_prose(
     return list(dict.fromkeys(found))
 
 
-def _call(function: Function, text: str, names: Collection[str]) -> str:
+def _call(function: Stub, text: str, names: Collection[str]) -> str:
     """The longest expression at the end of `text` that calls the function with known names."""
     text = text.rstrip().rstrip("`:,").rstrip()
     for start in _NAME.finditer(text):

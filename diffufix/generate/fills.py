@@ -1,9 +1,9 @@
-"""Whole bodies for one hole. Text on one side, ids on the other, as in propose/proposals.py.
+"""Whole bodies for one hole. Text on one side, ids on the other, as in propose/.
 
-- aside (`mini`): the function is shown with a gap, and holes of several first lengths, empty or
+- appended (`mini`): the function is shown with a gap, and holes of several first lengths, empty or
   begun with `return`, compete in one best-first search.
-- inline with `<expand>` and `<delete>`: `infill`, batch after batch, hotter every time.
-- other inline families: the same, block by block (decode/blockwise.py).
+- in place, with `<expand>` and `<delete>`: `infill`, batch after batch, hotter every time.
+- other families in place: the same, block by block (decode/blockwise.py).
 """
 
 from __future__ import annotations
@@ -16,17 +16,18 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 
 from diffufix.decode import infill
-from diffufix.decode.aside import AsideContext, Place
+from diffufix.decode.aside import AsideContext, HoleSpan
 from diffufix.decode.best_first import BestFirst, Question
 from diffufix.decode.blockwise import blockwise
 from diffufix.decode.canvas import fill_text, inline_canvas, room_of
 from diffufix.decode.leaning import LogitBias
 from diffufix.decode.threads import Threads
 from diffufix.generate.body import Body
-from diffufix.generate.scope import Scope, Sketch
+from diffufix.generate.scope import BodyNames, Sketch
 from diffufix.model.checkpoint import LoadedModel
 from diffufix.propose.candidates import EditTarget
-from diffufix.propose.proposals import REFRESH, FailureContext, Proposal, Watcher, fit, show
+from diffufix.propose.in_place import REFRESH
+from diffufix.propose.proposals import FailureContext, Proposal, Watcher, fit, show
 from diffufix.propose.pruning import Pruner
 from diffufix.propose.shown import fitted, own_test
 from diffufix.propose.surroundings import beside
@@ -39,8 +40,8 @@ EMPTY = ((6, 0.0), (12, 1.0), (20, 2.0), (32, 4.0))
 RETURNS = ((3, 0.0), (6, 0.0), (10, 1.0), (16, 2.0), (24, 4.0))
 SKETCHED = -3.0  # nats ahead for a hole that names what it computes with: most others never do
 CHILDREN = 48  # ids of a place that are looked at; in a repair the right one ranks higher
-AHEAD = 0.5  # of what the masks that are left may cost: they see nothing of each other
-BATCH = 48  # holes denoised at once; with more of them the cheapest ones are not so cheap
+AHEAD = 0.5  # weight of the expected cost of the masks that are left (as in A*)
+BATCH = 48  # holes denoised at once; more of them delay the cheapest ones
 _VARIABLES = frozenset(
     {"i", "j", "k", "n", "x", "y", "a", "b", "c", "item", "items", "key", "value", "result"}
     | {"total", "count", "index", "line", "name", "word", "best", "seen", "left", "right", "out"}
@@ -48,9 +49,9 @@ _VARIABLES = frozenset(
 )
 _WORD = re.compile(r"[A-Za-z_]\w*")
 _LETTERS = re.compile(r"[A-Za-z]{2}")
-LONGEST = 48  # tokens of a body in the aside layout
-SAMPLES = 4  # bodies of one batch, inline
-MAX_TOKENS = 256  # of a body, inline
+LONGEST = 48  # tokens of an appended body
+SAMPLES = 4  # bodies of one batch, in place
+MAX_TOKENS = 256  # of a body, in place
 BEFORE, AFTER = 120, 40  # lines of the file around the function that a prompt shows
 
 
@@ -62,13 +63,13 @@ def whole_bodies(
     watch: Watcher,
     busy: Callable[[], bool],
 ) -> Iterator[Proposal]:
-    """Whole bodies, the likeliest first (aside) or the coolest samples first (inline)."""
-    if model.family.layout == "aside":
-        return _aside(model, body, watch, busy)
-    return _inline(model, body, story, seed, watch)
+    """Whole bodies, the likeliest first (appended) or the coolest samples first (in place)."""
+    if model.family.appended:
+        return _appended(model, body, watch, busy)
+    return _in_place(model, body, story, seed, watch)
 
 
-def _aside(
+def _appended(
     model: LoadedModel, body: Body, watch: Watcher, busy: Callable[[], bool]
 ) -> Iterator[Proposal]:
     if body.node is None:
@@ -86,9 +87,9 @@ def _aside(
     context = AsideContext(model, [*view.ids[:start], gap, *view.ids[end:]], failure=around)
     words = lexicon(body.source)
     context.banned = (*context.banned, *_foreign(model, words))
-    place = Place(start + 1, start + 2, ())
+    place = HoleSpan(start + 1, start + 2, ())
     body.strict = True
-    scope = Scope(body, tokenizer.encode, tokenizer.decode, mask)
+    scope = BodyNames(body, tokenizer.encode, tokenizer.decode, mask)
     begun, free = lead + "return", len(EMPTY)
     questions = [Question(context, place, cost, (mask,) * n) for n, cost in EMPTY]
     questions += [Question(context, place, c, _begun(model, begun, (n,))) for n, c in RETURNS]
@@ -155,7 +156,7 @@ def _foreign(model: LoadedModel, words: frozenset[str]) -> tuple[int, ...]:
     return tuple(i for i, text in texts if i not in keep and _LETTERS.search(text))
 
 
-def _inline(
+def _in_place(
     model: LoadedModel, body: Body, story: FailureContext, seed: int, watch: Watcher
 ) -> Iterator[Proposal]:
     import torch

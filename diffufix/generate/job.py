@@ -7,7 +7,6 @@ its targets are the tests and examples that fail because it is empty; its one ho
 
 from __future__ import annotations
 
-import ast
 import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
@@ -16,22 +15,22 @@ from typing import TYPE_CHECKING
 
 from diffufix.config import Settings
 from diffufix.generate.body import Body, Draft
-from diffufix.generate.choose import Choice
+from diffufix.generate.choose import StubSelection
 from diffufix.generate.examples import examples_of, module_names
-from diffufix.generate.stubs import Emptied, Function, empty, functions_of, marker
+from diffufix.generate.stubs import Emptied, Stub, empty, marker, new_lines
 from diffufix.generate.suite import ExampleTests, uses_mypy
-from diffufix.generate.types import DONE, Filled, State
+from diffufix.generate.types import DONE, Filled, StubState
 from diffufix.generate.typing_check import Mypy
 from diffufix.localize import suspects
 from diffufix.propose.candidates import Change
-from diffufix.repair.job import Plan, Probe, Supply
+from diffufix.repair.job import Probe, ProposalSupply, SearchPlan
 from diffufix.repair.search import FailureGroup, PlausiblePatch
 from diffufix.repair.types import RepairResult, Status
+from diffufix.source.edits import splice
 from diffufix.source.plain import write_within
 from diffufix.source.spans import Text
 from diffufix.testing import find_interpreter
-from diffufix.types import Candidate, SuspiciousFunction, Verdict
-from diffufix.types import State as Said
+from diffufix.types import Candidate, State, SuspiciousFunction, Verdict
 from diffufix.workspace.diagnosis import Diagnosis
 
 if TYPE_CHECKING:
@@ -51,12 +50,12 @@ class _Task:
     body: Body
     targets: tuple[str, ...] = ()  # red tests and examples that reach it
     handed: set[str] = field(default_factory=set)  # of them, those that also need other bodies
-    state: State = State.NOT_FOUND
+    state: StubState = StubState.NOT_FOUND
     mypy: str = ""
     note: str = ""
 
     @property
-    def function(self) -> Function:
+    def function(self) -> Stub:
         return self.emptied.function
 
     @property
@@ -69,7 +68,9 @@ class GenerateJob:
 
     command = "generate"
 
-    def __init__(self, settings: Settings, choice: Choice, allow_unverified: bool = False) -> None:
+    def __init__(
+        self, settings: Settings, choice: StubSelection, allow_unverified: bool = False
+    ) -> None:
         self.allow_unverified = allow_unverified
         self.root, self.turn = settings.root, settings.budget
         self.sources = choice.sources
@@ -112,16 +113,16 @@ class GenerateJob:
             write_within(tree, path, self.sources[path].encode(text))
         self.suite.lay(tree)
 
-    def plan(self, diagnosis: Diagnosis, probe: Probe) -> Plan:
+    def plan(self, diagnosis: Diagnosis, probe: Probe) -> SearchPlan:
         self.diagnosis, self.probe = diagnosis, probe
-        plan = Plan(sources=dict(self.sources), base=self.base, title="to be written")
+        plan = SearchPlan(sources=dict(self.sources), base=self.base, title="to be written")
         names = {marker(task.function): task.name for task in self.tasks}
         for task in self.tasks:
             task.targets = self._targets(task)
             if self._passes_already(task):
-                task.state, task.note = State.ALREADY, "its tests pass with the body it has"
+                task.state, task.note = StubState.ALREADY, "its tests pass with the body it has"
             elif not task.targets and not self.allow_unverified:
-                task.state, task.note = State.UNVERIFIABLE, NO_EVIDENCE
+                task.state, task.note = StubState.UNVERIFIABLE, NO_EVIDENCE
             else:
                 plan.goals.append(
                     FailureGroup(
@@ -165,7 +166,7 @@ class GenerateJob:
 
     def _with_original(self, task: _Task) -> str:
         each, text = task.emptied, self.base[task.function.path]
-        return text[: each.start] + each.before + text[each.end :]
+        return splice(text, each, each.before)
 
     def _evidence(self, task: _Task) -> str:
         examples = sum(map(self.suite.is_own, task.targets))
@@ -181,10 +182,10 @@ class GenerateJob:
         story: FailureContext,
         watch: Watcher,
         busy: Callable[[], bool],
-    ) -> Supply:
+    ) -> ProposalSupply:
         from diffufix.generate.bodies import Bodies
         from diffufix.generate.fills import whole_bodies
-        from diffufix.propose.proposals import propose
+        from diffufix.propose.propose import propose
 
         seed = self.settings.seed
         body = goal.subjects[0]
@@ -195,16 +196,16 @@ class GenerateJob:
             whole,
             lambda draft: propose(model, [draft], story, seed=seed, watch=watch, busy=busy),
             self._executed,
-            first=HEAD_START if model.family.layout == "aside" else 0,
+            first=HEAD_START if model.family.appended else 0,
         )
-        return Supply(bodies, bodies.hear)
+        return ProposalSupply(bodies, bodies.hear)
 
     def _executed(self, draft: Draft, verdict: Verdict) -> dict[int, float] | None:
         """How suspicious a draft's lines are, by what its examples execute; None: all alike.
 
         Only worth a run of the tests where not every example executes every line.
         """
-        if not draft.branches or verdict.state is not Said.FAIL:
+        if not draft.branches or verdict.state is not State.FAIL:
             return None
         text = self.sources[draft.suspect.path].encode(draft.source)
         run = self.probe({draft.suspect.path: text}, tuple(verdict.outcomes), True)
@@ -249,7 +250,7 @@ class GenerateJob:
         lines: dict[str, list[range]] = {}
         fresh = []
         for task in self.tasks:
-            part = _new_lines(task.function, candidate.files.get(task.function.path, ""))
+            part = new_lines(task.function, candidate.files.get(task.function.path, ""))
             if part:
                 fresh.append(task)
                 lines.setdefault(task.function.path, []).append(part)
@@ -260,7 +261,7 @@ class GenerateJob:
         for task in fresh:
             task.mypy = mypy.missing or ("failed" if errors else "passed")
         if errors:
-            return Verdict(Said.FAIL, verdict.outcomes, verdict.seconds, f"mypy: {errors[0]}")
+            return Verdict(State.FAIL, verdict.outcomes, verdict.seconds, f"mypy: {errors[0]}")
         return verdict
 
     def finish(self, result: RepairResult, changes: Sequence[Change]) -> RepairResult:
@@ -268,7 +269,7 @@ class GenerateJob:
         for change in changes:
             task = self._of(change)
             mine = green & {*task.targets}
-            task.state = State.VERIFIED if mine else State.UNVERIFIED
+            task.state = StubState.VERIFIED if mine else StubState.UNVERIFIED
         filled = tuple(self._filled(task, green) for task in self.tasks)
         status, message, hint = self._ending()
         if result.status is Status.INTERRUPTED:
@@ -284,7 +285,7 @@ class GenerateJob:
     # -- words -------------------------------------------------------------------------------------
 
     def _filled(self, task: _Task, green: set[str]) -> Filled:
-        done = task.state in (State.VERIFIED, State.UNVERIFIED)
+        done = task.state in (StubState.VERIFIED, StubState.UNVERIFIED)
         mine = [test for test in task.targets if test in green] if done else []
         return Filled(
             path=task.function.path,
@@ -302,8 +303,8 @@ class GenerateJob:
     def _ending(self) -> tuple[Status, str, str]:
         """Status, message and hint by what became of the functions."""
         states = [task.state for task in self.tasks]
-        good = DONE | ({State.UNVERIFIED} if self.allow_unverified else set())
-        if all(state is State.ALREADY for state in states):
+        good = DONE | ({StubState.UNVERIFIED} if self.allow_unverified else set())
+        if all(state is StubState.ALREADY for state in states):
             return (
                 Status.NOTHING_FAILING,
                 "The stubs already pass their tests.",
@@ -314,7 +315,7 @@ class GenerateJob:
             )
         if all(state in good for state in states):
             return Status.GENERATED, "", ""
-        if State.UNVERIFIABLE in states and not any(s is State.NOT_FOUND for s in states):
+        if StubState.UNVERIFIABLE in states and not any(s is StubState.NOT_FOUND for s in states):
             return (
                 Status.NOT_GENERATED,
                 "Nothing would verify what is generated.",
@@ -337,15 +338,3 @@ class GenerateJob:
             t for t in self.tasks
             if t.function.path == change.path and t.emptied.hole == (change.start, change.end)
         )  # fmt: skip
-
-
-def _new_lines(function: Function, text: str) -> range | None:
-    """The lines of its new body in a file; None where its body is as it was."""
-    found = [f for f in functions_of(function.path, text) if f.qualname == function.qualname]
-    before = [ast.dump(statement) for statement in function.statements]
-    for each in reversed(found):
-        after = [ast.dump(statement) for statement in each.statements]
-        if after and after != before:
-            last = each.statements[-1].end_lineno or each.statements[-1].lineno
-            return range(each.statements[0].lineno, last + 1)
-    return None

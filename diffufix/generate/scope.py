@@ -2,7 +2,7 @@
 place is likely to hold by its neighbours. Text and ids, no torch.
 
 The model reads one function: fields of the class are unknown to it, a name that no training file
-had means nothing to it. A human author would look them up; `Scope` does.
+had means nothing to it. A human author would look them up; `BodyNames` does.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ _ITERABLES = re.compile(r"list|List|Sequence|Iterable|Iterator|Collection|set|Se
                         r"Mapping|str")  # fmt: skip
 
 
-class Scope:
+class BodyNames:
     """Of one body: its parameters, the attributes of its class, and hints from them."""
 
     def __init__(self, body: Body, encode: Callable[[str], list[int]],

@@ -25,7 +25,7 @@ _WORD = re.compile(r"[A-Za-z_]\w*")
 
 
 @dataclass(frozen=True, eq=False)
-class Function:
+class Stub:
     """One function of a file. `outer` is the outermost function that holds it, often itself."""
 
     path: str
@@ -67,7 +67,7 @@ class Function:
         return hint.split("[")[0].split(".")[-1] in ("Iterator", "Generator", "AsyncIterator")
 
 
-def functions_of(path: str, source: str) -> list[Function]:
+def functions_of(path: str, source: str) -> list[Stub]:
     """Every function of a file, nested ones too, in source order. Raises SyntaxError."""
     tree = parse(source)
     overridden = _overridden(tree)
@@ -78,7 +78,7 @@ def functions_of(path: str, source: str) -> list[Function]:
     ]
 
 
-def _function(path: str, found: Definition, overridden: bool) -> Function:
+def _function(path: str, found: Definition, overridden: bool) -> Stub:
     around = (*found.parents, found.node)
     at = next(i for i, node in enumerate(around) if isinstance(node, FunctionNode))
     outer = around[at]
@@ -88,7 +88,7 @@ def _function(path: str, found: Definition, overridden: bool) -> Function:
     alone = overridden or any(_last(d) in _LEFT_ALONE for d in found.node.decorator_list)
     if holders and isinstance(holders[-1], ast.ClassDef):
         alone = alone or any(_last(base) == "Protocol" for base in holders[-1].bases)
-    return Function(path, found.qualname, found.node, outer, ".".join(named), alone)
+    return Stub(path, found.qualname, found.node, outer, ".".join(named), alone)
 
 
 def _for_type_checkers(found: Definition) -> bool:
@@ -140,15 +140,15 @@ def _says_nothing(statement: ast.stmt) -> bool:
     return False
 
 
-def in_call_order(chosen: Sequence[Function], known: Iterable[Function]) -> list[Function]:
+def in_call_order(chosen: Sequence[Stub], known: Iterable[Stub]) -> list[Stub]:
     """Callees first. `known` are all functions whose bodies say who calls whom; a stub calls what
     its docstring names. Where calls go round in circles, source order decides."""
-    by_name: dict[str, list[Function]] = {}
+    by_name: dict[str, list[Stub]] = {}
     for function in known:
         by_name.setdefault(function.name, []).append(function)
     wanted, order, seen = {id(f) for f in chosen}, [], set()
 
-    def visit(function: Function) -> None:
+    def visit(function: Stub) -> None:
         if id(function) in seen:
             return
         seen.add(id(function))
@@ -163,7 +163,7 @@ def in_call_order(chosen: Sequence[Function], known: Iterable[Function]) -> list
     return order
 
 
-def _mentioned(function: Function, by_name: Mapping[str, object]) -> set[str]:
+def _mentioned(function: Stub, by_name: Mapping[str, object]) -> set[str]:
     """Names of known functions in the body, and in the docstring where they stand as code."""
     found = set()
     for node in ast.walk(function.node):
@@ -184,19 +184,19 @@ class Emptied:
     The hole is what raises; `start` and `end` are all that was replaced, by what was `before`.
     """
 
-    function: Function
+    function: Stub
     hole: tuple[int, int]
     start: int
     end: int
     before: str
 
 
-def marker(function: Function) -> str:
+def marker(function: Stub) -> str:
     """By this message a test's failure says that it met a body not yet written."""
     return f"not generated yet: {function.path}::{function.qualname}"
 
 
-def empty(source: str, functions: Sequence[Function]) -> tuple[str, list[Emptied]]:
+def empty(source: str, functions: Sequence[Stub]) -> tuple[str, list[Emptied]]:
     """The text of one file with these functions emptied, and where."""
     text = Text(source)
     newline = "\r\n" if "\r\n" in source else "\n"
@@ -215,7 +215,7 @@ def empty(source: str, functions: Sequence[Function]) -> tuple[str, list[Emptied
     return done + source[at:], found
 
 
-def _replaced(text: Text, function: Function, newline: str) -> tuple[int, int, str]:
+def _replaced(text: Text, function: Stub, newline: str) -> tuple[int, int, str]:
     """What a new body takes the place of, and what has to stand before it."""
     node, rest, source = function.node, function.statements, text.source
     begin, end = text.span(node.body[0])[0], text.span(node.body[-1])[1]
@@ -239,3 +239,15 @@ def _indent(text: Text, node: FunctionNode) -> str:
     line = text.source[text.source.rfind("\n", 0, start) + 1 : start]
     own = line[: len(line) - len(line.lstrip())]
     return own + ("\t" if own.startswith("\t") else "    ")
+
+
+def new_lines(function: Stub, text: str) -> range | None:
+    """The lines of its new body in a file; None where its body is as it was."""
+    found = [f for f in functions_of(function.path, text) if f.qualname == function.qualname]
+    before = [ast.dump(statement) for statement in function.statements]
+    for each in reversed(found):
+        after = [ast.dump(statement) for statement in each.statements]
+        if after and after != before:
+            last = each.statements[-1].end_lineno or each.statements[-1].lineno
+            return range(each.statements[0].lineno, last + 1)
+    return None

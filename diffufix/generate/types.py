@@ -1,4 +1,4 @@
-"""What `generate` says of each function: `Filled` and its `State`."""
+"""What `generate` says of each function: `Filled` and its `StubState`."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from enum import StrEnum
 from typing import Any
 
 
-class State(StrEnum):
+class StubState(StrEnum):
     """What became of one function."""
 
     VERIFIED = "verified"  # tests or examples that failed before pass now
@@ -18,13 +18,13 @@ class State(StrEnum):
 
 
 _WORDS = {
-    State.VERIFIED: "verified",
-    State.UNVERIFIED: "UNVERIFIED: nothing has run its body",
-    State.ALREADY: "left as it is",
-    State.UNVERIFIABLE: "not tried",
-    State.NOT_FOUND: "no body found",
+    StubState.VERIFIED: "verified",
+    StubState.UNVERIFIED: "UNVERIFIED: nothing has run its body",
+    StubState.ALREADY: "left as it is",
+    StubState.UNVERIFIABLE: "not tried",
+    StubState.NOT_FOUND: "no body found",
 }
-DONE = frozenset({State.VERIFIED, State.ALREADY})
+DONE = frozenset({StubState.VERIFIED, StubState.ALREADY})
 
 
 @dataclass(frozen=True)
@@ -34,7 +34,7 @@ class Filled:
     path: str
     qualname: str
     line: int  # 1-based, in the project's file
-    state: State
+    state: StubState
     tests: tuple[str, ...] = ()  # ids of the project's tests, red before and green now
     examples: tuple[str, ...] = ()  # of its docstring, as the user reads them
     mypy: str = ""  # "passed", or why it was not asked; empty: the project does not use it
@@ -44,7 +44,7 @@ class Filled:
 
     @property
     def done(self) -> bool:
-        return self.state is State.VERIFIED
+        return self.state is StubState.VERIFIED
 
     def lines(self) -> list[str]:
         """For the terminal: the function, then what its body has passed."""

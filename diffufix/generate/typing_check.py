@@ -7,7 +7,7 @@ import subprocess
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from diffufix.sandbox.local import bubblewrap_works, enclosed_command, interpreter_paths
+from diffufix.sandbox.bubblewrap import bubblewrap_works, enclosed_command, interpreter_paths
 from diffufix.source.plain import write_within
 from diffufix.testing import fresh_copy
 from diffufix.testing.environment import child_environment

@@ -16,7 +16,7 @@ Span = tuple[int, int]  # first and last line, 1-based, inclusive
 
 
 @dataclass(frozen=True)
-class Function:
+class FunctionLines:
     """An outermost function, a method, or a module's own statements (`<module>`).
 
     `statements` maps each line to the lines of the statement it belongs to: all of a simple
@@ -39,11 +39,11 @@ class Function:
 class Source:
     """What a file consists of. Lines outside of every function belong to `module`."""
 
-    functions: tuple[Function, ...]
-    module: Function
+    functions: tuple[FunctionLines, ...]
+    module: FunctionLines
     lambdas: frozenset[int]  # lines of lambdas outside of functions: code to be run later
 
-    def owner(self, line: int) -> Function:
+    def owner(self, line: int) -> FunctionLines:
         """The function that holds `line`."""
         for function in self.functions:
             if function.first_line <= line <= function.last_line:
@@ -66,7 +66,7 @@ def _parse(text: bytes) -> Source | None:
     except (SyntaxError, ValueError, RecursionError):
         return None
     functions = tuple(
-        Function(
+        FunctionLines(
             found.qualname,
             found.first_line,
             found.last_line,
@@ -84,7 +84,7 @@ def _parse(text: bytes) -> Source | None:
         if isinstance(node, ast.Lambda)
         for line in range(node.lineno, (node.end_lineno or node.lineno) + 1)
     }
-    return Source(functions, Function(MODULE, 1, last, own), frozenset(lambdas - held))
+    return Source(functions, FunctionLines(MODULE, 1, last, own), frozenset(lambdas - held))
 
 
 def _outside_functions(node: ast.AST) -> Iterator[ast.AST]:

@@ -23,7 +23,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from diffufix.localize.bindings import Bindings, read_bindings
-from diffufix.localize.source import Function, Source, Span, read_source
+from diffufix.localize.source import FunctionLines, Source, Span, read_source
 from diffufix.testing.testcode import TestCode, test_code
 from diffufix.types import PASSED, RED, Frame, SuspiciousFunction, TestCase, TestRun
 
@@ -33,7 +33,7 @@ MAKER = 0.5  # of that of the class's most suspicious method, where they ran at 
 HEADER = 0.6  # of that of the function whose defaults and decorators they are
 
 Lines = Mapping[str, frozenset[int]]
-_Place = tuple[Function, Span]  # a statement and the function that holds it
+_Place = tuple[FunctionLines, Span]  # a statement and the function that holds it
 
 
 @dataclass
@@ -41,7 +41,7 @@ class _Evidence:
     """What speaks against one function."""
 
     path: str
-    function: Function
+    function: FunctionLines
     ochiai: dict[int, float] = field(default_factory=dict)
     counts: tuple[int, int] = (0, 0)  # failing, passing tests through its worst statement
     depths: list[float] = field(default_factory=list)  # its score in each traceback it is in
@@ -95,7 +95,7 @@ def suspects(
     tests = test_code(root, run.ids) if tests is None else tests
     frames = [[frame for frame in case.frames if frame.path not in tests] for case in bad]
     reached = [_reached(run, case, own, tests) for case, own in zip(bad, frames, strict=True)]
-    found: dict[tuple[str, Function], _Evidence] = {}
+    found: dict[tuple[str, FunctionLines], _Evidence] = {}
     sources: dict[str, Source] = {}
     for path in sorted({path for lines in reached for path in lines}):
         source = read_source(root / path)
@@ -174,10 +174,10 @@ def _follow(
     case: TestCase,
     frames: Sequence[Frame],
     sources: Mapping[str, Source],
-    found: Mapping[tuple[str, Function], _Evidence],
+    found: Mapping[tuple[str, FunctionLines], _Evidence],
 ) -> None:
     """Score the functions of one traceback by their distance from where it was raised."""
-    seen: dict[tuple[str, Function], int] = {}
+    seen: dict[tuple[str, FunctionLines], int] = {}
     for frame in reversed(frames):
         if frame.path in sources:
             seen.setdefault((frame.path, sources[frame.path].owner(frame.line)), frame.line)
@@ -196,7 +196,7 @@ def _made_at_import(
     reached: Sequence[Lines],
     good: Sequence[Lines],
     sources: dict[str, Source],
-    found: dict[tuple[str, Function], _Evidence],
+    found: dict[tuple[str, FunctionLines], _Evidence],
 ) -> None:
     """Score what the executed lines read that was bound outside of functions, and the defaults and
     decorators of what was executed: coverage sees none of it."""
@@ -229,7 +229,9 @@ def _made_at_import(
             each.ochiai[line] = max(value, each.ochiai.get(line, 0.0))
 
 
-def _makers(sources: Mapping[str, Source], found: dict[tuple[str, Function], _Evidence]) -> None:
+def _makers(
+    sources: Mapping[str, Source], found: dict[tuple[str, FunctionLines], _Evidence]
+) -> None:
     """Score what made the objects whose methods were executed, where it ran at import."""
     spectra: dict[tuple[str, str], float] = {}
     for (path, function), each in found.items():

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import os
-
+import psutil
 import torch
 
 from diffufix.errors import PrerequisiteError
@@ -76,11 +75,7 @@ def free_memory(device: torch.device) -> int | None:
         if device.type == "mps":
             most = torch.mps.recommended_max_memory()
             return int(most - torch.mps.current_allocated_memory())
-        with open("/proc/meminfo", encoding="ascii") as file:
-            for line in file:
-                if line.startswith("MemAvailable:"):
-                    return int(line.split()[1]) * 1024
-        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+        return int(psutil.virtual_memory().available)
     except (OSError, RuntimeError, AssertionError, AttributeError, ValueError):
         return None
 

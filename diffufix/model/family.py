@@ -54,6 +54,12 @@ class Family:
     window: int | None = None  # tokens of a function that it reads at once; None: MAX_WINDOW
 
     @property
+    def appended(self) -> bool:
+        """Whether its holes are appended to a context that is encoded once; else they are filled in
+        place."""
+        return self.layout == "aside"
+
+    @property
     def variable_length(self) -> bool:
         return self.expand is not None and self.delete is not None
 
@@ -73,7 +79,7 @@ class Family:
     @property
     def prompts(self) -> str:
         """The folder of its templates under prompts/."""
-        if self.layout == "aside":
+        if self.appended:
             return "mini"
         return "dream-base" if self.chat == "none" else "dream"
 

@@ -35,7 +35,7 @@ def default_model() -> str:
 
 
 @dataclass(frozen=True)
-class Offer:
+class Download:
     """A download that the user may agree to."""
 
     name: str
@@ -51,33 +51,33 @@ class Offer:
         )
 
 
-Consent = Callable[[Offer], bool]
+Consent = Callable[[Download], bool]
 
 
 @dataclass(frozen=True)
-class Choice:
+class ModelChoice:
     """A model by name, and one line on why it is not the one that suits the machine."""
 
     name: str
     note: str = ""
 
 
-def never(offer: Offer) -> bool:
+def never(offer: Download) -> bool:
     """The consent of a process that can ask nobody."""
     return False
 
 
-def offer_of(name: str) -> Offer:
+def offer_of(name: str) -> Download:
     known = repository(name)
     if known is None:
-        return Offer(name, 0, "its own licence: see its model card")
-    return Offer(known.id, known.bytes, known.licence, known.restricted)
+        return Download(name, 0, "its own licence: see its model card")
+    return Download(known.id, known.bytes, known.licence, known.restricted)
 
 
-def decide(device: str = "auto", consent: Consent = never) -> Choice:
+def decide(device: str = "auto", consent: Consent = never) -> ModelChoice:
     """Which model a run uses that names none. May download, where `consent` agrees."""
     if device == "cpu" or default_model() == MINI:
-        return Choice(MINI)
+        return ModelChoice(MINI)
     offer = offer_of(LARGE)
     reason = _too_large(offer, device)
     if not reason and in_cache(LARGE) is None:
@@ -88,10 +88,10 @@ def decide(device: str = "auto", consent: Consent = never) -> Choice:
                 locate(LARGE)
             except DiffufixError as error:
                 reason = error.message.rstrip(".")
-    return Choice(MINI, f"mini is used: {reason}") if reason else Choice(LARGE)
+    return ModelChoice(MINI, f"mini is used: {reason}") if reason else ModelChoice(LARGE)
 
 
-def _too_large(offer: Offer, device: str) -> str:
+def _too_large(offer: Download, device: str) -> str:
     import torch
 
     from diffufix.model.devices import free_memory, needed

@@ -21,7 +21,7 @@ HIDDEN = -1e30  # added to the score of what must not be seen
 
 
 @dataclass(frozen=True)
-class Block:
+class PackedBlock:
     """A row: the context at [start, holes) of a sequence sees itself, and what is behind it, at
     [holes, end), sees the row where `bias` [end - holes, end - start] is 0, not HIDDEN."""
 
@@ -42,7 +42,7 @@ class _Attend(torch.autograd.Function):
     p (g·v - g·out), as in FlashAttention (arXiv 2205.14135, appendix B.4)."""
 
     @staticmethod
-    def forward(ctx: Any, q: Tensor, k: Tensor, v: Tensor, blocks: Sequence[Block]) -> Tensor:
+    def forward(ctx: Any, q: Tensor, k: Tensor, v: Tensor, blocks: Sequence[PackedBlock]) -> Tensor:
         out, kept = torch.zeros_like(q), []
         for block in blocks:
             b, start = block.sequence, block.start
@@ -78,7 +78,7 @@ class _Attend(torch.autograd.Function):
         return dq.mul_(scale), dk.mul_(scale), dv, None
 
 
-def attend(q: Tensor, k: Tensor, v: Tensor, blocks: Sequence[Block]) -> Tensor:
+def attend(q: Tensor, k: Tensor, v: Tensor, blocks: Sequence[PackedBlock]) -> Tensor:
     """[B, H, T, E]; zero at tokens that are in no block."""
     out: Tensor = _Attend.apply(q, k, v, blocks)
     return out

@@ -54,7 +54,7 @@ class ModelConfig:
 #: Keys [B, K, C, E] and values of every layer, for one encoded context.
 Cache = list[tuple[Tensor, Tensor]]
 #: Where attention is allowed: True in a tensor, or in the blocks of packed rows (packed.py).
-Mask = Tensor | Sequence[packed.Block]
+Mask = Tensor | Sequence[packed.PackedBlock]
 
 
 def rotary(positions: Tensor, head_dim: int, theta: float) -> tuple[Tensor, Tensor]:

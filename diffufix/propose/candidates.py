@@ -7,7 +7,8 @@ import hashlib
 import keyword
 from dataclasses import dataclass, field
 
-from diffufix.propose.holes import holes, splice
+from diffufix.propose.holes import holes
+from diffufix.source.edits import splice
 from diffufix.source.functions import FunctionNode, find_function
 from diffufix.source.names import GIVEN, bound, imports_everything, loaded
 from diffufix.source.spans import Text
@@ -55,7 +56,7 @@ class EditTarget:
 
     @property
     def base(self) -> EditTarget:
-        """The subject in the file that changes are made to; of a draft, what it is a draft of."""
+        """The target in the file that changes are made to; a draft of a body names that body."""
         return self
 
     def holes(self) -> list[Hole]:
@@ -130,7 +131,7 @@ class PatchSet:
         files: dict[str, str] = {}
         for change in sorted(every, key=lambda c: (c.path, -c.start, -c.end)):
             text = files.get(change.path, self.sources[change.path])
-            files[change.path] = text[: change.start] + change.text + text[change.end :]
+            files[change.path] = splice(text, change, change.text)
         return files
 
 

@@ -1,4 +1,4 @@
-"""Holes of a suspect, from fine to coarse, and the splice that fills one. Pure.
+"""Holes of a suspect, from fine to coarse. Pure.
 
 Order and kinds follow where real one-statement fixes of Python fall (TSSB-3M): names, operators,
 literals, arguments and whole expressions first; then statements, insertions, blocks, the body.
@@ -29,11 +29,6 @@ _CONSTANTS = frozenset({"None", "True", "False"})
 _CHANGEABLE_KEYWORDS = _CONSTANTS | frozenset(
     {"and", "or", "not", "is", "while", "break", "continue", "pass"}
 )
-
-
-def splice(source: str, hole: Hole, fill: str) -> str:
-    """The source with the hole's span replaced by the fill."""
-    return source[: hole.start] + fill + source[hole.end :]
 
 
 def inside_strings(

@@ -40,14 +40,14 @@ _KEYWORDS = frozenset(keyword.kwlist) | frozenset(
 
 
 @dataclass(frozen=True)
-class Surroundings:
+class FileOutline:
     """An outline (lines) and other names of the file, those that matter more first."""
 
     outline: str = ""
     names: tuple[str, ...] = ()
 
 
-NOTHING = Surroundings()
+NOTHING = FileOutline()
 
 
 class Survey:
@@ -66,7 +66,7 @@ class Survey:
         counts = Counter(word for word in words if len(word) > 1 and word not in _KEYWORDS)
         self._names = [word for word, _ in sorted(counts.items(), key=lambda item: -item[1])]
 
-    def around(self, node: FunctionNode, text: str, room: int = STORED) -> Surroundings:
+    def around(self, node: FunctionNode, text: str, room: int = STORED) -> FileOutline:
         """What matters to a function of the file, whose text is given; an outline of `room`
         characters at most."""
         home = self._homes.get((node.lineno, node.col_offset))
@@ -74,7 +74,7 @@ class Survey:
         kept = chosen("\n".join(lines), text, room)
         known = {*_WORD.findall(text), *(word for line in kept for word in _WORD.findall(line))}
         names = [word for word in self._names if word not in known][:FILE_NAMES]
-        return Surroundings("\n".join(kept), tuple(names))
+        return FileOutline("\n".join(kept), tuple(names))
 
 
 def chosen(outline: str, function: str, room: int = 900) -> list[str]:
@@ -114,7 +114,7 @@ def beside(
     source: str,
     node: ast.AST | None,
     failure: str = "",
-    around: Surroundings | None = None,
+    around: FileOutline | None = None,
 ) -> tuple[int, ...]:
     """Ids behind a function of a file: as much of the failure's text and of the surroundings (the
     file's, where none are given) as the family reads."""
@@ -132,7 +132,7 @@ def shown(
     tokenizer: Encoder,
     family: Family,
     function: str,
-    around: Surroundings,
+    around: FileOutline,
     failure: Sequence[int] = (),
 ) -> tuple[int, ...]:
     """Ids behind the function, `failure` first; nothing more for families without an outline."""

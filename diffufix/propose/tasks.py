@@ -17,14 +17,16 @@ from typing import TYPE_CHECKING
 from diffufix.decode.canvas import inline_canvas, room_of
 from diffufix.decode.layout import SLACK
 from diffufix.decode.lengths import AROUND, LADDER
-from diffufix.propose.proposals import MAX_ORIGINAL, fit
+from diffufix.propose.appended import MAX_ORIGINAL
+from diffufix.propose.proposals import fit
 from diffufix.propose.shown import fitted
 from diffufix.propose.surroundings import beside
 from diffufix.propose.window import MAX_WINDOW, Window, window
+from diffufix.source.edits import splice
 from diffufix.source.functions import FunctionNode, functions
 from diffufix.source.spans import Text
 from diffufix.source.syntax import parse
-from diffufix.types import Candidate, Edit, Prompt, Task
+from diffufix.types import Candidate, EditedFile, Prompt, Task
 
 if TYPE_CHECKING:
     from diffufix.model.checkpoint import LoadedModel
@@ -72,7 +74,7 @@ def aligned(model: LoadedModel, task: Task) -> Task | None:
     A task that is aligned comes back as it is. None where the model cannot see the hole: outside
     of its function, too long, or across what its view leaves out. Raises SyntaxError.
     """
-    if model.family.layout != "aside":
+    if not model.family.appended:
         return task
     found = _look(model, task)
     if found is None:
@@ -97,9 +99,9 @@ def prompt_of(model: LoadedModel, task: Task) -> Prompt | None:
     the answer where that is longer, and SLACK more; for the others it is guessed. Raises
     SyntaxError.
     """
-    if model.family.layout == "aside":
-        return _aside(model, task)
-    return _inline(model, task)
+    if model.family.appended:
+        return _appended(model, task)
+    return _in_place(model, task)
 
 
 def text_of(model: LoadedModel, prompt: Prompt, ids: Sequence[int]) -> str:
@@ -109,22 +111,21 @@ def text_of(model: LoadedModel, prompt: Prompt, ids: Sequence[int]) -> str:
     return model.tokenizer.decode(kept).removeprefix(prompt.lead)
 
 
-def splice(task: Task, text: str) -> Candidate:
+def candidate_of(task: Task, text: str) -> Candidate:
     """The candidate with `text` in the hole, written with the line ends of the file."""
     return Candidate({task.path: edit_of(task, text).new})
 
 
-def edit_of(task: Task, text: str) -> Edit:
+def edit_of(task: Task, text: str) -> EditedFile:
     """The same as an edit, for the reward functions."""
-    source = task.source
-    new = source[: task.start] + fit(source, text) + source[task.end :]
-    return Edit(task.path, source, new, task.tests, task.failing)
+    new = splice(task.source, task, fit(task.source, text))
+    return EditedFile(task.path, task.source, new, task.tests, task.failing)
 
 
-# -- layouts ---------------------------------------------------------------------------------------
+# -- appended, in place --------------------------------------------------------------------------
 
 
-def _aside(model: LoadedModel, task: Task) -> Prompt | None:
+def _appended(model: LoadedModel, task: Task) -> Prompt | None:
     found = _look(model, task)
     if found is None:
         return None
@@ -155,7 +156,7 @@ def _look(model: LoadedModel, task: Task) -> tuple[Window, tuple[int, int]] | No
     return None if found is None else (view, found)
 
 
-def _inline(model: LoadedModel, task: Task) -> Prompt | None:
+def _in_place(model: LoadedModel, task: Task) -> Prompt | None:
     node = _node(task)
     if node is None:
         return None

@@ -20,7 +20,7 @@ MAX_DOCSTRING = 64  # tokens
 MAX_WINDOW = 320  # tokens
 
 
-class Encoder(Protocol):
+class OffsetEncoder(Protocol):
     def encode_with_offsets(self, text: str) -> tuple[list[int], list[tuple[int, int]]]: ...
 
 
@@ -67,7 +67,7 @@ def _wordy(char: str) -> bool:
 def window(
     source: str,
     node: FunctionNode | ast.Module,
-    tokenizer: Encoder,
+    tokenizer: OffsetEncoder,
     focus: tuple[int, int] | None = None,
     budget: int = MAX_WINDOW,
 ) -> Window:

@@ -21,7 +21,7 @@ from diffufix.source.file import SourceFile
 from diffufix.source.repository import uncommitted
 from diffufix.store.folder import private_folder, private_path
 from diffufix.trusted import read_regular
-from diffufix.types import Edit, Patch
+from diffufix.types import EditedFile, Patch
 
 
 @dataclass(frozen=True)
@@ -91,7 +91,7 @@ def undo(root: Path, run_id: int | str | None = None, force: bool = False) -> tu
     return tuple(write.name for write in writes)
 
 
-def _plan(edit: Edit, root: Path) -> _Write:
+def _plan(edit: EditedFile, root: Path) -> _Write:
     """Check one edit against the file as it is now."""
     path = _inside(root, edit.path)
     try:

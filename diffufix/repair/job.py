@@ -35,7 +35,7 @@ SUSPECTS = 12  # functions searched per goal, later ones as time goes on
 
 
 @dataclass
-class Plan:
+class SearchPlan:
     """Goals to search, in the order of their turns; without any, what there is to say instead."""
 
     goals: list[FailureGroup] = field(default_factory=list)
@@ -59,7 +59,7 @@ class Plan:
 
 
 @dataclass(frozen=True)
-class Supply:
+class ProposalSupply:
     """Proposals for one goal. `hear` is told what became of each that was tried."""
 
     proposals: Iterator[Proposal]
@@ -76,7 +76,7 @@ class Job(Protocol):
     def lay(self, tree: Path) -> None:
         """Change a fresh copy of the project before anything is run in it."""
 
-    def plan(self, diagnosis: Diagnosis, probe: Probe) -> Plan: ...
+    def plan(self, diagnosis: Diagnosis, probe: Probe) -> SearchPlan: ...
 
     def propose(
         self,
@@ -85,7 +85,7 @@ class Job(Protocol):
         story: FailureContext,
         watch: Watcher,
         busy: Callable[[], bool],
-    ) -> Supply: ...
+    ) -> ProposalSupply: ...
 
     def sift(
         self, accepted: Sequence[Sequence[PlausiblePatch]]
@@ -114,16 +114,18 @@ class RepairJob:
     def lay(self, tree: Path) -> None:
         """The project is run as it is."""
 
-    def plan(self, diagnosis: Diagnosis, probe: Probe) -> Plan:
+    def plan(self, diagnosis: Diagnosis, probe: Probe) -> SearchPlan:
         """Goals with their suspects; the sources of all suspects are read."""
         if not diagnosis.run.red:
-            return Plan(status=Status.NOTHING_FAILING, message="No test fails: nothing to repair.")
+            return SearchPlan(
+                status=Status.NOTHING_FAILING, message="No test fails: nothing to repair."
+            )
         if not diagnosis.red:
-            return Plan(
+            return SearchPlan(
                 message="What failed the first time did not fail the second: flaky tests.",
                 hint="Make them deterministic first: " + ", ".join(diagnosis.flaky[:3]),
             )
-        plan, run, root = Plan(), diagnosis.run, self.settings.root
+        plan, run, root = SearchPlan(), diagnosis.run, self.settings.root
         shown = []
         for targets in groups(run, root=root, tests=diagnosis.tests):
             targets = tuple(t for t in targets if t in diagnosis.red)
@@ -157,20 +159,20 @@ class RepairJob:
         story: FailureContext,
         watch: Watcher,
         busy: Callable[[], bool],
-    ) -> Supply:
+    ) -> ProposalSupply:
         from diffufix.propose.edits.beside import Beside
         from diffufix.propose.edits.nearby import texts_near
-        from diffufix.propose.proposals import propose
+        from diffufix.propose.propose import propose
 
         beside = None
-        if model.family.layout == "aside":
+        if model.family.appended:
             near = texts_near(self.settings.root, [s.suspect.path for s in goal.subjects])
             beside = Beside(model, goal.subjects, story, busy, near)
         supply = propose(
             model, goal.subjects, story, seed=self.settings.seed, watch=watch, busy=busy,
             beside=beside,
         )  # fmt: skip
-        return Supply(supply, beside.hear if beside else None)
+        return ProposalSupply(supply, beside.hear if beside else None)
 
     def sift(
         self, accepted: Sequence[Sequence[PlausiblePatch]]

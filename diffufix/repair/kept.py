@@ -16,13 +16,13 @@ from diffufix.types import Patch
 
 
 @dataclass(frozen=True)
-class Kept:
+class SavedPatch:
     patch: Patch
     confirmed: bool
     refused: str = ""
 
 
-def kept_patch(summary: Mapping[str, Any], root: Path, run: int, number: int) -> Kept:
+def kept_patch(summary: Mapping[str, Any], root: Path, run: int, number: int) -> SavedPatch:
     """Patch `number` of a run whose summary this is, for the files as they are now.
 
     Raises UsageError where there is no such patch, ApplyError where a file is not the one that the
@@ -48,4 +48,4 @@ def kept_patch(summary: Mapping[str, Any], root: Path, run: int, number: int) ->
     files = PatchSet({path: source.text for path, source in sources.items()}).files(*changes)
     if not files:
         raise ApplyError(f"Patch {number} of run {run} does not fit together.")
-    return Kept(make_patch(sources, files), bool(told["confirmed"]), str(told["refused"]))
+    return SavedPatch(make_patch(sources, files), bool(told["confirmed"]), str(told["refused"]))

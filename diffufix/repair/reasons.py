@@ -1,7 +1,7 @@
 """Why nothing was repaired: the reason that holds, and the next step. Pure.
 
-A search counts what became of its candidates in a `Tally`; `explain` says it in one sentence and a
-hint. What stopped a run before its search has sentences of its own here.
+A search counts what became of its candidates in a `SearchStats`; `explain` says it in one sentence
+and a hint. What stopped a run before its search has sentences of its own here.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ def in_part(run: int | None, more: bool) -> Reason:
 
 
 @dataclass
-class Tally:
+class SearchStats:
     """What became of the candidates of a run."""
 
     generated: int = 0  # samples
@@ -92,7 +92,7 @@ def unverified(tests: Sequence[str]) -> Reason:
     )
 
 
-def explain(tally: Tally, searched: float, ended: str = TIME) -> Reason:
+def explain(tally: SearchStats, searched: float, ended: str = TIME) -> Reason:
     """Why a search of `searched` seconds found nothing; `ended` is TIME, MODEL or CANDIDATES."""
     counts = {state: n for state, n in tally.states.items() if n > 0}
     if not tally.generated and not tally.tried:
@@ -122,7 +122,7 @@ def explain(tally: Tally, searched: float, ended: str = TIME) -> Reason:
     )
 
 
-def _all_alike(tally: Tally, state: str, searched: float, ended: str) -> Reason:
+def _all_alike(tally: SearchStats, state: str, searched: float, ended: str) -> Reason:
     every = f"All {tally.tried:,} candidates" if tally.tried > 1 else "The only candidate"
     first = tally.first.get(state, "")
     match state:
@@ -213,12 +213,12 @@ def _breakdown(counts: Mapping[str, int]) -> str:
     return ", ".join(parts)
 
 
-def _sample(tally: Tally, counts: Mapping[str, int]) -> str:
+def _sample(tally: SearchStats, counts: Mapping[str, int]) -> str:
     state = max(counts, key=lambda each: counts[each])
     return f"The first: {tally.first.get(state, '')}."
 
 
-def _rules(tally: Tally) -> str:
+def _rules(tally: SearchStats) -> str:
     named = tally.rules.most_common(NAMED)
     if len(named) == 1:
         return named[0][0]

@@ -20,9 +20,9 @@ from diffufix.config import Settings
 from diffufix.events import Listener
 from diffufix.propose.candidates import Change
 from diffufix.registry.policy import Policy, choose_policy
-from diffufix.repair.job import Job, Plan
+from diffufix.repair.job import Job, SearchPlan
 from diffufix.repair.jury import Jury, Terms
-from diffufix.repair.reasons import Reason, Tally
+from diffufix.repair.reasons import Reason, SearchStats
 from diffufix.repair.record import Record
 from diffufix.repair.types import RepairResult, Status
 from diffufix.sandbox import Sandbox
@@ -31,7 +31,7 @@ from diffufix.testing import fresh_copy
 from diffufix.testing.environment import inherited_environment
 from diffufix.types import TestRun
 from diffufix.verify import Confirmer, ValidatorPool
-from diffufix.workspace.choice import Place
+from diffufix.workspace.choice import Runtime
 from diffufix.workspace.clock import Clock
 from diffufix.workspace.diagnosis import Diagnosis, Suite
 
@@ -51,9 +51,9 @@ class Run:
     record: Record
     clock: Clock
     warnings: list[str] = field(default_factory=list)
-    tally: Tally = field(default_factory=Tally)
+    tally: SearchStats = field(default_factory=SearchStats)
     diagnosis: Diagnosis | None = None
-    plan: Plan = field(default_factory=Plan)
+    plan: SearchPlan = field(default_factory=SearchPlan)
     model: LoadedModel | None = None
 
     @property
@@ -134,7 +134,7 @@ def loading_of(settings: Settings) -> Iterator[Loading]:
 
 
 def probe_of(
-    run: Run, place: Place
+    run: Run, place: Runtime
 ) -> Callable[[Mapping[str, bytes], Sequence[str], bool], TestRun]:
     """Runs tests on a copy in which some files are changed."""
 
@@ -152,7 +152,7 @@ def probe_of(
     return probe
 
 
-def sandbox_of(run: Run, place: Place, texts: Mapping[str, str] | None = None) -> Sandbox:
+def sandbox_of(run: Run, place: Runtime, texts: Mapping[str, str] | None = None) -> Sandbox:
     """One with the project, as the job wants it, and some files with these texts."""
     tree = fresh_copy(run.settings.root, run.scratch)
     run.job.lay(tree)
@@ -165,7 +165,7 @@ def workers_of(settings: Settings) -> int:
     return settings.workers or os.cpu_count() or 1
 
 
-def screen_of(run: Run, place: Place) -> ValidatorPool:
+def screen_of(run: Run, place: Runtime) -> ValidatorPool:
     diagnosis, settings = run.diagnosis, run.settings
     assert diagnosis is not None
     return ValidatorPool(
@@ -181,7 +181,7 @@ def environment_of(diagnosis: Diagnosis) -> dict[str, str]:
     return {**inherited_environment(), **diagnosis.surroundings.variables}
 
 
-def jury_of(run: Run, place: Place) -> Jury | None:
+def jury_of(run: Run, place: Runtime) -> Jury | None:
     """For repairs; what is generated is judged by its own examples."""
     diagnosis, settings = run.diagnosis, run.settings
     assert diagnosis is not None
@@ -196,7 +196,7 @@ def jury_of(run: Run, place: Place) -> Jury | None:
     )  # fmt: skip
 
 
-def confirmer_of(run: Run, place: Place, beside: Mapping[str, str]) -> Confirmer:
+def confirmer_of(run: Run, place: Runtime, beside: Mapping[str, str]) -> Confirmer:
     diagnosis, settings = run.diagnosis, run.settings
     assert diagnosis is not None
     return Confirmer(

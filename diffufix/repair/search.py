@@ -16,7 +16,7 @@ from diffufix.propose.failure import failure_text
 from diffufix.propose.proposals import Proposal
 from diffufix.propose.shown import own_test
 from diffufix.repair.ranking import rank_cost
-from diffufix.repair.reasons import Tally
+from diffufix.repair.reasons import SearchStats
 from diffufix.trust import strength
 from diffufix.trust.assess import Green
 from diffufix.trust.weak import Lowered
@@ -102,7 +102,7 @@ class Search:
         assembly: PatchSet,
         screen: ValidatorPool,
         log: Log,
-        tally: Tally,
+        tally: SearchStats,
         tests_source: str = "",
         cap: int = 0,
         hear: Callable[[Proposal, Verdict], None] | None = None,
@@ -110,7 +110,9 @@ class Search:
     ) -> None:
         self.goal, self.assembly, self.jury = goal, assembly, jury
         self.wanted = goal.targets  # before any of them was reached
-        self.strength = strength.Tally({s.suspect.path: s.base.source for s in goal.subjects})
+        self.strength = strength.MutantCounts(
+            {s.suspect.path: s.base.source for s in goal.subjects}
+        )
         self.tried = 0  # candidates of this goal that have a verdict
         self.proposals = Lowered(proposals, self.strength) if jury else proposals
         self.screen, self.log, self.tally = screen, log, tally

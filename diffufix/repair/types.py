@@ -12,7 +12,7 @@ from diffufix.trust.groups import Difference
 from diffufix.types import Claims, Patch, SuspiciousFunction
 
 
-class Function(Protocol):
+class GeneratedFunction(Protocol):
     """What is said of one function that was to be written (`diffufix.generate.types.Filled`)."""
 
     @property
@@ -129,7 +129,9 @@ class RepairResult:
     phases: Mapping[str, float] = field(default_factory=dict)  # name -> seconds
     deselected: tuple[str, ...] = ()  # test ids that pytest collected and was not to run
     selected: tuple[str, ...] = ()  # arguments of pytest: only those tests are spoken of
-    functions: tuple[Function, ...] = ()  # of a generation: each with what its body has passed
+    functions: tuple[
+        GeneratedFunction, ...
+    ] = ()  # of a generation: each with what its body has passed
     applied: bool = False
     message: str = ""  # one sentence on what happened
     hint: str = ""  # the next step

@@ -36,20 +36,20 @@ SHOWN = (
 RATES = ("samples/s", "verdicts/s", "scored/s", "updates/s")
 
 
-class Display(Protocol):
+class TrainingDisplay(Protocol):
     """`tell` takes a line, `listen` the row of a step."""
 
-    def __enter__(self) -> Display: ...
+    def __enter__(self) -> TrainingDisplay: ...
     def __exit__(self, *exc: object) -> None: ...
     def tell(self, line: str) -> None: ...
     def listen(self, row: Row) -> None: ...
 
 
-def display(err: TextIO) -> Display:
+def display(err: TextIO) -> TrainingDisplay:
     """The picture where `err` is a terminal that can move its cursor, else plain lines."""
     if err.isatty() and os.environ.get("TERM", "") not in ("", "dumb"):
-        return LiveDisplay(err)
-    return PlainDisplay(err)
+        return LiveTrainingDisplay(err)
+    return PlainTrainingDisplay(err)
 
 
 def facts(row: Row) -> list[str]:
@@ -78,14 +78,14 @@ def curve(values: list[float]) -> str:
     return "".join(_BARS[round((value - low) * scale)] for value in last)
 
 
-class PlainDisplay:
+class PlainTrainingDisplay:
     """A line for each milestone, and one with the numbers every few seconds."""
 
     def __init__(self, err: TextIO) -> None:
         self.err = err
         self._spoke_at = -PLAIN_EVERY
 
-    def __enter__(self) -> PlainDisplay:
+    def __enter__(self) -> PlainTrainingDisplay:
         return self
 
     def __exit__(self, *exc: object) -> None:
@@ -104,7 +104,7 @@ class PlainDisplay:
         self.tell(f"step {row['step']}, {left}: " + ", ".join(facts(row)))
 
 
-class LiveDisplay:
+class LiveTrainingDisplay:
     """Milestones scroll by; below them the numbers, a curve of the reward and the time left."""
 
     def __init__(self, err: TextIO, width: int | None = None) -> None:
@@ -120,7 +120,7 @@ class LiveDisplay:
             transient=True, redirect_stdout=False, redirect_stderr=True,
         )  # fmt: skip
 
-    def __enter__(self) -> LiveDisplay:
+    def __enter__(self) -> LiveTrainingDisplay:
         self._live.__enter__()
         return self
 

@@ -8,13 +8,10 @@ file system read-only, a private /tmp and /run, no network and only its own proc
 from __future__ import annotations
 
 import contextlib
-import functools
-import json
 import os
 import shutil
 import signal
 import subprocess
-import sys
 import tempfile
 import threading
 import time
@@ -22,8 +19,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import IO
 
-from diffufix.errors import PrerequisiteError, SandboxUnavailable
+from diffufix.errors import SandboxUnavailable
 from diffufix.sandbox import mounts, reap, seccomp
+from diffufix.sandbox.bubblewrap import bubblewrap, bubblewrap_works, interpreter_paths, user_base
 from diffufix.sandbox.inside import removal
 from diffufix.sandbox.processes import LocalProcess, ancestry, collect, kill_group, marked
 from diffufix.sandbox.protocol import (
@@ -47,97 +45,6 @@ _LIMITER = (
     '[ "$4" = - ] || ulimit -u "$4" 2>/dev/null || ulimit -p "$4" 2>/dev/null; '
     'shift 4; exec "$@"'
 )
-
-
-@functools.cache
-def bubblewrap() -> str:
-    """Where the program lies, whatever PATH becomes later."""
-    places = os.environ.get("PATH", "") + os.pathsep + os.defpath
-    return shutil.which("bwrap", path=places) or "bwrap"
-
-
-@functools.cache
-def bubblewrap_works() -> bool:
-    """Whether `bwrap` is installed and may make namespaces here (some systems forbid it)."""
-    if sys.platform != "linux" or not os.path.isabs(bubblewrap()):
-        return False
-    probe = [
-        bubblewrap(),
-        *mounts.arguments((), ()),
-        "--unshare-ipc",
-        "--as-pid-1",
-        "--unshare-pid",
-    ]
-    probe += ["--unshare-net", "--die-with-parent", "true"]
-    try:
-        return subprocess.run(probe, capture_output=True, timeout=10).returncode == 0
-    except (OSError, subprocess.SubprocessError):
-        return False
-
-
-def enclosed_command(
-    readable: Sequence[str], folder: str, writable: Sequence[str] = ()
-) -> list[str]:
-    """bubblewrap with its arguments, to be put before a command that sees `readable`, may write
-    `writable` and has nothing else; `folder` is shown to be run in."""
-    words = [
-        bubblewrap(),
-        *mounts.arguments(writable, readable),
-        "--unshare-all",
-        "--cap-drop",
-        "ALL",
-    ]
-    words += ["--die-with-parent", "--new-session", "--setenv", "HOME", "/tmp"]
-    return [*words, "--chdir", folder if folder in writable else "/", "--"]
-
-
-@functools.cache
-def interpreter_paths(python: str, before: tuple[str, ...] = ()) -> tuple[str, ...]:
-    """What the interpreter reads: its prefixes and what every entry of its sys.path has to import.
-
-    `before` is what the interpreter is to be run behind.
-
-    Raises: PrerequisiteError when it does not run.
-    """
-    code = (
-        "import sys,json;"
-        "found=[m for n,m in list(sys.modules.items()) if '__editable__' in n];"
-        "maps=[getattr(m,'MAPPING',{}) for m in found];"
-        "more=[str(p) for m in maps for p in m.values()];"
-        "print(json.dumps([sys.prefix,sys.base_prefix,*sys.path,*more]))"
-    )
-    try:
-        answer = subprocess.run(
-            [*before, python, "-c", code], capture_output=True, timeout=60, check=True, cwd="/"
-        )
-        found = json.loads(answer.stdout)
-    except (OSError, subprocess.SubprocessError, ValueError) as error:
-        raise PrerequisiteError(
-            f"the interpreter {python} does not run", "name a working one with --python"
-        ) from error
-    prefixes = {path for path in found[:2] if path}
-    prefixes |= {os.path.realpath(path) for path in prefixes}
-    prefixes |= {*mounts.links_on_the_way(python), str(Path(python).resolve().parent.parent)}
-    kept = set(prefixes)
-    for path in {p for entry in found for p in (entry, os.path.realpath(entry)) if entry}:
-        whole = path.startswith(tuple(f"{prefix}/" for prefix in prefixes))
-        kept.update([path] if whole else mounts.importable(path))
-    return tuple(sorted(path for path in kept if os.path.exists(path) and path != "/"))
-
-
-@functools.cache
-def user_base(python: str) -> str:
-    """The folder of the packages that the user has installed for himself, where the interpreter
-    imports from it; else empty."""
-    code = (
-        "import site, sys\n"
-        "print(site.getuserbase() if site.getusersitepackages() in sys.path else '')"
-    )
-    try:
-        answer = subprocess.run([python, "-c", code], capture_output=True, timeout=60, cwd="/")
-    except (OSError, subprocess.SubprocessError):
-        return ""
-    return os.fsdecode(answer.stdout).strip() if answer.returncode == 0 else ""
 
 
 class LocalSandbox:

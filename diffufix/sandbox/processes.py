@@ -13,7 +13,8 @@ import subprocess
 import threading
 import time
 from collections.abc import Mapping, Sequence
-from pathlib import Path
+
+import psutil
 
 from diffufix.errors import SandboxUnavailable
 from diffufix.sandbox.protocol import TAIL, receive_exactly
@@ -164,12 +165,8 @@ def marked(needle: bytes) -> list[int]:
 
 
 def ancestry(pid: int) -> set[int]:
+    """A process and those that it descends from."""
     seen = {pid}
-    while pid > 1:
-        try:
-            stat = Path(f"/proc/{pid}/stat").read_text()
-        except OSError:
-            break
-        pid = int(stat.rpartition(")")[2].split()[1])
-        seen.add(pid)
+    with contextlib.suppress(psutil.Error):
+        seen.update(parent.pid for parent in psutil.Process(pid).parents())
     return seen

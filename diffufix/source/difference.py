@@ -5,7 +5,6 @@ from __future__ import annotations
 import difflib
 import re
 
-_SOURCE_LINE = re.compile(r"[^\r\n]*(?:\r\n|\r|\n)|[^\r\n]+")
 _TOKEN = re.compile(r"\w+|\s+|[^\w\s]")
 
 
@@ -30,11 +29,6 @@ def split_lines(text: str) -> list[str]:
     """Lines with their ends, cut at line feeds only, as diff tools do."""
     lines = text.split("\n")
     return [line + "\n" for line in lines[:-1]] + ([lines[-1]] if lines[-1] else [])
-
-
-def source_lines(text: str) -> list[str]:
-    """Lines with their ends as Python counts them: LF, CR LF and CR end one, no other sign."""
-    return _SOURCE_LINE.findall(text)
 
 
 def common_ends(before: list[str], after: list[str]) -> tuple[int, int]:

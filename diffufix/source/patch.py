@@ -11,7 +11,7 @@ from typing import Literal
 from diffufix.errors import ProjectError
 from diffufix.source.difference import common_ends, edit_size, split_lines
 from diffufix.source.file import SourceFile
-from diffufix.types import Edit, Patch
+from diffufix.types import EditedFile, Patch
 
 CONTEXT_LINES = 3
 _Tag = Literal["replace", "delete", "insert", "equal"]
@@ -29,7 +29,7 @@ def make_patch(originals: Mapping[str, str | SourceFile], files: Mapping[str, st
         source = originals[path]
         old, mark = (source, "") if isinstance(source, str) else (source.text, source.mark)
         if old != files[path]:
-            edits.append(Edit(path, old, files[path]))
+            edits.append(EditedFile(path, old, files[path]))
             diff += unified_diff(path, mark + old, mark + files[path])
     return Patch(tuple(edits), diff, sum(edit_size(edit.original, edit.new) for edit in edits))
 

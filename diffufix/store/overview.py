@@ -1,4 +1,4 @@
-"""What of rewards the log holds, how large it is, and how it is kept small."""
+"""Statistics of the rewards in the log, its size, and the pruning that keeps it small."""
 
 from __future__ import annotations
 

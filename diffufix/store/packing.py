@@ -68,11 +68,11 @@ def _unpack(data: bytes, completions: Sequence[Completion]) -> tuple[Completion,
     at = _HEADER.size
     head = json.loads(data[at : at + size])
     at += size
-    streams: list[_Stream] = []
+    streams: list[_NumberReader] = []
     for code, count in zip(codes.decode(), counts, strict=True):
         numbers = struct.unpack_from(f"<{count}{code}", data, at)
         at += count * struct.calcsize(f"<{code}")
-        streams.append(_Stream(numbers))
+        streams.append(_NumberReader(numbers))
     whole, bits, weights, values = streams
     noises = []
     for seed in head["seeds"]:
@@ -94,7 +94,7 @@ def _unpack(data: bytes, completions: Sequence[Completion]) -> tuple[Completion,
     return tuple(found)
 
 
-class _Stream:
+class _NumberReader:
     """Numbers that are taken in the order in which they were written."""
 
     def __init__(self, numbers: tuple[Any, ...]) -> None:
@@ -108,7 +108,7 @@ class _Stream:
         self._at += count
         return self._numbers[self._at - count : self._at]
 
-    def matrix(self, shape: _Stream) -> tuple[tuple[Any, ...], ...]:
+    def matrix(self, shape: _NumberReader) -> tuple[tuple[Any, ...], ...]:
         return tuple(self.take(shape.next()) for _ in range(shape.next()))
 
 

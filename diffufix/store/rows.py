@@ -13,6 +13,7 @@ import zlib
 from functools import lru_cache
 from typing import Any
 
+from diffufix.source.edits import splice
 from diffufix.store.packing import pack
 from diffufix.types import Group, Task
 
@@ -83,8 +84,7 @@ def _source(task: Task) -> tuple[int, list[Row]]:
     answer = task.answer
     right = data
     if answer is not None:
-        text = task.source[: task.start] + answer + task.source[task.end :]
-        right = text.encode("utf-8", "surrogatepass")
+        right = splice(task.source, task, answer).encode("utf-8", "surrogatepass")
     head, tail = _ends(right, data)
     if right == data or head + tail < len(data) // 2:
         blob_id, row = _blob(data)

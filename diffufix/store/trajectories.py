@@ -46,7 +46,7 @@ def read_groups(
     store.flush()
     chosen: list[int] = []
     seen: Counter[str] = Counter()
-    reader = _Reader(store)
+    reader = _GroupReader(store)
     try:
         for group_id, key in store.query(sql, values):
             seen[key] += 1
@@ -96,7 +96,7 @@ def _where(
     return (f" WHERE {' AND '.join(tests)}" if tests else ""), values
 
 
-class _Reader:
+class _GroupReader:
     """Puts groups together; tasks, prompts and sources that several share are read once."""
 
     def __init__(self, store: Store) -> None:

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from diffufix.errors import PrerequisiteError
-from diffufix.sandbox.local import bubblewrap_works, enclosed_command, interpreter_paths
+from diffufix.sandbox.bubblewrap import bubblewrap_works, enclosed_command, interpreter_paths
 from diffufix.sandbox.mounts import links_on_the_way
 from diffufix.trusted import read_regular
 

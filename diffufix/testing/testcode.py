@@ -25,6 +25,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path, PurePosixPath
 
+from diffufix.testing.imports import imported_names, python_sources
 from diffufix.types import file_of_test
 
 PATTERNS = ("test_*.py", "*_test.py")  # pytest's own default
@@ -41,16 +42,6 @@ _SPOKEN = re.compile(
 )
 _TESTS = re.compile(r"^[ \t]*(?:(?:async[ \t]+)?def[ \t]+test|class[ \t]+\w*Tests?\w*\b)", re.M)
 _CASE = re.compile(r"^[ \t]*(?:async[ \t]+)?def[ \t]+test_", re.M)
-_IMPORT = re.compile(
-    r"^[ \t]*(?:from[ \t]+(?P<base>[.\w]+)[ \t]+import[ \t]*(?P<names>\([^)]*\)|[^\n;]*)"
-    r"|import[ \t]+(?P<plain>[^\n;]*))",
-    re.M,
-)
-_PLUGINS = re.compile(r"^pytest_plugins\s*=\s*([\[(][^\])]*[\])]|[^\n]*)", re.M)
-_LONG_STRING = re.compile(r'"""(?:\\.|[^\\])*?"""|' + r"'''(?:\\.|[^\\])*?'''", re.S)
-_WORD = re.compile(r"[.\w]+")
-_PASSED_OVER = frozenset({"node_modules", "__pycache__", "__pypackages__", "venv", "env"})
-_LARGE = 1 << 20  # bytes of a file that nobody wrote by hand
 _CONFIGURATION = ("pyproject.toml", "setup.cfg", "setup.py")
 
 
@@ -83,31 +74,10 @@ def test_code(root: Path, ids: Iterable[str]) -> TestCode:
 
     Files that cannot be read are left out of the judgement and are source.
     """
-    return _Project(root, dict(_sources(root)), frozenset(ids)).judged()
+    return _Project(root, dict(python_sources(root)), frozenset(ids)).judged()
 
 
 test_code.__test__ = False  # type: ignore[attr-defined]  # pytest would take it for a test
-
-
-def _sources(root: Path) -> Iterator[tuple[str, str]]:
-    """(relative path, text without its long strings) of every Python file."""
-    for folder, folders, names in os.walk(root):
-        folders[:] = [
-            f
-            for f in folders
-            if not f.startswith(".")
-            and f not in _PASSED_OVER
-            and not os.path.exists(os.path.join(folder, f, "pyvenv.cfg"))
-        ]
-        for name in names:
-            path = Path(folder, name)
-            if name.endswith(".py"):
-                try:
-                    data = path.read_bytes() if path.stat().st_size <= _LARGE else b""
-                except OSError:
-                    continue
-                text = data.decode("utf-8", "replace").replace("\r\n", "\n")
-                yield path.relative_to(root).as_posix(), _LONG_STRING.sub('""', text)
 
 
 @dataclass(frozen=True)
@@ -262,7 +232,7 @@ class _Project:
         """File -> the project's files that it imports."""
         return {
             path: frozenset(
-                found for name in _imported(text) for found in self._resolved(path, name)
+                found for name in imported_names(text) for found in self._resolved(path, name)
             )
             - {path}
             for path, text in self.texts.items()
@@ -326,21 +296,6 @@ class _Project:
             for path in (f"{inner}.py", f"{inner.rstrip('/')}/__init__.py"):
                 if path in self.texts and (count or start):
                     yield path
-
-
-def _imported(text: str) -> Iterator[str]:
-    """Dotted names in import statements; of `from a import b` both `a` and `a.b`."""
-    for match in _IMPORT.finditer(text):
-        if base := match["base"]:
-            yield base
-            for name in _WORD.findall(re.sub(r"#[^\n]*", "", match["names"])):
-                yield base + name if base.endswith(".") else f"{base}.{name}"
-        else:
-            for part in (match["plain"] or "").split("#")[0].split(","):
-                if word := _WORD.match(part.strip()):
-                    yield word[0]
-    for match in _PLUGINS.finditer(text):
-        yield from re.findall(r"[\"']([.\w]+)[\"']", match[1])
 
 
 def _bare(stem: str) -> str:

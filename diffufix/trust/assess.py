@@ -7,13 +7,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from diffufix.source.difference import edit_size
+from diffufix.source.edits import splice
 from diffufix.trust.behaviour import Behaviour, compare
 from diffufix.trust.calls import Observer
 from diffufix.trust.evidence import Evidence
 from diffufix.trust.groups import Difference, agreement, difference, group
 from diffufix.trust.probability import capped, probability
 from diffufix.trust.settled import settled
-from diffufix.trust.strength import Tally
+from diffufix.trust.strength import MutantCounts
 from diffufix.trust.style import faults
 from diffufix.trust.types import Recording
 
@@ -59,7 +60,7 @@ class Judged:
 def assess(
     greens: Sequence[Green],
     observer: Observer | None,
-    tally: Tally,
+    tally: MutantCounts,
     tried: int,
     tests: str = "",
     sources: Mapping[str, str] | None = None,
@@ -127,7 +128,7 @@ def _ordered(
 
 
 def _edited(text: str, green: Green) -> str:
-    return text[: green.start] + green.text + text[green.end :]
+    return splice(text, green, green.text)
 
 
 def _names(recording: Recording) -> list[str]:

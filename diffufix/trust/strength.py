@@ -1,4 +1,4 @@
-"""How strong are the tests at a statement? The search measures it for nothing: `Tally`.
+"""How strong are the tests at a statement? The search measures it for nothing: `MutantCounts`.
 
 Every candidate that edits a statement and runs is a mutant of it. Where the tests reject nearly
 all, one that passes says something; where one in twenty passes, it says little.
@@ -41,7 +41,7 @@ class Strength:
 
 
 @dataclass
-class Tally:
+class MutantCounts:
     """Verdicts by statement. `sources` maps a path to the text whose statements count."""
 
     sources: dict[str, str]

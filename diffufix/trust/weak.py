@@ -7,17 +7,17 @@ from collections.abc import Iterator
 from itertools import count
 
 from diffufix.propose.proposals import Proposal
-from diffufix.trust.strength import Tally
+from diffufix.trust.strength import MutantCounts
 
 LOWER = 4.0  # nats that a proposal for a weak place waits
 PATIENCE = 50  # proposals that are put aside at a time
 
 
 class Lowered:
-    """The proposals in their order, but for those of weak places (`Tally.weak`), which wait until
-    LOWER nats less likely ones are proposed."""
+    """The proposals in their order, but for those of weak places (`MutantCounts.weak`), which wait
+    until LOWER nats less likely ones are proposed."""
 
-    def __init__(self, proposals: Iterator[Proposal], tally: Tally) -> None:
+    def __init__(self, proposals: Iterator[Proposal], tally: MutantCounts) -> None:
         self._proposals, self._tally = proposals, tally
         self._waiting: list[tuple[float, int, Proposal]] = []
         self._order = count()

@@ -14,7 +14,8 @@ from pathlib import Path
 
 from diffufix.config import Settings
 from diffufix.errors import DiffufixError, PrerequisiteError
-from diffufix.sandbox.local import LocalSandbox, bubblewrap_works
+from diffufix.sandbox.bubblewrap import bubblewrap_works
+from diffufix.sandbox.local import LocalSandbox
 from diffufix.sandbox.protocol import Sandbox
 
 Tell = Callable[[str], None]
@@ -22,7 +23,7 @@ PYTHON = "python3"  # the first on an image's PATH: its environment's, else its 
 
 
 @dataclass(frozen=True)
-class Place:
+class Runtime:
     """`make` takes a scratch copy of the project, which the sandbox then owns.
 
     `python` is what runs the project there. `enclosed`: nothing of the project may run anywhere
@@ -35,7 +36,7 @@ class Place:
     enclosed: bool = False
     note: str = ""
 
-    def with_home(self, files: Mapping[str, Path]) -> Place:
+    def with_home(self, files: Mapping[str, Path]) -> Runtime:
         """The same, with copies of these files (path in the home -> file) in the sandbox's home."""
         if self.enclosed or not files:
             return self
@@ -43,7 +44,7 @@ class Place:
         return replace(self, make=make)
 
 
-def choose(settings: Settings, tell: Tell | None = None) -> Place:
+def choose(settings: Settings, tell: Tell | None = None) -> Runtime:
     """The place that `settings.sandbox` names; for `auto` the best there is.
 
     `tell` hears of an image being built, line by line. Raises: PrerequisiteError, UsageError,
@@ -59,7 +60,7 @@ def choose(settings: Settings, tell: Tell | None = None) -> Place:
     return _automatic(settings, tell)
 
 
-def _automatic(settings: Settings, tell: Tell) -> Place:
+def _automatic(settings: Settings, tell: Tell) -> Runtime:
     """Docker if it can be, else bubblewrap; never without a boundary unless told so."""
     from diffufix.sandbox.engine import find_engine
 
@@ -80,7 +81,7 @@ def _automatic(settings: Settings, tell: Tell) -> Place:
     return _local(settings, note)
 
 
-def _local(settings: Settings, note: str = "") -> Place:
+def _local(settings: Settings, note: str = "") -> Runtime:
     from diffufix.testing.interpreter import enclosing, find_interpreter
 
     python = str(find_interpreter(settings.root, settings.python or None, settings.folder))
@@ -90,7 +91,7 @@ def _local(settings: Settings, note: str = "") -> Place:
             "install bubblewrap, or use --sandbox docker"
         )
     before = enclosing(Path(python), settings.root)
-    return Place(
+    return Runtime(
         "local",
         python,
         lambda tree: LocalSandbox(tree, python=python, before=before),
@@ -99,7 +100,7 @@ def _local(settings: Settings, note: str = "") -> Place:
     )
 
 
-def _docker(settings: Settings, tell: Tell) -> Place:
+def _docker(settings: Settings, tell: Tell) -> Runtime:
     from docker.errors import DockerException
 
     from diffufix.sandbox.docker import DockerSandbox
@@ -111,7 +112,7 @@ def _docker(settings: Settings, tell: Tell) -> Place:
     runtime = settings.runtime or None
     with contextlib.closing(connect()) as client, contextlib.suppress(DockerException):
         reap_containers(client)  # of runs that were killed
-    return Place(
+    return Runtime(
         "docker",
         settings.python or PYTHON,
         lambda tree: DockerSandbox(tree, image=image, runtime=runtime),
@@ -119,12 +120,12 @@ def _docker(settings: Settings, tell: Tell) -> Place:
     )
 
 
-def _e2b(settings: Settings, tell: Tell) -> Place:
+def _e2b(settings: Settings, tell: Tell) -> Runtime:
     from diffufix.sandbox.e2b import E2BSandbox
     from diffufix.workspace.images.template import template_for
 
     template = template_for(settings.root, settings=settings, listener=tell)
-    return Place(
+    return Runtime(
         "e2b",
         settings.python or PYTHON,
         lambda tree: E2BSandbox(tree, template=template),

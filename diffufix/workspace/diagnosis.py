@@ -19,10 +19,10 @@ from diffufix.sandbox import Sandbox
 from diffufix.testing import flaky, fresh_copy, run_tests
 from diffufix.testing.testcode import TestCode, test_code
 from diffufix.types import XFAILED, TestCase, TestRun
-from diffufix.workspace.choice import Place
+from diffufix.workspace.choice import Runtime
 from diffufix.workspace.clock import Clock
 from diffufix.workspace.surroundings import (
-    Surroundings,
+    SharedEnvironment,
     choose_surroundings,
     named_variables,
     open_variables,
@@ -44,7 +44,7 @@ class Diagnosis:
     red: tuple[str, ...] = ()  # failed both times
     flaky: tuple[str, ...] = ()
     tests: TestCode = field(default_factory=TestCode)
-    surroundings: Surroundings = field(default_factory=Surroundings)
+    surroundings: SharedEnvironment = field(default_factory=SharedEnvironment)
 
     @property
     def seconds(self) -> dict[str, float]:
@@ -75,7 +75,7 @@ class Diagnosis:
 
 def diagnose(
     settings: Settings,
-    place: Place,
+    place: Runtime,
     scratch: Path,
     listener: Listener,
     warn: Callable[[str], None],
@@ -163,7 +163,7 @@ class Suite:
     """The project's tests on one scratch copy, run in one sandbox or as they always are."""
 
     def __init__(
-        self, settings: Settings, place: Place, scratch: Path, lay: Callable[[Path], None]
+        self, settings: Settings, place: Runtime, scratch: Path, lay: Callable[[Path], None]
     ) -> None:
         self.settings, self.place, self.scratch, self.lay = settings, place, scratch, lay
         self.named = named_variables(settings.pass_env)

@@ -41,7 +41,7 @@ _LARGEST, _LARGEST_FILE = 8 << 20, 1 << 20  # bytes of the home that are taken a
 
 
 @dataclass(frozen=True)
-class Surroundings:
+class SharedEnvironment:
     """Variables and files (path in the home -> where it is) for the sandbox, and what stays out."""
 
     variables: Mapping[str, str] = field(default_factory=dict)
@@ -76,7 +76,7 @@ def named_variables(names: str) -> dict[str, str]:
     return {name: os.environ[name] for name in wanted}
 
 
-def choose_surroundings(run: TestRun, named: Mapping[str, str]) -> Surroundings:
+def choose_surroundings(run: TestRun, named: Mapping[str, str]) -> SharedEnvironment:
     """From what `run`, made outside of the sandbox, has read; `named` are passed in any case."""
     read = {
         name: os.environ[name]
@@ -85,7 +85,7 @@ def choose_surroundings(run: TestRun, named: Mapping[str, str]) -> Surroundings:
     }
     secret = {name for name, value in read.items() if is_secret(name, value)} - {*named}
     variables = {name: value for name, value in read.items() if name not in secret} | {**named}
-    return Surroundings(variables, _home_files(run.home_files), tuple(sorted(secret)))
+    return SharedEnvironment(variables, _home_files(run.home_files), tuple(sorted(secret)))
 
 
 def _home_files(paths: Sequence[str]) -> dict[str, Path]:

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+import sys
+from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
 
 import pytest
 
-from diffufix.sandbox.local import bubblewrap_works
+from diffufix.sandbox import Sandbox
+from diffufix.sandbox.bubblewrap import bubblewrap_works
 from tests.attacks import arena as arenas
 
 # Not below /tmp, which bubblewrap replaces; nothing else looks into it.
@@ -25,13 +27,14 @@ BACKENDS = [
 
 @pytest.fixture(scope="module", params=BACKENDS)
 def arena(request: pytest.FixtureRequest) -> Iterator[arenas.Arena]:
+    make: Callable[[Path], Sandbox]
     if request.param == "docker":
         from diffufix.sandbox.docker import DockerSandbox
 
         image = request.getfixturevalue("test_image")
         make, python = partial(DockerSandbox, image=image), "python3"
     else:
-        make, python = arenas.local, arenas.sys.executable
+        make, python = arenas.local, sys.executable
     with (
         arenas.arena(request.param, make, python, ROOT / "build") as made,
         pytest.MonkeyPatch.context() as patch,

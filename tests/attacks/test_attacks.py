@@ -9,7 +9,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from diffufix.types import State
+from diffufix.types import Candidate, State, Verdict
 from diffufix.verify import ValidatorPool
 from tests.attacks.arena import FAILING, TESTS, Arena, processes
 from tests.attacks.every import ATTACKS
@@ -32,8 +32,8 @@ def screen(arena: Arena) -> Iterator[ValidatorPool]:
         assert not sandbox.alive()
 
 
-def ask(screen: ValidatorPool, candidate: object, tests: tuple[str, ...] = TESTS) -> object:
-    token = screen.submit(candidate, tests)  # type: ignore[arg-type]
+def ask(screen: ValidatorPool, candidate: Candidate, tests: tuple[str, ...] = TESTS) -> Verdict:
+    token = screen.submit(candidate, tests)
     ((answered, verdict),) = screen.results(None)
     assert answered == token
     return verdict
@@ -92,7 +92,7 @@ def screen_size(screen: ValidatorPool) -> int:
     return _sizes.setdefault(id(screen), len(processes(screen)))
 
 
-def record(arena: Arena, attack: Attack, verdict: object) -> None:
+def record(arena: Arena, attack: Attack, verdict: Verdict) -> None:
     """For the table in docs/security.md: ATTACK_TABLE names the file to append to."""
     path = os.environ.get("ATTACK_TABLE")
     if path:

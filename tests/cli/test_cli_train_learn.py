@@ -13,7 +13,8 @@ from diffufix.registry.models import Registry
 from diffufix.store import Store
 from diffufix.store.overview import summary
 from diffufix.store.trajectories import read_groups
-from diffufix.train.rl import session
+from diffufix.train.rl import gate, session
+from diffufix.train.rl.self_play import Wanted
 from tests.support.practised import write_project
 
 SMALL = ("--model", "mini", "--held-out", "2", "--tasks", "2", "--group", "4", "--steps", "2")
@@ -28,7 +29,7 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def here(project: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """The project as the working folder; fewer tasks than usual are enough."""
     monkeypatch.chdir(project)
-    wanted = session.Wanted(tasks=12)
+    wanted = Wanted(tasks=12)
     monkeypatch.setattr(
         "diffufix.train.rl.self_play.Wanted", lambda **values: replace(wanted, **values)
     )
@@ -48,7 +49,7 @@ def test_from_tests_to_a_model_in_the_registry(
     def pleased(*args: object, **more: object) -> object:
         return replace(compare(*args, **more), better=True)  # type: ignore[arg-type]
 
-    compare = session.compare
+    compare = gate.compare
     out, err = run(capsys, "--self-play", "--json", "--minutes", "0", code=1)
     made = json.loads(out)["training"][0]
     assert (made["status"], made["name"], made["before"]) == ("kept", "sums-1", "mini")

@@ -17,7 +17,7 @@ from diffufix.config import brought_along, load_settings, read_pyproject
 from diffufix.errors import ApplyError, StoreError, UsageError
 from diffufix.registry.models import Registry
 from diffufix.repair.apply import undo
-from diffufix.sandbox.local import bubblewrap_works
+from diffufix.sandbox.bubblewrap import bubblewrap_works
 from diffufix.source import repository
 from diffufix.source.plain import read_within, write_within
 from diffufix.store import Store

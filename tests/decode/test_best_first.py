@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from diffufix.decode import infill
-from diffufix.decode.aside import AsideContext, Asked, Place
+from diffufix.decode.aside import AsideContext, Asked, HoleSpan
 from diffufix.decode.best_first import BestFirst, Question
 from diffufix.decode.context import open_context
 from diffufix.decode.layout import context_ids, segment
@@ -33,7 +33,7 @@ LEFT, RIGHT = (9, 10, 11, 9), (11, 11, 10)
 MODEL = tiny(VOCABULARY)
 
 
-def explicit(family: Family, ids: Sequence[int], place: Place, hole: Sequence[int]) -> Tensor:
+def explicit(family: Family, ids: Sequence[int], place: HoleSpan, hole: Sequence[int]) -> Tensor:
     """Log-probabilities at the masks of one hole: one forward of context and hole together,
     under the mask of attention that the layout describes."""
     context = context_ids(family, ids)
@@ -55,7 +55,7 @@ def question(
     family: Family, original: Sequence[int] = (10,), cost: float = 0.0, left: Sequence[int] = LEFT
 ) -> tuple[Question, list[int]]:
     ids = [*left, *original, *RIGHT]
-    place = Place(len(left) + 1, len(left) + 1 + len(original), tuple(original))
+    place = HoleSpan(len(left) + 1, len(left) + 1 + len(original), tuple(original))
     return Question(AsideContext(MODEL, ids, family), place, cost), ids
 
 
@@ -64,7 +64,7 @@ def search(questions: Sequence[Question], **options: object) -> list[tuple[int, 
     return list(BestFirst(questions, **settings))  # type: ignore[arg-type]
 
 
-def chain(family: Family, ids: Sequence[int], place: Place, hole: tuple[int, ...]):
+def chain(family: Family, ids: Sequence[int], place: HoleSpan, hole: tuple[int, ...]):
     """Every fill's probability when the most confident mask is committed first, one by one."""
     if MASK not in hole:
         return {hole: 0.0}
@@ -88,7 +88,12 @@ def chain(family: Family, ids: Sequence[int], place: Place, hole: tuple[int, ...
 def test_many_holes_of_one_context_are_what_each_is_alone() -> None:
     ids = [*LEFT, 10, 9, *RIGHT]
     context = AsideContext(MODEL, ids, FREE)
-    places = [Place(5, 6, (10,)), Place(5, 7, (10, 9)), Place(2, 2, ()), Place(1, 5, LEFT)]
+    places = [
+        HoleSpan(5, 6, (10,)),
+        HoleSpan(5, 7, (10, 9)),
+        HoleSpan(2, 2, ()),
+        HoleSpan(1, 5, LEFT),
+    ]
     holes = [(MASK, 9, MASK), (MASK,) * 5, (MASK,), (9, MASK)]
     together = context.logits(places, holes)
     together[:, sorted(FREE.specials)] = -torch.inf
@@ -98,7 +103,7 @@ def test_many_holes_of_one_context_are_what_each_is_alone() -> None:
 
 def test_the_context_does_not_see_the_hole() -> None:
     context = AsideContext(MODEL, [*LEFT, *RIGHT], FREE)
-    place = Place(3, 3, ())
+    place = HoleSpan(3, 3, ())
     alone = context.logits([place], [(MASK,)])
     context.logits([place] * 3, [(9, MASK), (10, MASK), (MASK,)])
     torch.testing.assert_close(context.logits([place], [(MASK,)]), alone)
@@ -110,7 +115,7 @@ def test_context_of_a_canvas(original: tuple[int, ...]) -> None:
     canvas = Canvas(LEFT, RIGHT, original)
     shown = original or (GAP,)
     context = open_context(MODEL, [canvas], family=FREE)
-    place = Place(5, 5 + len(shown), original)
+    place = HoleSpan(5, 5 + len(shown), original)
     logits = context.logits([(0, (MASK, 9)), (0, (9, MASK, MASK))])
     assert logits.shape == (3, VOCABULARY)
     logits[:, sorted(FREE.specials)] = -torch.inf
@@ -185,9 +190,9 @@ def test_with_deletions_every_fill_has_the_likelihood_of_its_own_steps() -> None
                 hole = (*hole[: commit.position], commit.token, *hole[commit.position + 1 :])
         assert hole == fill.ids
         assert fill.logp == pytest.approx(total, abs=1e-3)
-    logps = [fill.logp for _, fill in found]
-    assert all(a >= b - 1e-6 for a, b in itertools.pairwise(logps))
-    assert sum(map(math.exp, logps)) <= 1.0 + 1e-4
+    costs = [fill.logp for _, fill in found]
+    assert all(a >= b - 1e-6 for a, b in itertools.pairwise(costs))
+    assert sum(map(math.exp, costs)) <= 1.0 + 1e-4
 
 
 @pytest.mark.parametrize("family", [FIXED, FREE])
@@ -305,7 +310,7 @@ def test_labels_of_training_lead_to_the_target(seed: int, sure: float) -> None:
     target = rng.sample(range(12, 40), rng.randint(0, 14))
     original = tuple(rng.choices(range(12, 40), k=rng.randint(0, 8)))
     oracle = Oracle(target)
-    asked = Question(oracle, Place(1, 1 + len(original), original))  # type: ignore[arg-type]
+    asked = Question(oracle, HoleSpan(1, 1 + len(original), original))  # type: ignore[arg-type]
     slack = max(1, 2 - len(original))
     engine = BestFirst([asked], sure=sure, children=4, slack=slack, answer=oracle.answer)
     _, fill = next(engine)

@@ -85,6 +85,8 @@ def test_token_logps_are_the_denoisers(family: Family, data: st.DataObject) -> N
 
 
 def test_padding_is_never_scored_and_changes_nothing() -> None:
+    assert FIXED.pad is not None
+    assert ASIDE.delete is not None
     ids, padded = (9, 10, 11), (9, 10, 11, FIXED.pad, FIXED.pad)
     assert scored(FIXED, padded) == [True, True, True, False, False]
     assert scored(ASIDE, (9, ASIDE.delete, ASIDE.delete)) == [True] * 3

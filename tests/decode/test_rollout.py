@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections import Counter
+from collections import Counter, defaultdict
 from dataclasses import replace
 
 import pytest
@@ -61,11 +61,12 @@ def exact(family: Family, prompt: Prompt, temperature: float) -> dict[tuple[int,
     """The distribution of completions when one mask a step is committed, the surest first."""
     forbidden = never(MODEL, family)
 
-    def go(ids: tuple[int, ...], chance: float, found: Counter[tuple[int, ...]]) -> None:
+    def go(ids: tuple[int, ...], chance: float, found: dict[tuple[int, ...], float]) -> None:
         masks = [i for i, token in enumerate(ids) if token == family.mask]
         if not masks:
             kept = tuple(t for t in ids if t != family.delete)
-            found[kept + (family.delete,) * (len(ids) - len(kept))] += chance  # type: ignore[operator]
+            filled = kept + (family.delete or 0,) * (len(ids) - len(kept))
+            found[filled] += chance
             return
         hole = tuple(t for t in ids if t != family.delete)
         probs = ((alone(family, prompt, hole) + forbidden) / temperature).softmax(-1)
@@ -76,7 +77,7 @@ def exact(family: Family, prompt: Prompt, temperature: float) -> dict[tuple[int,
                 at = masks[row]
                 go((*ids[:at], token, *ids[at + 1 :]), chance * p, found)
 
-    found: Counter[tuple[int, ...]] = Counter()
+    found: dict[tuple[int, ...], float] = defaultdict(float)
     go((family.mask,) * prompt.width, 1.0, found)
     return dict(found)
 

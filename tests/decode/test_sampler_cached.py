@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 import torch
 
 from diffufix.decode import infill, open_context
 from diffufix.decode.canvas import inline_canvas
-from diffufix.decode.context.kept import Kept, kept_rows, nearest, new_rows, renewed
+from diffufix.decode.context.kept import CachedHole, kept_rows, nearest, new_rows, renewed
 from diffufix.model import load_model
 from tests.support.checkpoints import make_dream_checkpoint
 
@@ -33,7 +35,7 @@ def test_the_first_pass_is_exact(model, canvas):
 
 
 def test_renewed_every_pass_it_is_exact_while_fills_agree(model, canvas):
-    options = {"lengths": [5], "max_tokens": 9, "temperature": 0.0}
+    options: dict[str, Any] = {"lengths": [5], "max_tokens": 9, "temperature": 0.0}
     exact = infill(model, canvas, 3, **options)
     shared = infill(model, canvas, 3, refresh=1, **options)
     for one, two in zip(exact, shared, strict=True):
@@ -83,9 +85,12 @@ def test_a_pass_is_cut_where_it_would_be_too_large(model, canvas, monkeypatch):
     whole = context.logits(holes)
     rows = []
     hidden = model.hidden
-    monkeypatch.setattr(
-        model, "hidden", lambda ids, *rest: rows.append(ids.numel()) or hidden(ids, *rest)
-    )
+
+    def counted(ids, *rest):
+        rows.append(ids.numel())
+        return hidden(ids, *rest)
+
+    monkeypatch.setattr(model, "hidden", counted)
     monkeypatch.setattr("diffufix.decode.context.in_place.TOKENS", 100)
     torch.testing.assert_close(context.logits(holes), whole, rtol=1e-4, atol=1e-4)
     assert max(rows) <= 100
@@ -99,7 +104,12 @@ def test_of_one_layer_it_is_exact(tmp_path, expands, temperature):
     folder = make_dream_checkpoint(tmp_path / "one", expand_delete=expands, layers=1)
     model = load_model(folder, device="cpu")
     canvas = inline_canvas(model, "def f(a):\n    b = a\n    return ", "\n\nprint(f(2))\n")
-    options = {"lengths": [7, 4], "max_tokens": 12, "temperature": temperature, "top_p": 0.9}
+    options: dict[str, Any] = {
+        "lengths": [7, 4],
+        "max_tokens": 12,
+        "temperature": temperature,
+        "top_p": 0.9,
+    }
     exact, shared = (
         infill(
             model, canvas, 6, refresh=refresh, generator=torch.Generator().manual_seed(3), **options
@@ -114,8 +124,8 @@ def test_of_one_layer_it_is_exact(tmp_path, expands, temperature):
 MASK = 0
 
 
-def kept(*ids: int) -> Kept:
-    return Kept(ids, torch.zeros(len(ids) + 1, 1, 2, 1, 1))
+def kept(*ids: int) -> CachedHole:
+    return CachedHole(ids, torch.zeros(len(ids) + 1, 1, 2, 1, 1))
 
 
 def test_a_hole_goes_on_from_the_one_it_came_from():

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 import torch
 from hypothesis import given, settings
@@ -88,7 +90,7 @@ def test_origin_reveals_each_mask_with_its_chance(model):
 
 @pytest.mark.parametrize("alg", ALGORITHMS)
 def test_left_padding_changes_nothing(model, alg):
-    options = {"max_new_tokens": 6, "steps": 6, "alg": alg}
+    options: dict[str, Any] = {"max_new_tokens": 6, "steps": 6, "alg": alg}
     alone = diffusion_generate(model, PROMPT, generator=seeded(), **options)
     padded = torch.tensor([[0, 0, 5, 6, 7, 8], [9, 10, 11, 12, 13, 14]])
     keep = torch.tensor([[0, 0, 1, 1, 1, 1], [1] * 6])
@@ -99,7 +101,12 @@ def test_left_padding_changes_nothing(model, alg):
 
 
 def test_samples_differ_and_repeat(model):
-    options = {"max_new_tokens": 6, "steps": 6, "alg": "entropy", "temperature": 6.0}
+    options: dict[str, Any] = {
+        "max_new_tokens": 6,
+        "steps": 6,
+        "alg": "entropy",
+        "temperature": 6.0,
+    }
     one, two = (
         diffusion_generate(model, PROMPT, num_return_sequences=4, generator=seeded(3), **options)
         for _ in range(2)
@@ -161,7 +168,12 @@ def test_hooks(model):
 def test_ids_without_text_are_never_chosen(model):
     size = model.config.vocab_size
     assert model.textless == tuple(range(len(model.tokenizer), size))
-    options = {"max_new_tokens": 40, "steps": 2, "temperature": 1e4, "num_return_sequences": 20}
+    options: dict[str, Any] = {
+        "max_new_tokens": 40,
+        "steps": 2,
+        "temperature": 1e4,
+        "num_return_sequences": 20,
+    }
     result = diffusion_generate(model, PROMPT, generator=seeded(), **options)
     assert result.sequences.max() < len(model.tokenizer)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import math
 from collections import Counter, defaultdict
+from collections.abc import Sequence
 from functools import cache
 
 import pytest
@@ -15,6 +16,7 @@ from hypothesis import strategies as st
 from diffufix.decode import infill, open_context
 from diffufix.decode.lengths import AT_ONCE, first_confidence
 from diffufix.decode.tokens import ALGORITHMS
+from diffufix.decode.types import Asked
 from diffufix.errors import UsageError
 from diffufix.model.family import Family
 from diffufix.types import Canvas, Fill
@@ -266,7 +268,7 @@ def test_deleting_reaches_right_where_eos_deletes():
     """A model that always deletes empties the hole in one step; one mask a step otherwise."""
 
     class Deleting:
-        banned = ()
+        banned: tuple[int, ...] = ()
         vocab_size = VOCABULARY
 
         def __init__(self, family: Family) -> None:
@@ -311,7 +313,12 @@ def test_only_distinct_holes_are_computed():
 
     context = open_context(MODEL, [CANVAS], family=FIXED)
     plain = context.logits
-    context.logits = lambda holes: calls.append(len(holes)) or plain(holes)
+
+    def counted(holes: Sequence[Asked]) -> torch.Tensor:
+        calls.append(len(holes))
+        return plain(holes)
+
+    context.logits = counted  # type: ignore[method-assign]
     infill(None, CANVAS, 50, lengths=[3], temperature=0.0, context=context)
     assert calls == [1, 1, 1]
 

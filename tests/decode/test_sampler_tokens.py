@@ -70,10 +70,12 @@ def test_draws_need_one_number_a_row_from_another_device(monkeypatch):
     probs[:, -2:] = 0
     lots = torch.rand(50_000, generator=torch.Generator().manual_seed(2))
     asked = []
-    monkeypatch.setattr(
-        tokens, "uniform", lambda count, *_: asked.append(count) or torch.cat(
-            [torch.tensor([0.0, 1 - 2**-24]), lots])[:count]
-    )  # fmt: skip
+
+    def uniform(count, *_):
+        asked.append(count)
+        return torch.cat([torch.tensor([0.0, 1 - 2**-24]), lots])[:count]
+
+    monkeypatch.setattr(tokens, "uniform", uniform)
     ids = draw(probs.expand(50_000, -1), Elsewhere())  # type: ignore[arg-type]
     assert asked == [50_000]
     assert bool((probs[0, ids] > 0).all())

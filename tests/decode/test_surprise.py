@@ -10,8 +10,7 @@ import torch.nn.functional as F
 from hypothesis import given
 from hypothesis import strategies as st
 
-from diffufix.decode.layout import context_ids
-from diffufix.decode.surprise import (
+from bench.surprise import (
     FAR,
     doubt,
     encode_with_surprise,
@@ -19,6 +18,7 @@ from diffufix.decode.surprise import (
     surprise_costs,
     surprise_of,
 )
+from diffufix.decode.layout import context_ids
 from diffufix.errors import UsageError
 from diffufix.model.family import Family
 from diffufix.model.transformer import ModelConfig, Transformer

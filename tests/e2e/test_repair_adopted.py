@@ -6,6 +6,7 @@ import json
 import shutil
 from importlib.resources import files
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -37,7 +38,7 @@ def test_the_adopted_adapter_is_used_and_said(tmp_path: Path, lora: Path, diffuf
 
     registry.adopt("shapes-1")
 
-    def repair(*options: str) -> tuple[str, dict]:
+    def repair(*options: str) -> tuple[str, dict[str, Any]]:
         done = diffufix_cli(
             "repair", "--model", "mini", "--budget", "900", "--no-collect", "--json", *options,
             cwd=tmp_path,

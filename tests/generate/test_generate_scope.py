@@ -14,7 +14,7 @@ from diffufix.decode.leaning import leaned
 from diffufix.generate.body import Body, required, returns_its_type
 from diffufix.generate.choose import choose
 from diffufix.generate.job import GenerateJob
-from diffufix.generate.scope import COMPLETED, Scope, attributes
+from diffufix.generate.scope import COMPLETED, BodyNames, attributes
 from diffufix.source.functions import FunctionNode
 
 SOURCE = '''class Shelf:
@@ -68,8 +68,8 @@ def words() -> Words:
     return Words()
 
 
-def scope_of(body: Body, words: Words) -> Scope:
-    return Scope(body, words.encode, words.decode, MASK)
+def scope_of(body: Body, words: Words) -> BodyNames:
+    return BodyNames(body, words.encode, words.decode, MASK)
 
 
 def test_the_attributes_of_a_class() -> None:
@@ -93,7 +93,7 @@ def test_sketches_name_what_is_in_scope(bodies: dict[str, Body], words: Words) -
     assert "m(xm for x in one)" in texts
 
 
-def hint_of(scope: Scope, words: Words, *parts: str | int) -> dict[str, float]:
+def hint_of(scope: BodyNames, words: Words, *parts: str | int) -> dict[str, float]:
     """The hint for the only place that is a mask by itself (`1`), others are numbers of masks."""
     ids = [i for part in parts for i in (words.encode(part) if isinstance(part, str) else [MASK])]
     return {words.decode([token]): share for token, share in scope.hints(ids)[0]}

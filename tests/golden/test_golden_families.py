@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from functools import cache
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import pytest
@@ -110,7 +111,7 @@ def test_generations_in_bfloat16():
     the order differs. Ties may fall otherwise on another processor: one of six may."""
     known = golden("dream")
     cases = [key for key in known if key.endswith("_bfloat16") and not key.startswith("logits")]
-    same = {"model": 0, "float32": 0}
+    same: dict[Literal["model", "float32"], int] = {"model": 0, "float32": 0}
     for case in cases:
         alg, steps, _ = case.rsplit("_", 2)
         for precision in same:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -27,7 +28,7 @@ def golden():
         return {key: torch.from_numpy(file[key]) for key in file}
 
 
-def arguments(case: dict) -> dict:
+def arguments(case: dict[str, Any]) -> dict[str, Any]:
     names = ("max_new_tokens", "steps", "temperature", "alg", "eps")
     return {name: case[name] for name in names}
 
@@ -36,7 +37,7 @@ def arguments(case: dict) -> dict:
 @pytest.mark.parametrize("hooked", [False, True], ids=["plain", "hooks"])
 def test_greedy_generations(model, golden, case, hooked):
     number = case["case"]
-    hooks = {}
+    hooks: dict[str, Any] = {}
     if hooked:  # hooks see full logits: the other way through the code
         hooks = {
             "generation_tokens_hook_func": lambda step, x, logits: x,

@@ -19,7 +19,8 @@ import torch
 
 from diffufix.config import Settings
 from diffufix.model import load_model
-from diffufix.train.rl.learn import Plan, Row, learn
+from diffufix.train.rl.config import TrainConfig
+from diffufix.train.rl.learn import Row, learn
 from diffufix.train.rl.methods import METHODS
 from diffufix.train.rl.self_play import SelfPlayEnv, Wanted
 
@@ -94,14 +95,15 @@ def check(method: str, rows: Sequence[Row]) -> None:
     assert seen.keys() == expected.keys()
     for key, values in expected.items():
         assert [v is None for v in seen[key]] == [v is None for v in values], key
-        pairs = [(a, b) for a, b in zip(seen[key], values, strict=True) if b is not None]
+        both = zip(seen[key], values, strict=True)
+        pairs = [(a, b) for a, b in both if a is not None and b is not None]
         close = [math.isclose(a, b, rel_tol=RELATIVE, abs_tol=ABSOLUTE) for a, b in pairs]
         assert all(close), (key, seen[key], values)
 
 
 @pytest.mark.parametrize("method", METHODS)
 def test_the_loop_goes_as_it_went(practice: SelfPlayEnv, tmp_path: Path, method: str) -> None:
-    plan = Plan(
+    plan = TrainConfig(
         method, 0, steps=STEPS, tasks=TASKS, group=GROUP, lr=RATE, temperature=TEMPERATURE,
         seed=SEED, device="cpu",
     )  # fmt: skip

@@ -9,7 +9,8 @@ import torch
 
 from diffufix.model import load_model
 from diffufix.model.adapted import AdaptedLinear, detach
-from diffufix.train.rl.learn import Plan, prepare
+from diffufix.train.rl.config import TrainConfig
+from diffufix.train.rl.learn import prepare
 from diffufix.train.rl.lora import add_lora, save_lora
 from tests.support.checkpoints import make_dream_checkpoint
 
@@ -71,7 +72,7 @@ def test_it_can_be_taken_away(base, trained):
 def test_training_goes_on_from_it(base, trained, lora):
     live, folder = trained
     model = load_model(base, device="cpu", dtype="bfloat16", adapter=folder)
-    prepare(model, Plan(lora=lora, rank=4))
+    prepare(model, TrainConfig(lora=lora, rank=4))
     with torch.no_grad():
         found, expected = model(IDS).float(), live(IDS).float()
     assert (found - expected).abs().mean() < 0.02 * expected.abs().mean()

@@ -50,12 +50,14 @@ def test_loads_in_hub_layout(original):
     assert model.lm_head.weight.dtype == torch.float32
     assert model(ids_for(model)).shape == (2, 12, model.config.vocab_size)
     assert not model.training
+    mask = model.tokenizer.id("<|mask|>")
+    assert mask is not None
     assert model.family == Family(
         name="diffucoder",
         shift=True,
         layout="inline",
         chat="chatml",
-        mask=model.tokenizer.id("<|mask|>"),
+        mask=mask,
         pad=model.tokenizer.id("<|endoftext|>"),
         bos=model.tokenizer.id("<|beginoftext|>"),
         eos=model.tokenizer.id("<|endoftext|>"),

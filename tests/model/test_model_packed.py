@@ -9,17 +9,19 @@ import torch
 import torch.nn.functional as F
 
 from diffufix.model.packed import attend
-from diffufix.train.batch import IGNORE
-from diffufix.train.pretrain.examples import Batch, Row, collate
+from diffufix.train.batch import IGNORE, Batch
+from diffufix.train.pretrain.rows import PackedRow, collate
 
 
-def row(context: int, holes: list[tuple[int, int]]) -> Row:
+def row(context: int, holes: list[tuple[int, int]]) -> PackedRow:
     """A context of so many tokens, and beside it holes of so many tokens before and of a fill."""
     segments = [0] * context
     for number, (was, fill) in enumerate(holes):
         segments += [2 * number + 1] * was + [2 * number + 2] * fill
     n = len(segments)
-    return Row(list(range(n)), list(range(n)), segments, [IGNORE] * n, [0.0] * n, [IGNORE] * n)
+    return PackedRow(
+        list(range(n)), list(range(n)), segments, [IGNORE] * n, [0.0] * n, [IGNORE] * n
+    )
 
 
 def drawn(rng: random.Random) -> Batch:
@@ -37,8 +39,9 @@ def test_blocks_are_the_dense_mask(seed: int) -> None:
     torch.manual_seed(seed)
     ours = [torch.randn(B, 3, T, 8, dtype=torch.float64, requires_grad=True) for _ in range(3)]
     theirs = [x.detach().clone().requires_grad_(True) for x in ours]
-    out = attend(*ours, batch.blocks())
-    expected = F.scaled_dot_product_attention(*theirs, attn_mask=batch.dense())
+    out = attend(ours[0], ours[1], ours[2], batch.blocks())
+    q, k, v = theirs
+    expected = F.scaled_dot_product_attention(q, k, v, attn_mask=batch.dense())
     real = (batch.rows >= 0)[:, None, :, None]
     assert not out.masked_select(~real).any()
     torch.testing.assert_close(out, expected * real)

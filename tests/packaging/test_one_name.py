@@ -41,11 +41,16 @@ def test_mypy_sees_a_wrong_call_across_the_border(repository: Path, tmp_path: Pa
     (tmp_path / "diffufix" / "model").mkdir()
     (tmp_path / "diffufix" / "model" / "__init__.py").write_text("")
     shutil.copy2(repository / "pyproject.toml", tmp_path)
+    for folder in ("tests", "bench"):
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / "right.py").write_text("import diffufix.train.recipe\n")
     command = [sys.executable, "-m", "mypy", "--no-error-summary"]
 
     before = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
     assert before.returncode == 0, before.stdout + before.stderr
-    (tmp_path / "diffufix" / "model" / "planted.py").write_text(PLANTED)
+    planted = ("diffufix/model/planted.py", "tests/planted.py", "bench/planted.py")
+    for path in planted:
+        (tmp_path / path).write_text(PLANTED)
     after = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
     assert after.returncode == 1, after.stdout + after.stderr
     assert 'has no attribute "no_such_name"' in after.stdout

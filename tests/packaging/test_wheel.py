@@ -57,8 +57,9 @@ def installed(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     site = next(home.glob("lib/python*/site-packages"))
     borrowed = sorted({sysconfig.get_path("purelib"), sysconfig.get_path("platlib")})
     (site / "borrowed.pth").write_text("\n".join(borrowed) + "\n")
-    command = [home / "bin/python", "-m", "pip", "install", "--quiet", "--no-deps", "--no-index"]
-    subprocess.run([*command, "--ignore-installed", wheel], check=True, env=clean_environment())
+    command = [str(home / "bin/python"), "-m", "pip", "install", "--quiet", "--no-deps"]
+    command += ["--no-index", "--ignore-installed", str(wheel)]
+    subprocess.run(command, check=True, env=clean_environment())
     return home / "bin"
 
 
@@ -115,7 +116,7 @@ def test_it_repairs(installed: Path, tmp_path: Path) -> None:
     for name, text in PROJECT.items():
         (tmp_path / name).write_text(text)
     command = [installed / "diffufix", "repair", "--json", "--model", "mini", "--budget", "60"]
-    done = run([*command, "--python", sys.executable], tmp_path)
+    done = run([*map(str, command), "--python", sys.executable], tmp_path)
     assert done.returncode == 0, done.stdout + done.stderr
     document = json.loads(done.stdout)
     assert document["status"] == "repaired"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+import jinja2
 import pytest
 
 import diffufix
@@ -123,7 +124,9 @@ def test_wrong_uses():
 
 
 def test_templates_are_found_where_the_package_is():
-    folders = prompting._environment().loader.searchpath
+    loader = prompting._environment().loader
+    assert isinstance(loader, jinja2.FileSystemLoader)
+    folders = loader.searchpath
     assert folders
     assert all(Path(folder).parent in map(Path, diffufix.__path__) for folder in folders)
 

@@ -9,8 +9,9 @@ import pytest
 
 from diffufix.propose.candidates import EditTarget
 from diffufix.propose.clones import CloneEdits
-from diffufix.propose.holes import splice
-from diffufix.propose.proposals import TWIN, Proposal, _with_twins
+from diffufix.propose.proposals import Proposal
+from diffufix.propose.propose import TWIN, _with_twins
+from diffufix.source.edits import splice
 from diffufix.types import Fill, Hole, Kind, SuspiciousFunction
 
 SOURCE = textwrap.dedent('''

@@ -8,10 +8,11 @@ from textwrap import dedent
 import pytest
 
 from diffufix.propose.candidates import EditTarget
-from diffufix.propose.edits.code import Code, Edit
+from diffufix.propose.edits.code import Code
 from diffufix.propose.edits.enumerate import edits_of
 from diffufix.propose.edits.known import KnownEdits
 from diffufix.propose.edits.pool import make_pool
+from diffufix.source.edits import Edit
 from diffufix.source.functions import functions
 from diffufix.source.syntax import parse
 from diffufix.types import SuspiciousFunction

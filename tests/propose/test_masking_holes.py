@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from diffufix.propose.holes import holes, splice
+from diffufix.propose.holes import holes
+from diffufix.source.edits import splice
 from diffufix.source.functions import docstring_of, find_function, functions
 from diffufix.source.spans import Text, lexical_tokens
 from diffufix.types import Hole, Kind

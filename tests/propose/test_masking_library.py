@@ -12,7 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from diffufix.propose.holes import holes, splice
+from diffufix.propose.holes import holes
+from diffufix.source.edits import splice
 from diffufix.source.functions import FunctionNode, docstring_of, functions
 from diffufix.source.spans import Text
 from diffufix.types import Hole, Kind

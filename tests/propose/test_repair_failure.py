@@ -7,12 +7,13 @@ from dataclasses import replace
 import pytest
 import torch
 
-from diffufix.decode.aside import AsideContext, Place
+from diffufix.decode.aside import AsideContext, HoleSpan
 from diffufix.decode.layout import context_ids
 from diffufix.model.checkpoint import LoadedModel, load_model
 from diffufix.propose.candidates import EditTarget
 from diffufix.propose.failure import MAX_FAILURE, MAX_MESSAGE, calls, encode, failure_text
-from diffufix.propose.proposals import FailureContext, propose
+from diffufix.propose.proposals import FailureContext
+from diffufix.propose.propose import propose
 from diffufix.types import SuspiciousFunction
 
 TESTS = """\
@@ -80,7 +81,7 @@ def test_the_failure_stands_behind_the_context_and_moves_nothing(model: LoadedMo
 
 def test_what_the_test_said_changes_the_prediction(model: LoadedModel) -> None:
     ids = model.tokenizer.encode("def price(n):\n    return n\n")
-    place = Place(3, 4, (ids[2],))
+    place = HoleSpan(3, 4, (ids[2],))
     hole = [(model.family.mask,)]
     said = encode(model.tokenizer, "NameError: name 'amount' is not defined")
     plain = AsideContext(model, ids).logits([place], hole)

@@ -7,7 +7,8 @@ import pytest
 from diffufix.decode.canvas import inline_canvas, room_of
 from diffufix.model import load_model
 from diffufix.propose.candidates import EditTarget
-from diffufix.propose.proposals import FailureContext, _prompt
+from diffufix.propose.in_place import _prompt
+from diffufix.propose.proposals import FailureContext
 from diffufix.propose.shown import cut_code, cut_report, cut_test, failing_line, fitted, own_test
 from diffufix.propose.tasks import make_task, prompt_of
 from diffufix.types import Hole, Kind, SuspiciousFunction
@@ -131,7 +132,7 @@ def subject_of(lines: int) -> tuple[EditTarget, Hole]:
     body = "".join(f"    value_{i} = convert(x, {i}) + offset[{i}]\n" for i in range(lines))
     source = f"def work(x, offset):\n{body}    return value_0\n{body}"
     at = source.index("return value_0") + len("return ")
-    suspect = SuspiciousFunction("shop/work.py", "work", 1, 2 * lines + 2, 1.0, "")
+    suspect = SuspiciousFunction("shop/work.py", "work", 1, 2 * lines + 2, 1.0, {})
     return EditTarget(suspect, source), Hole(at, at + len("value_0"), Kind.EXPRESSION, 1.0)
 
 
@@ -179,7 +180,7 @@ def test_a_prompt_that_was_not_made_to_fit_keeps_its_header(chat):
 # -- self-play -------------------------------------------------------------------------------------
 
 
-def task_of(subject: EditTarget, hole: Hole, answer: str, **others):
+def task_of(subject: EditTarget, hole: Hole, answer: str | None, **others):
     return make_task(
         subject.suspect.path, "work", subject.source, (hole.start, hole.end), str(hole.kind),
         "mutant", ("tests/test_stock.py::TestShelf::test_free",), answer=answer, **others,
@@ -206,8 +207,9 @@ def test_self_play_asks_what_repair_asks(name, request):
 def test_the_width_says_nothing_of_the_answer(chat):
     subject, hole = subject_of(5)
     answers = ["v", "value_0 + value_1 * (offset[0] - 17)", "convert(x, 1)", None]
-    widths = {prompt_of(chat, task_of(subject, hole, answer)).width for answer in answers}
-    assert len(widths) == 1
+    prompts = [prompt_of(chat, task_of(subject, hole, answer)) for answer in answers]
+    assert len({prompt.width for prompt in prompts if prompt is not None}) == 1
+    assert None not in prompts
 
 
 def test_the_cut_order_gives_up_only_at_the_end(chat):

@@ -8,7 +8,7 @@ import pytest
 
 from diffufix.model.tokenizer import Tokenizer, load_tokenizer
 from diffufix.propose.holes import inside_strings
-from diffufix.propose.surroundings import Surroundings, Survey, beside, chosen, shown
+from diffufix.propose.surroundings import FileOutline, Survey, beside, chosen, shown
 from diffufix.source.functions import FunctionNode, functions
 from diffufix.train.pretrain.fresh import mini_family
 from tests.support.mini import write_tokenizer
@@ -50,7 +50,7 @@ class Store(Base):
 """
 
 
-def around(qualname: str) -> tuple[Surroundings, str]:
+def around(qualname: str) -> tuple[FileOutline, str]:
     tree = ast.parse(SOURCE)
     node = next(node for name, node in functions(tree) if name == qualname)
     text = ast.get_source_segment(SOURCE, node) or ""
@@ -106,7 +106,7 @@ def test_a_family_reads_as_much_as_it_says(tokenizer: Tokenizer) -> None:
     assert beside(tokenizer, poor, SOURCE, node, "boom") == tuple(tokenizer.encode("boom"))
     silent = replace(poor, failure=None)
     assert beside(tokenizer, silent, SOURCE, node, "boom") == ()
-    assert shown(tokenizer, family, "x", Surroundings()) == ()
+    assert shown(tokenizer, family, "x", FileOutline()) == ()
 
 
 def test_holes_inside_of_strings_are_words_escapes_and_marks() -> None:

@@ -15,9 +15,9 @@ from diffufix.decode.layout import SLACK
 from diffufix.model import load_model
 from diffufix.model.checkpoint import LoadedModel
 from diffufix.propose.holes import holes
-from diffufix.propose.tasks import MAX_WIDTH, aligned, make_task, prompt_of, splice, text_of
+from diffufix.propose.tasks import MAX_WIDTH, aligned, candidate_of, make_task, prompt_of, text_of
 from diffufix.source.functions import find_function
-from diffufix.types import Task
+from diffufix.types import Hole, Task
 from tests.support.checkpoints import make_dream_checkpoint
 
 SOURCE = '''import math
@@ -56,8 +56,10 @@ def task_at(name: str, start: int, end: int, **more: Any) -> Task:
 
 @settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(case=st.sampled_from(HOLES), answer=st.sampled_from(["x", "a + b", "", "ß(1)\n"]))
-def test_an_aligned_task_keeps_what_it_asks(mini: LoadedModel, case: object, answer: str) -> None:
-    name, hole = case  # type: ignore[misc]
+def test_an_aligned_task_keeps_what_it_asks(
+    mini: LoadedModel, case: tuple[str, Hole], answer: str
+) -> None:
+    name, hole = case
     task = task_at(name, hole.start, hole.end, answer=answer)
     wide = aligned(mini, task)
     if wide is None:
@@ -65,7 +67,7 @@ def test_an_aligned_task_keeps_what_it_asks(mini: LoadedModel, case: object, ans
     assert wide.answer is not None
     assert wide.start <= task.start
     assert task.end <= wide.end
-    assert splice(wide, wide.answer) == splice(task, answer)
+    assert candidate_of(wide, wide.answer) == candidate_of(task, answer)
     assert aligned(mini, wide) == wide
     prompt = prompt_of(mini, wide)
     if prompt is None:
@@ -87,7 +89,7 @@ def test_completions_become_text_without_what_is_silent(mini: LoadedModel) -> No
     assert mini.family.delete is not None
     ids = [*mini.tokenizer.encode(task.answer or ""), mini.family.delete, mini.family.delete]
     text = text_of(mini, prompt, ids)
-    assert splice(task, text).files == {"shop.py": SOURCE.replace("-=", "+=")}
+    assert candidate_of(task, text).files == {"shop.py": SOURCE.replace("-=", "+=")}
 
 
 def test_what_is_not_shown_leaves_a_gap(mini: LoadedModel) -> None:
@@ -136,6 +138,6 @@ def test_keys_tell_tasks_apart() -> None:
 
 def test_line_ends_are_those_of_the_file() -> None:
     task = make_task("a.py", "f", "def f():\r\n    pass\r\n", (14, 18), "body", "repair", ["t"])
-    assert splice(task, "x = 1\n    return x").files["a.py"] == (
+    assert candidate_of(task, "x = 1\n    return x").files["a.py"] == (
         "def f():\r\n    x = 1\r\n    return x\r\n"
     )

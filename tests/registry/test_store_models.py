@@ -155,7 +155,7 @@ def test_a_pointer_that_cannot_be_read_is_said(tmp_path: Path) -> None:
         {"method": "\x1b[31m"}, {"data": []}, {"gate": "good"}, {"made_at": "now"},
     ],
 )  # fmt: skip
-def test_damaged_cards(tmp_path: Path, change: dict) -> None:
+def test_damaged_cards(tmp_path: Path, change: dict[str, object]) -> None:
     models = registry(tmp_path, "a", "b")
     path = models.folder / "a" / CARD
     path.write_text(json.dumps(json.loads(path.read_text()) | change))

@@ -9,7 +9,6 @@ from pathlib import Path
 import pytest
 
 from diffufix.errors import ApplyError
-from diffufix.repair import apply as module
 from diffufix.repair.apply import apply, undo
 from diffufix.source.file import SourceFile
 from diffufix.source.patch import make_patch
@@ -154,7 +153,7 @@ def test_failed_roll_back_says_so_and_undo_helps(project: Path, monkeypatch) -> 
         replace(source, target)
 
     with monkeypatch.context() as patched:
-        patched.setattr(module.os, "replace", dying_disk)
+        patched.setattr(os, "replace", dying_disk)
         with pytest.raises(ApplyError, match="in part") as caught:
             apply(patch, project, 1)
     assert "diffufix undo" in caught.value.hint
@@ -173,7 +172,7 @@ def test_failure_half_way_rolls_back(project: Path, monkeypatch: pytest.MonkeyPa
             raise OSError(28, "No space left on device", str(target))
         replace(source, target)
 
-    monkeypatch.setattr(module.os, "replace", full_disk)
+    monkeypatch.setattr(os, "replace", full_disk)
     with pytest.raises(ApplyError, match=r"No space left.*Nothing was changed"):
         apply(patch, project, 1)
     assert {name: (project / name).read_bytes() for name in before} == before

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -18,7 +19,7 @@ TEXT = "def f(a):\r\n    return a - 1  # ü\r\n"
 
 
 @pytest.fixture
-def summary(tmp_path: Path) -> dict:
+def summary(tmp_path: Path) -> dict[str, Any]:
     (tmp_path / "m.py").write_bytes(TEXT.encode())
     source = SourceFile.read(tmp_path / "m.py")
     place = TEXT.index("- 1")
@@ -31,7 +32,9 @@ def summary(tmp_path: Path) -> dict:
     return json.loads(json.dumps({"patches": [offer.document() for offer in offers]}))
 
 
-def test_any_of_the_patches_can_be_written_and_taken_back(summary: dict, tmp_path: Path) -> None:
+def test_any_of_the_patches_can_be_written_and_taken_back(
+    summary: dict[str, Any], tmp_path: Path
+) -> None:
     kept = kept_patch(summary, tmp_path, 3, 2)
     assert not kept.confirmed
     assert apply(kept.patch, tmp_path, 3) == ("m.py",)
@@ -40,7 +43,7 @@ def test_any_of_the_patches_can_be_written_and_taken_back(summary: dict, tmp_pat
     assert (tmp_path / "m.py").read_bytes() == TEXT.encode()
 
 
-def test_a_file_that_has_changed_is_left_alone(summary: dict, tmp_path: Path) -> None:
+def test_a_file_that_has_changed_is_left_alone(summary: dict[str, Any], tmp_path: Path) -> None:
     (tmp_path / "m.py").write_text("x = 1\n")
     with pytest.raises(ApplyError, match=r"m\.py is not as it was in run 3") as caught:
         kept_patch(summary, tmp_path, 3, 1)
@@ -49,7 +52,7 @@ def test_a_file_that_has_changed_is_left_alone(summary: dict, tmp_path: Path) ->
 
 @pytest.mark.parametrize("told", [{}, {"patches": []}, None])
 def test_a_number_that_the_run_does_not_have(
-    summary: dict, tmp_path: Path, told: dict | None
+    summary: dict[str, Any], tmp_path: Path, told: dict[str, Any] | None
 ) -> None:
     with pytest.raises(UsageError, match="Run 3 has no patch 9") as caught:
         kept_patch(summary if told is None else told, tmp_path, 3, 9)

@@ -12,7 +12,7 @@ import pytest
 from diffufix import events
 from diffufix.config import Settings
 from diffufix.propose.proposals import Proposal
-from diffufix.repair.job import RepairJob, Supply
+from diffufix.repair.job import ProposalSupply, RepairJob
 from diffufix.repair.loop import run_job
 from diffufix.repair.round_robin import RoundRobin
 from diffufix.repair.types import RepairResult, Status
@@ -57,8 +57,8 @@ class Scripted(RepairJob):
         super().__init__(settings)
         self.script = script
 
-    def propose(self, model: Any, goal: Any, story: Any, watch: Any, busy: Any) -> Supply:
-        return Supply(self._follow(goal.subjects))
+    def propose(self, model: Any, goal: Any, story: Any, watch: Any, busy: Any) -> ProposalSupply:
+        return ProposalSupply(self._follow(goal.subjects))
 
     def _follow(self, subjects: Sequence[Any]) -> Iterator[Proposal]:
         for step in self.script:

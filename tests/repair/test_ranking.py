@@ -16,8 +16,8 @@ OLD = """def total(prices, rate):
 TESTS = "def test_total():\n    assert total([150, 50], 2) == 350\n    assert not total([], 1)\n"
 
 
-def worth(*edit: str, score: float = 0.0, tests: str = TESTS) -> float:
-    return rank_cost(OLD, OLD.replace(*edit), score, tests)
+def worth(old: str, new: str, score: float = 0.0, tests: str = TESTS) -> float:
+    return rank_cost(OLD, OLD.replace(old, new), score, tests)
 
 
 SMALL = worth("> 100", ">= 100")

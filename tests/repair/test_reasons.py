@@ -7,7 +7,7 @@ import pytest
 from diffufix.repair.reasons import (
     CANDIDATES,
     MODEL,
-    Tally,
+    SearchStats,
     explain,
     interrupted,
     none_reproduced,
@@ -20,8 +20,8 @@ from diffufix.repair.reasons import (
 from diffufix.types import State, Verdict
 
 
-def tally(generated: int = 100, **states: int) -> Tally:
-    found = Tally(generated)
+def tally(generated: int = 100, **states: int) -> SearchStats:
+    found = SearchStats(generated)
     details = {
         "fail": "t.py::test_a: AssertionError",
         "suspicious": "the tests changed files: out/{n}.txt is test code",

@@ -8,6 +8,7 @@ import re
 import sys
 from html.parser import HTMLParser
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -19,7 +20,7 @@ FACTS = Facts(
 )  # fmt: skip
 
 
-def log(folder: Path, rows: list[dict]) -> None:
+def log(folder: Path, rows: list[dict[str, Any]]) -> None:
     (folder / "log.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
 
 
@@ -92,7 +93,7 @@ def test_the_same_log_gives_the_same_report(tmp_path: Path) -> None:
     ],
     ids=["empty", "one row", "holes", "constant"],
 )
-def test_short_and_odd_logs(tmp_path: Path, rows: list[dict]) -> None:
+def test_short_and_odd_logs(tmp_path: Path, rows: list[dict[str, Any]]) -> None:
     log(tmp_path, rows)
     assert tmp_path / HTML in write_report(tmp_path, FACTS)
     Page((tmp_path / HTML).read_text())

@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from diffufix.sandbox import LocalSandbox, Sandbox
+from diffufix.sandbox.bubblewrap import bubblewrap_works
 from diffufix.sandbox.docker import DockerSandbox
-from diffufix.sandbox.local import bubblewrap_works
 from diffufix.sandbox.protocol import Limits
 from tests.support.e2b_standin import missing, standin
 

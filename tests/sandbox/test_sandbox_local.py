@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from diffufix.sandbox.local import bubblewrap_works
+from diffufix.sandbox.bubblewrap import bubblewrap_works
 
 WAYS = [
     pytest.param(False, id="plain"),

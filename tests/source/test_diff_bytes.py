@@ -7,7 +7,6 @@ from pathlib import Path
 
 import pytest
 
-from diffufix.source.difference import source_lines
 from diffufix.source.file import SourceFile
 from diffufix.source.patch import diff_bytes, make_patch
 
@@ -36,5 +35,5 @@ def test_git_applies_it_whatever_the_encoding(tmp_path: Path, ending: str) -> No
 )
 def test_lines_are_those_that_python_counts(sign: str) -> None:
     text = f"a = 1\n# {sign} b\r\nc = 2\rd{sign}"
-    assert source_lines(text) == ["a = 1\n", f"# {sign} b\r\n", "c = 2\r", f"d{sign}"]
-    assert source_lines("") == []
+    assert SourceFile(text).lines == ["a = 1\n", f"# {sign} b\r\n", "c = 2\r", f"d{sign}"]
+    assert SourceFile("").lines == []

@@ -66,8 +66,8 @@ def test_every_node_is_where_it_was() -> None:
     assigned = [
         ast.get_source_segment(source, n)
         for n in ast.walk(tree)
-        if isinstance(n, ast.Assign) and n.targets[0].id == "after"
-    ]  # type: ignore[attr-defined]
+        if isinstance(n, ast.Assign) and ast.unparse(n.targets[0]) == "after"
+    ]
     assert assigned == ["after = 1"]
 
 

@@ -10,8 +10,9 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from diffufix.errors import ProjectError
+from diffufix.source.difference import edit_size
 from diffufix.source.file import SourceFile
-from diffufix.source.patch import edit_size, make_patch, unified_diff
+from diffufix.source.patch import make_patch, unified_diff
 
 SOURCES = {
     "plain": (b"x = 1\n", "utf-8"),

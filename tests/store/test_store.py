@@ -78,7 +78,8 @@ def test_lone_surrogates_and_tensors_are_stored(tmp_path: Path) -> None:
     with Store.open(tmp_path) as store:
         run = store.begin_run({"root": tmp_path})
         hole = store.add_hole(run, "a.py", "f", 0, 1, "body", original="\udc80é")
-        store.add_candidate(run, store.add_fill(hole, "x", token_logps=Tensor()), "k")
+        fill = store.add_fill(hole, "x", token_logps=Tensor())  # type: ignore[arg-type]
+        store.add_candidate(run, fill, "k")
         store.finish_run(run, "repaired")
         assert store.warning == ""
         row = store.connection.execute("SELECT original FROM holes").fetchone()

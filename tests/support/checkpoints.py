@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import argparse
 import ast
+import inspect
 import json
 import textwrap
 from functools import lru_cache
 from pathlib import Path
+from typing import Any
 
 import torch
 from tokenizers import Tokenizer, models, pre_tokenizers, trainers
@@ -28,8 +30,8 @@ def _merges(pieces: int) -> tuple[dict[str, int], list[tuple[str, str]]]:
         show_progress=False,
         initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
     )
-    sources = [Path(module.__file__) for module in (argparse, ast, json, textwrap)]
-    engine.train([str(path) for path in sources], trainer)
+    sources = [inspect.getfile(module) for module in (argparse, ast, json, textwrap)]
+    engine.train(sources, trainer)
     model = json.loads(engine.to_str())["model"]
     merges = [tuple(m) if isinstance(m, list) else tuple(m.split(" ")) for m in model["merges"]]
     return model["vocab"], merges
@@ -118,7 +120,7 @@ def make_dream_checkpoint(
     return folder
 
 
-def random_state(config: dict, *, scale: float, seed: int) -> dict[str, torch.Tensor]:
+def random_state(config: dict[str, Any], *, scale: float, seed: int) -> dict[str, torch.Tensor]:
     """A state dict for a config.json, bfloat16, the same for the same seed."""
     with torch.device("meta"):
         model = Transformer(

@@ -277,7 +277,11 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _info(self, machine: Machine) -> dict[str, Any]:
         moment = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(machine.until))
-        document = {"sandboxID": machine.id, "templateID": machine.template, "state": "running"}
+        document: dict[str, Any] = {
+            "sandboxID": machine.id,
+            "templateID": machine.template,
+            "state": "running",
+        }
         document |= {"startedAt": moment, "endAt": moment, "metadata": machine.metadata}
         return document | {
             "clientID": "standin", "cpuCount": 2, "memoryMB": 512, "diskSizeMB": 1024,

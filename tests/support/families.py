@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import torch
 
-from diffufix.decode.aside import AsideContext, Place
+from diffufix.decode.aside import AsideContext, HoleSpan
 from diffufix.decode.context import open_context
 from diffufix.model.family import Family
 from diffufix.types import Canvas, Prompt
@@ -35,6 +35,6 @@ def alone(family: Family, prompt: Prompt, hole: tuple[int, ...]) -> torch.Tensor
         context = open_context(MODEL, [Canvas(prompt.left, prompt.right)], family=family)
         return context.logits([(0, hole)])
     shown = (family.gap,) if prompt.gap else prompt.original
-    context = AsideContext(MODEL, [*prompt.left, *shown, *prompt.right], family)
+    encoded = AsideContext(MODEL, [*prompt.left, *shown, *prompt.right], family)
     start = len(prompt.left) + 1
-    return context.logits([Place(start, start + len(shown), prompt.original)], [hole])
+    return encoded.logits([HoleSpan(start, start + len(shown), prompt.original)], [hole])

@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 
 import torch
 
+from diffufix.decode.context.views import family_of
 from diffufix.decode.likelihood import scored
 from diffufix.decode.rollout import Sampling, rollout
 from diffufix.model.family import Family
@@ -44,7 +45,7 @@ def make_groups(
     family: Family | None = None,
     version: str = "v0",
 ) -> list[Group]:
-    known: Family = family or model.family
+    known = family_of(model, family)
     generator = torch.Generator().manual_seed(seed)
     sampling = Sampling(temperature)
     sampled = rollout(model, prompts, n, sampling, generator, family=known)

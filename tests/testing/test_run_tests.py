@@ -207,7 +207,7 @@ def test_lines_of_each_test(make: Make, collector: str) -> None:
     assert lines["test_small"] == lines["test_thread"] == [4, 6]
     assert lines["test_method"] == [4, 6, 10, 13, 14, 15, 16]
     if collector != "coverage":  # it counts what an import executes
-        assert run.coverage["tests/test_shop.py::test_lazy"].get("src/shop/late.py") == {2}
+        assert run.coverage["tests/test_shop.py::test_lazy"]["src/shop/late.py"] == {2}
         assert lines["test_after_that"] == [4, 6]
     assert run.coverage["tests/test_shop.py::test_small"]["tests/test_shop.py"]
 
@@ -498,7 +498,7 @@ def test_what_stands_aside_is_the_same_here_and_in_the_fork_server() -> None:
         (folder / path).read_text(encoding="utf-8")
         for path in ("testing/inside/_diffufix_reporter.py", "verify/inside/calm.py")
     ]
-    found: list[dict[str, object]] = []
+    found: list[dict[str, str]] = []
     for text in texts:
         values = {}
         for node in ast.parse(text).body:

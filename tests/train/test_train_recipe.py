@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from diffufix.errors import UsageError
-from diffufix.train.recipe import STAGES, Recipe, Stage
+from diffufix.train.recipe import STAGES, Recipe, RecipeStage
 
 SHAPE = "hidden_size=8\nintermediate_size=8\nlayers=1\nheads=2\nkv_heads=1\nsteps=100\n"
 TWO = (
@@ -19,10 +19,10 @@ TWO = (
 STAGED = Recipe(
     steps=100, warmup=10, decay_from=0.6,
     stages=[
-        Stage(0.5, {"plain": 1.0}, "pretrain"),
-        Stage(0.1, {"gap": 1.0}, "pretrain"),
-        Stage(0.2, {"plain": 1.0}, "anneal", lr=0.5),
-        Stage(0.2, {"repair": 1.0}, "sft"),
+        RecipeStage(0.5, {"plain": 1.0}, "pretrain"),
+        RecipeStage(0.1, {"gap": 1.0}, "pretrain"),
+        RecipeStage(0.2, {"plain": 1.0}, "anneal", lr=0.5),
+        RecipeStage(0.2, {"repair": 1.0}, "sft"),
     ],
 )  # fmt: skip
 
@@ -48,7 +48,7 @@ def test_recipes_in_the_repository_are_complete(repository: Path) -> None:
 def test_reading_takes_what_is_written_and_defaults(tmp_path: Path) -> None:
     recipe = Recipe.read(written(tmp_path, "t=[0.001, 1]\n" + SHAPE + TWO), seed=3)
     assert (recipe.seed, recipe.rows, recipe.kv_heads, recipe.t) == (3, 16, 1, (0.001, 1))
-    assert recipe.stages[1] == Stage(0.8, {"gap": 1.0}, "sft", 0.5, 0.6)
+    assert recipe.stages[1] == RecipeStage(0.8, {"gap": 1.0}, "sft", 0.5, 0.6)
 
 
 @pytest.mark.parametrize(
@@ -81,7 +81,7 @@ def test_a_missing_recipe(tmp_path: Path) -> None:
 
 
 def test_learning_rate_warms_up_stays_and_decays_to_zero() -> None:
-    recipe = replace(STAGED, stages=[Stage(1.0, {"plain": 1.0})])
+    recipe = replace(STAGED, stages=[RecipeStage(1.0, {"plain": 1.0})])
     rates = [recipe.rate(step) for step in range(101)]
     assert rates[0] == pytest.approx(0.1)
     assert rates[9:61] == [1.0] * 52
@@ -105,7 +105,7 @@ def test_stages_cover_the_timeline_once() -> None:
     assert STAGED.part("pretrain", "sft") == (0, 100)
     assert STAGED.part("anneal", "sft") == (60, 100)
     with pytest.raises(UsageError, match="no stage named anneal"):
-        replace(STAGED, stages=[Stage(1.0, {"plain": 1.0})]).part("anneal")
+        replace(STAGED, stages=[RecipeStage(1.0, {"plain": 1.0})]).part("anneal")
 
 
 def test_attention_goes_from_causal_to_full() -> None:

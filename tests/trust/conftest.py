@@ -6,7 +6,7 @@ import shutil
 import sys
 import tempfile
 import textwrap
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -108,7 +108,7 @@ class Lab:
 
 
 @pytest.fixture(scope="module")
-def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[Mapping[str, str]], Lab]]:
+def lab(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Lab]:
     def make(files: Mapping[str, str] = FILES) -> Lab:
         root = tmp_path_factory.mktemp("project")
         for path, text in files.items():

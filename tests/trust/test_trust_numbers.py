@@ -7,7 +7,7 @@ import math
 from diffufix.trust.evidence import Evidence
 from diffufix.trust.probability import coefficients, probability
 from diffufix.trust.settled import settled
-from diffufix.trust.strength import Tally
+from diffufix.trust.strength import MutantCounts
 from diffufix.trust.types import Call, Recording
 from diffufix.types import State
 
@@ -15,7 +15,7 @@ SOURCE = "def f(a, b):\n    if a < b:\n        return a + 1\n    return b\n"
 
 
 def test_the_tally_counts_by_statement() -> None:
-    tally = Tally({"m.py": SOURCE})
+    tally = MutantCounts({"m.py": SOURCE})
     plus = SOURCE.index("a + 1")
     for state in (State.FAIL, State.FAIL, State.TIMEOUT, State.ERROR, State.PASS):
         tally.note("m.py", plus, plus + 1, state)
@@ -28,7 +28,7 @@ def test_the_tally_counts_by_statement() -> None:
 
 
 def test_a_weak_place_is_one_where_much_passes() -> None:
-    tally = Tally({"m.py": SOURCE})
+    tally = MutantCounts({"m.py": SOURCE})
     place = SOURCE.index("a < b")
     for _ in range(4):
         assert not tally.weak("m.py", place, place + 1)

@@ -11,9 +11,10 @@ from diffufix.trust.assess import Green, assess
 from diffufix.trust.behaviour import compare
 from diffufix.trust.calls import Observer, Watched
 from diffufix.trust.groups import difference, group
-from diffufix.trust.strength import Tally
+from diffufix.trust.strength import MutantCounts
 from diffufix.trust.types import Recording
 from diffufix.types import State
+from tests.trust.conftest import Lab
 
 TESTS = [f"test_{name}" for name in
          ("inside", "below", "at_the_low_end", "above", "add", "walk", "nonsense")]  # fmt: skip
@@ -33,7 +34,7 @@ class Seen:
 
 
 @pytest.fixture(scope="module")
-def seen(lab: Callable) -> Iterator[Seen]:
+def seen(lab: Callable[..., Lab]) -> Iterator[Seen]:
     made = lab()
     expectations = ("clamp(5, 0, 10) == 5", "clamp(5) == 5")
     with made.observer(TESTS, WATCHED, expectations=expectations) as observer:
@@ -111,7 +112,7 @@ def test_the_tree_is_as_it_was(seen: Seen) -> None:
 def test_assess_ranks_the_right_one_first_and_refuses_nonsense(seen: Seen) -> None:
     text = seen.lab.text()  # type: ignore[attr-defined]
     start = text.index("value > low")
-    tally = Tally({"bags.py": text})
+    tally = MutantCounts({"bags.py": text})
     for state, count in ((State.FAIL, 60), (State.PASS, 3)):
         for _ in range(count):
             tally.note("bags.py", start, start + 11, state)
@@ -131,7 +132,7 @@ def test_assess_ranks_the_right_one_first_and_refuses_nonsense(seen: Seen) -> No
     assert any(each.apart.startswith("they differ at `clamp(") for each in judged[1:])
 
 
-def test_what_cannot_be_observed_says_why(lab: Callable) -> None:
+def test_what_cannot_be_observed_says_why(lab: Callable[..., Lab]) -> None:
     made = lab()
     with made.observer(TESTS, WATCHED) as observer:
         broken = observer.observe([{"bags.py": "import nothing_of_that_name\n"}])[0]

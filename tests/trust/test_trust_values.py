@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from collections import deque
 from pathlib import Path
+from typing import NoReturn
 
 import pytest
 
@@ -12,8 +13,14 @@ import diffufix.trust.inside
 
 sys.path.insert(0, str(Path(diffufix.trust.inside.__file__).parent))
 try:
-    from _diffufix_inputs import Guard, Player, Refused, changed, made_up
-    from _diffufix_values import TEXT, Values
+    from _diffufix_inputs import (  # type: ignore[import-not-found]
+        EffectRefused,
+        Guard,
+        Player,
+        changed,
+        made_up,
+    )
+    from _diffufix_values import TEXT, Values  # type: ignore[import-not-found]
 finally:
     sys.path.pop(0)
 
@@ -37,8 +44,8 @@ class Liar:
         raise SystemExit
 
 
-class Named(dict):
-    def items(self):  # type: ignore[no-untyped-def]
+class Named(dict[str, object]):
+    def items(self) -> NoReturn:
         raise SystemExit
 
 
@@ -96,6 +103,6 @@ def test_a_made_up_input_changes_no_file(tmp_path: Path) -> None:
     played = player.play(spoil, pickle.dumps({"path": str(target)}, 4))
     assert played[1] == "refused"
     assert not target.exists()
-    assert issubclass(Refused, RuntimeError)
+    assert issubclass(EffectRefused, RuntimeError)
     assert player.play(hang, pickle.dumps({"path": ""}, 4))[1] == "late"
     target.write_text("after: the guard is off")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from diffufix.propose.candidates import EditTarget
 from diffufix.propose.proposals import Proposal
-from diffufix.trust.strength import Tally
+from diffufix.trust.strength import MutantCounts
 from diffufix.trust.weak import LOWER, Lowered
 from diffufix.types import Fill, Hole, Kind, State, SuspiciousFunction
 
@@ -19,7 +19,7 @@ def proposal(text: str, at: str, score: float) -> Proposal:
 
 
 def test_weak_places_wait_and_the_order_is_kept_otherwise() -> None:
-    tally = Tally({"m.py": SOURCE})
+    tally = MutantCounts({"m.py": SOURCE})
     weak = SOURCE.index("a < b")
     for _ in range(5):
         tally.note("m.py", weak, weak + 5, State.PASS)
@@ -31,11 +31,11 @@ def test_weak_places_wait_and_the_order_is_kept_otherwise() -> None:
 
 def test_without_weak_places_nothing_changes() -> None:
     given = [proposal(str(n), "a + 1", -n) for n in (3, 1, 2)]
-    assert list(Lowered(iter(given), Tally({"m.py": SOURCE}))) == given
+    assert list(Lowered(iter(given), MutantCounts({"m.py": SOURCE}))) == given
 
 
 def test_only_weak_places() -> None:
-    tally = Tally({"m.py": SOURCE})
+    tally = MutantCounts({"m.py": SOURCE})
     weak = SOURCE.index("a < b")
     for _ in range(9):
         tally.note("m.py", weak, weak + 5, State.PASS)

@@ -191,7 +191,7 @@ def test_deadlines_follow_the_measured_durations() -> None:
     assert Deadlines(times).call("a.py::fast") == 0.05
 
 
-HONEST = {
+HONEST: dict[str, Any] = {
     "outcomes": [["passed", ""], ["skipped", "why"]],
     "ready": True,
     "ended": True,

@@ -204,7 +204,7 @@ def change(node: ast.AST) -> ast.AST:
         node.op = ast.Sub() if isinstance(node.op, ast.Add) else ast.Add()
     elif isinstance(node, ast.Compare):
         node.ops = [ast.GtE() if isinstance(node.ops[0], ast.Lt) else ast.Lt()]
-    elif isinstance(node, ast.Constant):
+    elif isinstance(node, ast.Constant) and isinstance(node.value, int):
         node.value += 1
     return node
 
@@ -269,12 +269,12 @@ def test_the_ways_agree(zoo: Any, screen: ValidatorPool) -> None:
     different = [c for c in candidates if disagree(verdicts, c)]
     # a deadline that passed on a busy machine is no disagreement
     verdicts |= judged(zoo, screen, [(c, way) for c in different for way in (None, "fork", "cold")])
-    different = [
+    apart = [
         {way: verdicts[c.key, way] for way in (None, "fork", "cold")}
         for c in different
         if disagree(verdicts, c)
     ]
-    assert not different, different[0]
+    assert not apart, apart[0]
     states = Counter(verdict.state for verdict in verdicts.values())
     assert states["infra"] == 0
     assert states["fail"] > 60

@@ -12,7 +12,7 @@ import pytest
 from diffufix.config import Settings
 from diffufix.errors import ProjectError
 from diffufix.sandbox import LocalSandbox
-from diffufix.workspace.choice import Place, choose
+from diffufix.workspace.choice import Runtime, choose
 from diffufix.workspace.images.gate import check
 
 GREEN = "def test_one():\n    assert 1\n\n\ndef test_two():\n    assert 0\n"
@@ -29,10 +29,10 @@ def project(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def here() -> Place:
+def here() -> Runtime:
     """The gate does not mind which sandbox it is."""
     python = sys.executable
-    return Place("local", python, lambda tree: LocalSandbox(tree, python=python))
+    return Runtime("local", python, lambda tree: LocalSandbox(tree, python=python))
 
 
 def test_show_for_people(diffufix_cli: Any, project: Path) -> None:
@@ -123,13 +123,13 @@ def test_the_loop_gets_the_same_image(project: Path, test_image: str) -> None:
     assert gate.sandbox == "docker"
 
 
-def test_the_gate_wants_tests(project: Path, here: Place) -> None:
+def test_the_gate_wants_tests(project: Path, here: Runtime) -> None:
     (project / "tests" / "test_tiny.py").write_text("")
     with pytest.raises(ProjectError, match="No tests"):
         check(project, here)
 
 
-def test_the_gate_wants_the_same_twice(project: Path, here: Place) -> None:
+def test_the_gate_wants_the_same_twice(project: Path, here: Runtime) -> None:
     (project / "tests" / "test_tiny.py").write_text(
         "import os\n\n\n"
         + "".join(f"def test_{n}():\n    assert os.urandom(1)[0] % 2\n\n\n" for n in range(40))
@@ -139,7 +139,7 @@ def test_the_gate_wants_the_same_twice(project: Path, here: Place) -> None:
     assert "more" in error.value.message
 
 
-def test_the_gate_leaves_the_project_alone(project: Path, here: Place) -> None:
+def test_the_gate_leaves_the_project_alone(project: Path, here: Runtime) -> None:
     (project / "tests" / "test_tiny.py").write_text(
         "from pathlib import Path\n\n\n"
         "def test_litter():\n    assert not Path('litter').exists()\n"

@@ -13,7 +13,7 @@ import pytest
 
 from diffufix.config import Settings
 from diffufix.errors import ProjectError, UsageError
-from diffufix.workspace.images import Plan, image_name, plan, render
+from diffufix.workspace.images import ImagePlan, image_name, plan, render
 
 GOLDEN = Path(__file__).parent / "dockerfiles"
 
@@ -207,7 +207,7 @@ def write(root: Path, files: dict[str, str]) -> Path:
     return root
 
 
-def planned(root: Path, **settings: str) -> Plan:
+def planned(root: Path, **settings: str) -> ImagePlan:
     return plan(root, Settings(root=root, **settings))  # type: ignore[arg-type]
 
 

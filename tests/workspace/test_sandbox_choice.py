@@ -13,8 +13,8 @@ import pytest
 from diffufix.config import Settings
 from diffufix.errors import PrerequisiteError
 from diffufix.sandbox import LocalSandbox, engine
+from diffufix.sandbox.bubblewrap import bubblewrap_works
 from diffufix.sandbox.docker import DockerSandbox
-from diffufix.sandbox.local import bubblewrap_works
 from diffufix.workspace.choice import choose
 
 NOWHERE = "unix:///nowhere/engine.sock"

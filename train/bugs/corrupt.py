@@ -11,9 +11,9 @@ from __future__ import annotations
 import ast
 import random
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from functools import cached_property
 
+from diffufix.source.edits import Edit
 from diffufix.source.functions import FunctionNode, docstring_of
 from diffufix.source.spans import Text, lexical_tokens
 from diffufix.train.bugs.confusions import (
@@ -48,16 +48,6 @@ _MAX_ELEMENTS = 12  # of a display whose elements are dropped or swapped
 #: What stands in a span instead, by one or more draws; None where there is nothing to write.
 Make = Callable[[random.Random], str | None]
 Span = tuple[int, int]
-
-
-@dataclass(frozen=True)
-class Edit:
-    """Replace [start, end) of the correct source by `text`."""
-
-    start: int
-    end: int
-    text: str
-    kind: str
 
 
 class Corruptor:

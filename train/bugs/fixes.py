@@ -13,11 +13,9 @@ nothing else.
 
 from __future__ import annotations
 
-import argparse
 import gzip
 import json
 import re
-import sys
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, fields
@@ -25,8 +23,8 @@ from itertools import chain
 from pathlib import Path
 from typing import Any
 
-from diffufix.errors import DiffufixError, UsageError
-from diffufix.train.bugs.history import Pair, distinct, pairs, told, write_pairs
+from diffufix.errors import UsageError
+from diffufix.train.bugs.history import FixPair, distinct, pairs, told, write_pairs
 from diffufix.train.corpus import decontaminate
 from diffufix.train.corpus.never import never
 
@@ -81,7 +79,7 @@ def _rows(path: Path) -> Iterator[dict[str, Any]]:
         ) from error
 
 
-def to_pairs(fixes: Iterable[Fix], since: int = SINCE) -> Iterator[Pair]:
+def to_pairs(fixes: Iterable[Fix], since: int = SINCE) -> Iterator[FixPair]:
     """The clean ones since that year, in the order of their dates within a file."""
     files: dict[tuple[str, str], list[Fix]] = {}
     for fix in fixes:
@@ -92,7 +90,7 @@ def to_pairs(fixes: Iterable[Fix], since: int = SINCE) -> Iterator[Pair]:
             if fix.clean and int(fix.date[:4]) >= since:
                 said = {*_WORD.findall(fix.before), *_WORD.findall(fix.outline)}
                 names = [name for name, _ in counts.most_common() if name not in said]
-                yield Pair(
+                yield FixPair(
                     fix.before, fix.after, f"{repo}/{path}", fix.qualname, "", "",
                     told(fix.tests, fix.qualname), fix.outline, " ".join(names[:MAX_NAMES]),
                 )  # fmt: skip
@@ -120,22 +118,7 @@ def gather(
     return found
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
-    parser.add_argument("fixes", type=Path, nargs="+")
-    parser.add_argument("--out", type=Path, required=True)
-    parser.add_argument("--since", type=int, default=SINCE)
-    args = parser.parse_args(argv)
-    try:
-        found = gather(args.fixes, args.out, since=args.since)
-    except DiffufixError as error:
-        print(f"error: {error.message}\n{error.hint}", file=sys.stderr)
-        return error.exit_code
-    print(json.dumps({"pairs": found}))
-    return 0
-
-
-def _safely(pairs: Iterable[Pair]) -> Iterator[Pair]:
+def _safely(pairs: Iterable[FixPair]) -> Iterator[FixPair]:
     """Each once; texts that this Python cannot parse are left out."""
     iterator = iter(pairs)
     for pair in iterator:
@@ -143,7 +126,3 @@ def _safely(pairs: Iterable[Pair]) -> Iterator[Pair]:
             yield from distinct([pair])
         except (SyntaxError, ValueError, RecursionError, MemoryError):
             continue
-
-
-if __name__ == "__main__":
-    sys.exit(main())

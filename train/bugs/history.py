@@ -5,15 +5,14 @@
 A pair is one function before and after a commit whose message speaks of a fix, that changed one to
 MAX_LINES lines of it and nothing else in its file, neither its signature nor only its comments and
 docstring. Tests are left out, and functions named like those of the public benchmarks; pairs that
-say the same come once. A line has the fields of `Pair`: the texts, and what a model is shown beside
-them. `diffufix train fixes` writes such files (train/bugs/fixes.py).
+say the same come once. A line has the fields of `FixPair`: the texts, and what a model is shown
+beside them. `diffufix train fixes` writes such files (train/bugs/fixes.py).
 `broken` makes of a pair what a drawn bug is: the right text and the edits that break it again.
 Deterministic. Reads the repositories through GitPython; writes --out and nothing else.
 """
 
 from __future__ import annotations
 
-import argparse
 import ast
 import difflib
 import gzip
@@ -21,7 +20,6 @@ import hashlib
 import json
 import random
 import re
-import sys
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from itertools import pairwise
@@ -31,9 +29,9 @@ from typing import Any
 from diffufix.errors import PrerequisiteError, ProjectError, UsageError
 from diffufix.propose.surroundings import Survey
 from diffufix.source import syntax
+from diffufix.source.edits import Edit
 from diffufix.source.file import SourceFile
 from diffufix.source.functions import FunctionNode, docstring_of, functions
-from diffufix.train.bugs.corrupt import Edit
 from diffufix.train.bugs.parsing import parse
 from diffufix.train.corpus.decontaminate import names
 
@@ -61,7 +59,7 @@ Ranges = tuple[int, int, int, int]  # [a, b) of one sequence, [c, d) of another
 
 
 @dataclass(frozen=True)
-class Pair:
+class FixPair:
     """A function before and after its repair, as it stands in its file (not dedented)."""
 
     before: str
@@ -75,7 +73,7 @@ class Pair:
     names: str = ""  # further names of its file, separated by blanks
 
 
-def pairs(repository: Path, commits: int | None = None) -> Iterator[Pair]:
+def pairs(repository: Path, commits: int | None = None) -> Iterator[FixPair]:
     """Repairs in the history behind HEAD, newest first; `commits` is how many are looked at.
 
     Raises PrerequisiteError without git, ProjectError where the folder is no repository or has no
@@ -102,7 +100,7 @@ def pairs(repository: Path, commits: int | None = None) -> Iterator[Pair]:
         ) from error
 
 
-def _of_commit(commit: Any) -> Iterator[Pair]:
+def _of_commit(commit: Any) -> Iterator[FixPair]:
     changes = commit.parents[0].diff(commit)
     sources = [
         each
@@ -122,7 +120,7 @@ def _of_commit(commit: Any) -> Iterator[Pair]:
         if found is not None:
             qualname, before, after = found
             seen = Survey(old, syntax.parse(old)).around(find(old, qualname), before)
-            yield Pair(
+            yield FixPair(
                 before, after, str(each.b_path), qualname, commit.hexsha, message,
                 told(_added_to_tests(changes), qualname), seen.outline, " ".join(seen.names),
             )  # fmt: skip
@@ -215,7 +213,7 @@ def _decoded(data: bytes) -> str:
         return data.decode("latin-1")
 
 
-def distinct(found: Iterable[Pair]) -> Iterator[Pair]:
+def distinct(found: Iterable[FixPair]) -> Iterator[FixPair]:
     """Without pairs whose texts, comments and layout apart, were there before."""
     seen: set[bytes] = set()
     for pair in found:
@@ -300,11 +298,11 @@ def broken(
     return *fixed, edits_between(faulty[0], fixed[0])
 
 
-def load_pairs(path: Path) -> list[Pair]:
+def load_pairs(path: Path) -> list[FixPair]:
     """The pairs of a file that this program wrote. Raises UsageError where it is no such file."""
     try:
         with gzip.open(path, "rt", encoding="utf-8") as file:
-            return [Pair(**json.loads(line)) for line in file]
+            return [FixPair(**json.loads(line)) for line in file]
     except (OSError, EOFError, ValueError, TypeError) as error:
         raise UsageError(
             f"The pairs in {path} cannot be read: {type(error).__name__}: {error}",
@@ -312,7 +310,7 @@ def load_pairs(path: Path) -> list[Pair]:
         ) from error
 
 
-def read_pairs(files: Sequence[Path], repositories: Sequence[Path]) -> list[Pair]:
+def read_pairs(files: Sequence[Path], repositories: Sequence[Path]) -> list[FixPair]:
     """The pairs of files and of repositories' histories, each once. Raises UsageError, and
     ProjectError for a repository without any."""
     found = [pair for path in files for pair in load_pairs(path)]
@@ -328,11 +326,11 @@ def read_pairs(files: Sequence[Path], repositories: Sequence[Path]) -> list[Pair
     return list(distinct(found))
 
 
-def split(found: Sequence[Pair]) -> tuple[list[Pair], list[Pair]]:
+def split(found: Sequence[FixPair]) -> tuple[list[FixPair], list[FixPair]]:
     """Pairs to train on and pairs held out: those of one function in ten, by the hash of its
     name, MAX_HELD_OUT at most; where the functions are fewer than ten, none."""
 
-    def key(pair: Pair) -> bytes:
+    def key(pair: FixPair) -> bytes:
         return hashlib.blake2b(f"{pair.path}:{pair.qualname}".encode()).digest()
 
     keys = sorted({key(pair) for pair in found})
@@ -340,7 +338,7 @@ def split(found: Sequence[Pair]) -> tuple[list[Pair], list[Pair]]:
     return [p for p in found if key(p) not in held], [p for p in found if key(p) in held]
 
 
-def write_pairs(found: Iterable[Pair], path: Path) -> int:
+def write_pairs(found: Iterable[FixPair], path: Path) -> int:
     """Write pairs, return how many; the same pairs make the same bytes."""
     count, fresh = 0, path.with_name(path.name + ".part")
     with open(fresh, "wb") as raw, gzip.GzipFile("", "wb", fileobj=raw, mtime=0) as file:
@@ -349,18 +347,3 @@ def write_pairs(found: Iterable[Pair], path: Path) -> int:
             count += 1
     fresh.replace(path)
     return count
-
-
-def main(argv: Sequence[str] | None = None) -> None:
-    parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
-    parser.add_argument("repositories", type=Path, nargs="+")
-    parser.add_argument("--out", type=Path, required=True)
-    parser.add_argument("--commits", type=int, help="of each repository, newest first")
-    args = parser.parse_args(argv)
-    found = (pair for path in args.repositories for pair in pairs(path, args.commits))
-    json.dump({"pairs": write_pairs(distinct(found), args.out)}, sys.stdout)
-    sys.stdout.write("\n")
-
-
-if __name__ == "__main__":
-    main()

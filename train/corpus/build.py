@@ -27,11 +27,11 @@ import numpy as np
 
 from diffufix.errors import ProjectError, UsageError
 from diffufix.model.tokenizer import load_tokenizer
-from diffufix.propose.surroundings import NOTHING, Surroundings, Survey
+from diffufix.propose.surroundings import NOTHING, FileOutline, Survey
 from diffufix.source.file import SourceFile
 from diffufix.source.functions import FunctionNode
 from diffufix.train.corpus import decontaminate, licences, neardup, quality
-from diffufix.train.corpus.projects import Project
+from diffufix.train.corpus.projects import CorpusProject
 from diffufix.train.corpus.shards import REPORT, SPLITS, Documents, ShardWriter, rows, write_tokens
 from diffufix.train.corpus.shingles import Tokens, lexemes
 
@@ -47,7 +47,7 @@ Progress = Callable[[int, int, str], None]
 
 
 @dataclass
-class Function:
+class CorpusRow:
     """A candidate row of the corpus."""
 
     name: str
@@ -56,7 +56,7 @@ class Function:
     project: str
     licence: str
     quality: float
-    around: Surroundings = NOTHING
+    around: FileOutline = NOTHING
 
     def line(self) -> bytes:
         row = {
@@ -72,7 +72,7 @@ class Function:
 
 
 @dataclass
-class Tally:
+class ProjectStats:
     """What is reported of one project."""
 
     origin: str
@@ -104,7 +104,7 @@ class Builder:
 
     def __init__(self, folder: Path, any_licence: bool = False) -> None:
         self.any_licence = any_licence
-        self.tallies: dict[str, Tally] = {}
+        self.tallies: dict[str, ProjectStats] = {}
         self.by_licence: dict[str, Counter[str]] = {}
         self._names = decontaminate.names()
         self._benchmarks = decontaminate.Benchmarks.load()
@@ -114,12 +114,12 @@ class Builder:
         self._quality: dict[str, list[float]] = {split: [] for split in SPLITS}
         self._folder = folder
 
-    def add(self, project: Project) -> None:
+    def add(self, project: CorpusProject) -> None:
         split = split_of(project.name)
         tally = self.tallies.setdefault(
-            project.name, Tally(project.origin, project.licence or "none stated", split)
+            project.name, ProjectStats(project.origin, project.licence or "none stated", split)
         )
-        batch: list[Function] = []
+        batch: list[CorpusRow] = []
         for function in self._functions(project, tally):
             batch.append(function)
             if len(batch) == _BATCH:
@@ -127,7 +127,7 @@ class Builder:
                 batch = []
         self._keep(batch, tally)
 
-    def _functions(self, project: Project, tally: Tally) -> Iterator[Function]:
+    def _functions(self, project: CorpusProject, tally: ProjectStats) -> Iterator[CorpusRow]:
         """Every function of a project that passes the filters."""
         usual = licences.is_permissive(project.licence)
         tested: frozenset[str] | None = None
@@ -157,12 +157,12 @@ class Builder:
                     tally.dropped[fault] += 1
                     continue
                 survey = survey or Survey(source, tree)
-                yield Function(
+                yield CorpusRow(
                     node.name, text, relative, project.name, licence or "none stated", value,
                     survey.around(node, text),
                 )  # fmt: skip
 
-    def _keep(self, batch: Sequence[Function], tally: Tally) -> None:
+    def _keep(self, batch: Sequence[CorpusRow], tally: ProjectStats) -> None:
         """Drop copies, near-duplicates and benchmarks of a batch, and write the rest."""
         tokens = Tokens(lexemes(function.source) for function in batch)
         shingles, ngrams = tokens.shingles(neardup.SHINGLE), decontaminate.ngrams(tokens)
@@ -181,7 +181,7 @@ class Builder:
                 self._exact.add(key)
                 self._write(function, tally)
 
-    def _write(self, function: Function, tally: Tally) -> None:
+    def _write(self, function: CorpusRow, tally: ProjectStats) -> None:
         line = function.line()
         self._writers[tally.split].add(line, len(line))
         self._quality[tally.split].append(function.quality)
@@ -239,7 +239,7 @@ class Builder:
 
 def build(
     out: Path,
-    projects: Sequence[Project],
+    projects: Sequence[CorpusProject],
     *,
     tokenizer: Path | None = None,
     any_licence: bool = False,
@@ -340,7 +340,7 @@ def _parsed(source: str) -> tuple[ast.Module, list[tuple[FunctionNode, str]]] | 
     return file.tree, [(each.node, file.text_of(each)) for each in file.functions()]
 
 
-def _tested(project: Project) -> frozenset[str]:
+def _tested(project: CorpusProject) -> frozenset[str]:
     """The words of the project's tests, as far as they are read."""
     words: set[str] = set()
     room = _TEST_BYTES

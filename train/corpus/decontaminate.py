@@ -3,16 +3,15 @@
 contaminated.txt lists the names. benchmark-ngrams.txt holds, for every task whose text was to be
 had, the hashes of its n-grams (12 tokens, blind to consistent renaming); the texts themselves are
 not stored. A function is a copy when it contains half of the n-grams of a task. Reads those two
-files; `python -m diffufix.train.corpus.decontaminate` writes the second one from a JSON-lines file.
+files; `diffufix train decontaminate` writes the second one from a JSON-lines file.
 """
 
 from __future__ import annotations
 
-import argparse
 import ast
 import json
 import textwrap
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -104,19 +103,14 @@ def task_lines(tasks: Iterable[tuple[str, str]]) -> Iterator[str]:
             yield " ".join([task, *(f"{value:x}" for value in grams.tolist())])
 
 
-def main(argv: Sequence[str] | None = None) -> None:
-    parser = argparse.ArgumentParser(description="Add the n-grams of tasks to a file of hashes.")
-    parser.add_argument("tasks", type=Path, help='JSON lines: {"task": ..., "function": ...}')
-    parser.add_argument("--to", type=Path, default=NGRAMS)
-    args = parser.parse_args(argv)
-    rows = [json.loads(line) for line in args.tasks.read_text("utf-8").splitlines() if line]
-    old = args.to.read_text("ascii").splitlines() if args.to.exists() else []
+def add_tasks(tasks: Path, to: Path = NGRAMS) -> int:
+    """Add the n-grams of tasks, JSON lines with "task" and "function", to a file of hashes; returns
+    how many tasks it knows now."""
+    rows = [json.loads(line) for line in tasks.read_text("utf-8").splitlines() if line]
+    old = to.read_text("ascii").splitlines() if to.exists() else []
     comments = [line for line in old if line.startswith("#")]
     known = {line.split(" ", 1)[0]: line for line in old if line and line[0] != "#"}
     fresh = task_lines((row["task"], row["function"]) for row in rows)
     known |= {line.split(" ", 1)[0]: line for line in fresh}
-    args.to.write_text("\n".join([*comments, *(known[task] for task in sorted(known))]) + "\n")
-
-
-if __name__ == "__main__":
-    main()
+    to.write_text("\n".join([*comments, *(known[task] for task in sorted(known))]) + "\n")
+    return len(known)

@@ -1,4 +1,4 @@
-"""Where a corpus comes from: installed packages, folders, git repositories, each as a Project.
+"""Where a corpus comes from: packages, folders and git repositories, as `CorpusProject`s.
 
 Reads the folders it is given; a git URL is cloned, shallowly, into a temporary folder that the
 caller names. Files come in sorted order, so the same input gives the same corpus. Tests and
@@ -35,7 +35,7 @@ _NOT_SOURCES = {"__pycache__", "site-packages", "node_modules"}
 
 
 @dataclass(frozen=True)
-class Project:
+class CorpusProject:
     """One unit of the corpus: `name` decides its split, `licence` is what it states ("" if none).
 
     `files` and `tests` are (file, path inside the project); tests are never learned from, but what
@@ -69,7 +69,9 @@ def recommended() -> list[str]:
     return [STANDARD_LIBRARY, *sorted(plain)]
 
 
-def installed(names: Iterable[str], sites: Sequence[Path] = ()) -> tuple[list[Project], list[str]]:
+def installed(
+    names: Iterable[str], sites: Sequence[Path] = ()
+) -> tuple[list[CorpusProject], list[str]]:
     """Installed packages by name ("python": the standard library, "all": everything there), and
     the names that are not installed. `sites`: site-packages folders, else this interpreter's.
 
@@ -97,14 +99,14 @@ def installed(names: Iterable[str], sites: Sequence[Path] = ()) -> tuple[list[Pr
     return projects, missing
 
 
-def standard_library() -> Project:
+def standard_library() -> CorpusProject:
     folder = Path(sysconfig.get_paths()["stdlib"])
     version = sysconfig.get_python_version()
     files, tests = _sort_out(_walk(folder))
-    return Project(STANDARD_LIBRARY, f"standard library {version}", "PSF-2.0", files, tests)
+    return CorpusProject(STANDARD_LIBRARY, f"standard library {version}", "PSF-2.0", files, tests)
 
 
-def _distribution(name: str, found: importlib.metadata.Distribution) -> Project:
+def _distribution(name: str, found: importlib.metadata.Distribution) -> CorpusProject:
     entries = [
         (Path(str(found.locate_file(entry))), entry.as_posix())
         for entry in found.files or []
@@ -112,10 +114,10 @@ def _distribution(name: str, found: importlib.metadata.Distribution) -> Project:
     ]
     files, tests = _sort_out(entries)
     licence = licences.of_distribution(found)
-    return Project(name, f"{name} {found.version}", licence, files, tests)
+    return CorpusProject(name, f"{name} {found.version}", licence, files, tests)
 
 
-def from_place(place: str, clones: Path) -> Project:
+def from_place(place: str, clones: Path) -> CorpusProject:
     """A folder, a git working tree, a bare git repository or a git URL (`URL#BRANCH` or `#TAG`).
 
     A URL is cloned into `clones`. Raises UsageError for what is none of these, PrerequisiteError
@@ -133,7 +135,7 @@ def from_place(place: str, clones: Path) -> Project:
     return _tree(folder, folder.name, f"folder {folder.name}")
 
 
-def _tree(folder: Path, name: str, origin: str) -> Project:
+def _tree(folder: Path, name: str, origin: str) -> CorpusProject:
     tracked, commit = _tracked(folder)
     entries = list(_walk(folder)) if tracked is None else tracked
     files, tests = _sort_out(entries)
@@ -142,10 +144,10 @@ def _tree(folder: Path, name: str, origin: str) -> Project:
             f"{name} holds no Python file outside of its tests.", "Name a folder with sources."
         )
     origin += f" @ {commit[:12]}" if commit else ""
-    return Project(canonical(name), origin, licences.of_folder(folder), files, tests)
+    return CorpusProject(canonical(name), origin, licences.of_folder(folder), files, tests)
 
 
-def _cloned(place: str, clones: Path) -> Project:
+def _cloned(place: str, clones: Path) -> CorpusProject:
     import git  # imports slowly, and fails where the git command is missing
 
     url, _, branch = place.partition("#")

@@ -1,6 +1,6 @@
 """The tokenizer of `mini`: byte-level BPE that never merges across Python's lexical tokens.
 
-    python -m diffufix.train.corpus.tokenizer --corpus FOLDER --out FOLDER [--size 6144]
+    diffufix train tokenizer --corpus FOLDER --out FOLDER [--size 6144]
 
 Holes are cut at lexical tokens; as no merge crosses them, the ids on both sides of a cut are the
 same whether the text is whole or cut. A word takes its leading blank along, a line break its
@@ -12,17 +12,15 @@ FOLDER.
 
 from __future__ import annotations
 
-import argparse
 import gzip
 import json
-import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from tokenizers import AddedToken, Regex, Tokenizer, decoders, pre_tokenizers, trainers
 from tokenizers.models import BPE
 
-from diffufix.errors import DiffufixError, UsageError
+from diffufix.errors import UsageError
 from diffufix.train.corpus.shards import rows
 
 SPECIAL = [
@@ -94,22 +92,3 @@ def _texts_of(pairs: Sequence[Path]) -> list[str]:
                 "`diffufix train fixes` makes such a file.",
             ) from error
     return found
-
-
-def main() -> int:
-    parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
-    parser.add_argument("--corpus", type=Path, required=True)
-    parser.add_argument("--out", type=Path, required=True)
-    parser.add_argument("--size", type=int, default=SIZE)
-    parser.add_argument("--pairs", type=Path, nargs="*", default=[])
-    args = parser.parse_args()
-    try:
-        print(f"{make(args.corpus, args.out, args.size, args.pairs):,} ids")
-    except DiffufixError as error:
-        print(f"error: {error.message}\n{error.hint}", file=sys.stderr)
-        return error.exit_code
-    return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())

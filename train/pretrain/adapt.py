@@ -25,7 +25,7 @@ from diffufix.model.tokenizer import Tokenizer, load_tokenizer
 from diffufix.model.weights import read_json
 from diffufix.train.batch import IGNORE
 from diffufix.train.checkpoints import TOKENIZER_FILES
-from diffufix.train.pretrain.examples import Listed, spread
+from diffufix.train.pretrain.batches import Listed, spread
 from diffufix.train.pretrain.supply import QUIZ_BATCHES, QUIZ_ROWS, QUIZ_SEED, Make, read_functions
 from diffufix.train.recipe import Recipe
 

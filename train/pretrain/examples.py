@@ -21,77 +21,33 @@ and where more tokens are needed than masks, the last mask of a run is labelled 
 
 from __future__ import annotations
 
-import gzip
-import json
 import random
 from collections.abc import Sequence
-from dataclasses import dataclass
-from pathlib import Path
-
-import torch
-from torch import Tensor
 
 from diffufix.decode.layout import SLACK, context_ids, segment
-from diffufix.model.editing import INSERT, KEEP, operations
 from diffufix.model.family import Family
 from diffufix.model.tokenizer import Tokenizer
 from diffufix.propose.failure import MAX_FAILURE, MORE, encode
 from diffufix.propose.holes import holes, inside_strings
-from diffufix.propose.surroundings import NOTHING, Surroundings, shown
+from diffufix.propose.surroundings import NOTHING, FileOutline, shown
 from diffufix.propose.window import MAX_WINDOW, Window, between, window
+from diffufix.source.edits import Edit, Place, apply, before_edits
 from diffufix.source.functions import FunctionNode, docstring_of
 from diffufix.source.spans import Text
-from diffufix.train.batch import IGNORE, Batch
-from diffufix.train.bugs.corrupt import Corruptor, Edit
-from diffufix.train.bugs.history import Pair, broken
+from diffufix.train.batch import IGNORE
+from diffufix.train.bugs.corrupt import Corruptor
+from diffufix.train.bugs.history import FixPair, broken
 from diffufix.train.bugs.parsing import function, parse
+from diffufix.train.pretrain.labels import corrections, edit_operations
+from diffufix.train.pretrain.rows import PackedRow, noise
 from diffufix.types import Hole, Kind
 
 MAX_FILL = 40  # tokens of one hole
 MAX_BODY = 56  # tokens of a body
 FIRST_LENGTHS = (6, 12, 20, 32)  # masks that a search for a body begins with
-#: A function, or one with its surroundings.
-Listed = str | tuple[str, Surroundings]
 TOLD = 0.75  # share of the rows about a bug with a known failure that show it
 OUTLINED, NAMED = 0.9, 0.75  # share of the rows that show an outline, and names of the file
 POINTS = 3  # places between tokens where nothing is missing, that are asked about in a row
-
-
-@dataclass
-class Row:
-    """One packed sequence: a context (segment 0) and holes (two segments each, see `Batch`)."""
-
-    ids: list[int]
-    positions: list[int]
-    segments: list[int]
-    labels: list[int]
-    weights: list[float]
-    edits: list[int]  # operations of model/editing.py, IGNORE where none is asked
-
-
-def load_corpus(
-    path: Path, held_out: bool = False, share: int = 50, quality: float = 0.0
-) -> list[str]:
-    """Functions of a corpus file; one path of a package in `share` is held out, by its name.
-
-    `quality` leaves out those that the corpus grades lower; what has no grade stays.
-    """
-    found = []
-    with gzip.open(path, "rt", encoding="utf-8") as file:
-        for line in file:
-            row = json.loads(line)
-            if row.get("quality", 1.0) < quality:
-                continue
-            hashed = sum(ord(c) * (i + 1) for i, c in enumerate(row["package"] + "/" + row["path"]))
-            if (hashed % share == 0) == held_out:
-                found += [row["source"]] * (1 if held_out else emphasis(row["source"]))
-    return found
-
-
-def emphasis(source: str) -> int:
-    """How often a function is drawn: those that compute something teach more than plumbing."""
-    loops = source.count("for ") + source.count("while ")
-    return 3 if loops and source.count("self.") <= 2 and len(source) < 2500 else 1
 
 
 class ExampleMaker:
@@ -107,8 +63,8 @@ class ExampleMaker:
 
     def plain(
         self, source: str, rng: random.Random, t: float | None = None,
-        around: Surroundings = NOTHING,
-    ) -> Row | None:  # fmt: skip
+        around: FileOutline = NOTHING,
+    ) -> PackedRow | None:  # fmt: skip
         parsed = parse(source, rng)
         if parsed is None:
             return None
@@ -123,9 +79,11 @@ class ExampleMaker:
             self.family.mask if label != IGNORE else i for i, label in zip(ids, labels, strict=True)
         ]
         n = len(ids)
-        return Row(shown, list(range(n)), [0] * n, labels, [0.5] * n, [IGNORE] * n)
+        return PackedRow(shown, list(range(n)), [0] * n, labels, [0.5] * n, [IGNORE] * n)
 
-    def gap(self, source: str, rng: random.Random, around: Surroundings = NOTHING) -> Row | None:
+    def gap(
+        self, source: str, rng: random.Random, around: FileOutline = NOTHING
+    ) -> PackedRow | None:
         parsed = parse(source, rng)
         if parsed is None:
             return None
@@ -161,8 +119,8 @@ class ExampleMaker:
         return row
 
     def body(
-        self, source: str, rng: random.Random, draws: int = 5, around: Surroundings = NOTHING
-    ) -> Row | None:
+        self, source: str, rng: random.Random, draws: int = 5, around: FileOutline = NOTHING
+    ) -> PackedRow | None:
         parsed = parse(source, rng)
         if parsed is None:
             return None
@@ -190,14 +148,16 @@ class ExampleMaker:
             return row
         return None
 
-    def repair(self, source: str, rng: random.Random, around: Surroundings = NOTHING) -> Row | None:
+    def repair(
+        self, source: str, rng: random.Random, around: FileOutline = NOTHING
+    ) -> PackedRow | None:
         parsed = parse(source, rng)
         if parsed is None:
             return None
         text, node = parsed
         return self._mended(text, node, _draw(text, node, rng), rng, around=around)
 
-    def history(self, pair: Pair, rng: random.Random) -> Row | None:
+    def history(self, pair: FixPair, rng: random.Random) -> PackedRow | None:
         made = broken(pair.before, pair.after, rng)
         if made is None:
             return None
@@ -206,7 +166,7 @@ class ExampleMaker:
         told = encode(self.tokenizer, pair.failure, most) if rng.random() < TOLD else ()
         return self._mended(text, node, edits, rng, told, around=_around(pair))
 
-    def breaking(self, pair: Pair, rng: random.Random) -> Row | None:
+    def breaking(self, pair: FixPair, rng: random.Random) -> PackedRow | None:
         """A repair backwards; None for families without a mark for it."""
         mark = self.family.breaking
         made = None if mark is None else broken(pair.after, pair.before, rng)
@@ -219,9 +179,9 @@ class ExampleMaker:
 
     def _mended(
         self, text: str, node: FunctionNode, edits: Sequence[Edit], rng: random.Random,
-        failure: Sequence[int] = (), around: Surroundings = NOTHING,
+        failure: Sequence[int] = (), around: FileOutline = NOTHING,
         correct: bool = True,
-    ) -> Row | None:  # fmt: skip
+    ) -> PackedRow | None:  # fmt: skip
         """A row about the right text, broken by the edits; None where no hole covers one.
 
         `failure`: what a test said of the broken text, where it is shown.
@@ -259,7 +219,7 @@ class ExampleMaker:
         row = self._context(list(view.ids), beside)
         if correct:
             self._correct(row, text, view, places, rng)
-        self._operate(row, text, view, places)
+        edit_operations(row, text, view, places, self.tokenizer)
         asked = changed[: self.asked] + same[: self.asked]
         rng.shuffle(asked)
         for start, end, target in asked:
@@ -273,74 +233,19 @@ class ExampleMaker:
         return row
 
     def _correct(
-        self, row: Row, text: str, view: Window, places: Sequence[tuple[int, int, int, int]],
-        rng: random.Random, right: int = 24,
-    ) -> None:  # fmt: skip
-        """Labels on the visible context: what should stand there instead of wrong tokens, and
-        the token itself for some right ones (corrective diffusion, arXiv 2512.15596).
-
-        A wrong token whose edit keeps the number of tokens gets the token that should be there,
-        any other one `delete`; where only something is missing, the next token gets `expand`. Of a
-        token in front of which the window has left an edit out, nothing is asked.
-        """
-        wrong: dict[int, int] = {}
-        assert self.family.delete is not None
-        assert self.family.expand is not None
-        for start, end, first, last in places:
-            inside = [i for i, (a, b) in enumerate(view.spans) if a < end and start < b]
-            if not inside:
-                after = [i for i, (a, _) in enumerate(view.spans) if a >= start]
-                for i in after[:1]:
-                    reached = view.spans[i - 1][1] if i else 0
-                    beside = reached >= start or view.spans[i][0] == start
-                    wrong[i] = self.family.expand if beside else IGNORE
-                continue
-            a, b = view.spans[inside[0]][0], view.spans[inside[-1]][1]
-            meant = self.tokenizer.encode(text[first - max(0, start - a) : last + max(0, b - end)])
-            if len(meant) == len(inside):
-                pairs = zip(inside, meant, strict=True)
-                wrong.update({i: m for i, m in pairs if m != view.ids[i]})
-            else:
-                wrong.update(dict.fromkeys(inside, self.family.delete))
-        fine = [i for i in range(len(view.ids)) if i not in wrong]
-        for i in rng.sample(fine, min(right, len(fine))):
-            row.labels[i + 1], row.weights[i + 1] = view.ids[i], 0.1
-        for i, label in wrong.items():
-            if label != IGNORE:
-                row.labels[i + 1], row.weights[i + 1] = label, 0.5
-
-    def _operate(
-        self, row: Row, text: str, view: Window, places: Sequence[tuple[int, int, int, int]]
+        self, row: PackedRow, text: str, view: Window, places: Sequence[Place], rng: random.Random
     ) -> None:
-        """What mending does with every token of the function. Nothing is asked of a token in front
-        of which the window has left an edit out."""
-        n = len(view.ids)
-        made = [KEEP] * (n + 1)
-        for start, end, first, last in places:
-            inside = [i for i, (a, b) in enumerate(view.spans) if a < end and start < b]
-            if inside:
-                a, b = view.spans[inside[0]][0], view.spans[inside[-1]][1]
-                span = first - max(0, start - a), last + max(0, b - end)
-                meant = self.tokenizer.encode(text[span[0] : span[1]])
-                own = operations([view.ids[i] for i in inside], meant)
-                for index, operation in zip([*inside, inside[-1] + 1], own, strict=True):
-                    made[index] = operation or made[index]
-            elif last > first:
-                behind = next((i for i, (a, _) in enumerate(view.spans) if a >= start), n)
-                near = behind == n or view.spans[behind][0] == start
-                near = near or (behind > 0 and view.spans[behind - 1][1] >= start)
-                made[behind] = INSERT if near else IGNORE
-        row.edits = [IGNORE, *made] + [IGNORE] * (len(row.ids) - n - 2)
+        corrections(row, text, view, places, self.tokenizer, self.family, rng)
 
     def _beside(
-        self, function: str, around: Surroundings, rng: random.Random, failure: Sequence[int] = ()
+        self, function: str, around: FileOutline, rng: random.Random, failure: Sequence[int] = ()
     ) -> tuple[int, ...]:
         """Ids behind the function, of a family that reads them; some rows show less."""
         if not self.rich:
             return tuple(failure)
         outline = around.outline if rng.random() < OUTLINED else ""
         names = around.names if rng.random() < NAMED else ()
-        return shown(self.tokenizer, self.family, function, Surroundings(outline, names), failure)
+        return shown(self.tokenizer, self.family, function, FileOutline(outline, names), failure)
 
     def _spans(self, text: str, node: FunctionNode, view: Window) -> list[tuple[int, int]]:
         found: dict[tuple[int, int], Hole] = {}
@@ -357,25 +262,25 @@ class ExampleMaker:
         view: Window,
         start: int,
         end: int,
-        places: Sequence[tuple[int, int, int, int]],
+        places: Sequence[Place],
     ) -> list[int] | None:
         if start < end:
             a, b = view.spans[start][0], view.spans[end - 1][1]
         else:
             a = b = view.spans[start - 1][1] if start else view.spans[0][0]
-        left, right = _to_original(a, places, False), _to_original(b, places, True)
+        left, right = before_edits(a, places, False), before_edits(b, places, True)
         if left is None or right is None or left > right:
             return None
         return self.tokenizer.encode(text[left:right])
 
-    def _context(self, ids: list[int], failure: Sequence[int] = ()) -> Row:
+    def _context(self, ids: list[int], failure: Sequence[int] = ()) -> PackedRow:
         shown = context_ids(self.family, ids, failure)
         n = len(shown)
-        return Row(shown, list(range(n)), [0] * n, [IGNORE] * n, [0.0] * n, [IGNORE] * n)
+        return PackedRow(shown, list(range(n)), [0] * n, [IGNORE] * n, [0.0] * n, [IGNORE] * n)
 
     def _ask(
-        self, row: Row, original: list[int], start: int, end: int, target: list[int], masks: int,
-        weight: float, rng: random.Random,
+        self, row: PackedRow, original: list[int], start: int, end: int, target: list[int],
+        masks: int, weight: float, rng: random.Random,
     ) -> None:  # fmt: skip
         fill, labels = noise(target, masks, self.family, rng)
         ids, positions, first = segment(self.family, original, start, end, fill)
@@ -392,8 +297,8 @@ class ExampleMaker:
         row.edits += [IGNORE] * len(ids)
 
 
-def _around(pair: Pair) -> Surroundings:
-    return Surroundings(pair.outline, tuple(pair.names.split()))
+def _around(pair: FixPair) -> FileOutline:
+    return FileOutline(pair.outline, tuple(pair.names.split()))
 
 
 def _points(text: str, view: Window, rng: random.Random) -> list[tuple[int, int]]:
@@ -404,44 +309,6 @@ def _points(text: str, view: Window, rng: random.Random) -> list[tuple[int, int]
         if i and between(text, view, i):
             found.append((i, i))
     return found
-
-
-def noise(
-    target: Sequence[int], masks: int, family: Family, rng: random.Random
-) -> tuple[list[int], list[int]]:
-    """A partly denoised hole and its labels. `masks` is the length if nothing is revealed yet."""
-    assert family.expand is not None
-    assert family.delete is not None
-    if rng.random() < 0.6 or len(target) < 2:
-        runs: list[list[int]] = [list(target)]
-        spare = masks - len(target)
-        shown = [False]
-    else:
-        hidden = rng.randint(1, len(target) - 1)
-        where = set(rng.sample(range(len(target)), hidden))
-        runs, shown = [], []
-        for i, token in enumerate(target):
-            revealed = i not in where
-            if not runs or shown[-1] != revealed:
-                runs.append([])
-                shown.append(revealed)
-            runs[-1].append(token)
-        spare = rng.choice([0, 0, 1, 2, -1, -2])
-    fill, labels = [], []
-    for index, (run, revealed) in enumerate(zip(runs, shown, strict=True)):
-        if revealed:
-            fill += run
-            labels += [IGNORE] * len(run)
-            continue
-        extra = spare if index == len(runs) - 1 or rng.random() < 0.3 else 0
-        if extra >= 0:
-            wanted = [*run, *[family.delete] * extra]
-        else:
-            kept = max(1, len(run) + extra)
-            wanted = run if kept >= len(run) else [*run[: kept - 1], family.expand]
-        fill += [family.mask] * len(wanted)
-        labels += wanted
-    return fill, labels
 
 
 def _focus(text: str, node: FunctionNode, rng: random.Random) -> tuple[int, int]:
@@ -459,110 +326,3 @@ def _draw(text: str, node: FunctionNode, rng: random.Random) -> list[Edit]:
         if len(edits) == wanted:
             break
     return sorted(edits, key=lambda e: e.start)
-
-
-def apply(text: str, edits: Sequence[Edit]) -> tuple[str, list[tuple[int, int, int, int]]]:
-    """The broken text, and of every edit (start, end) in it and (start, end) in the original."""
-    out, places, at = "", [], 0
-    for edit in edits:
-        out += text[at : edit.start]
-        places.append((len(out), len(out) + len(edit.text), edit.start, edit.end))
-        out += edit.text
-        at = edit.end
-    return out + text[at:], places
-
-
-def _to_original(
-    offset: int, places: Sequence[tuple[int, int, int, int]], right: bool
-) -> int | None:
-    """Where a boundary of a hole in the broken text lies in the original; None inside an edit."""
-    shift = 0
-    for start, end, _, last in places:
-        if start < offset < end:
-            return None
-        if offset < start or (offset == start and (not right or start < end)):
-            break
-        shift = last - end
-    return offset + shift
-
-
-def collate(rows: Sequence[Row], pad: int, length: int) -> Batch:
-    """Rows packed, longest first, into as few sequences of at most `length` as fit."""
-    bins: list[list[Row]] = []
-    for row in sorted(rows, key=lambda row: -len(row.ids)):
-        for packed in bins:
-            if sum(len(r.ids) for r in packed) + len(row.ids) <= length:
-                packed.append(row)
-                break
-        else:
-            bins.append([row])
-    longest = max(sum(len(r.ids) for r in packed) for packed in bins)
-
-    def tensor(name: str, fill: float, dtype: torch.dtype) -> Tensor:
-        flat = [[value for row in packed for value in getattr(row, name)] for packed in bins]
-        return torch.tensor([line + [fill] * (longest - len(line)) for line in flat], dtype=dtype)
-
-    numbers = [[i for i, row in enumerate(packed) for _ in row.ids] for packed in bins]
-    return Batch(
-        tensor("ids", pad, torch.long),
-        tensor("positions", 0, torch.long),
-        torch.tensor([line + [-1] * (longest - len(line)) for line in numbers]),
-        tensor("segments", 0, torch.long),
-        tensor("labels", IGNORE, torch.long),
-        tensor("weights", 0.0, torch.float32),
-        tensor("edits", IGNORE, torch.long),
-    )
-
-
-def spread(size: int, span: tuple[float, float], rng: random.Random) -> list[float]:
-    """Low-discrepancy draws: one in each of `size` equal parts of the span, at the same place in
-    its part; each one alone is uniform."""
-    low, high = span
-    offset = rng.random()
-    return [low + (high - low) * (i + offset) / size for i in range(size)]
-
-
-def make_batch(
-    maker: ExampleMaker,
-    corpus: Sequence[Listed],
-    size: int,
-    mixture: dict[str, float],
-    seed: int,
-    step: int,
-    *,
-    t: tuple[float, float] = (0.1, 0.7),
-    elbo: bool = False,
-    pairs: Sequence[Pair] = (),
-) -> Batch:
-    """The batch of one step: `size` rows of one kind, drawn by the mixture's weights. The corpus
-    has functions alone or with their surroundings.
-
-    The masked shares of plain rows are spread evenly over the range `t`; with `elbo` their loss
-    is weighted by 1/t. Rows of history come from `pairs`.
-    """
-    rng = random.Random(f"{seed}/{step}")
-    kind = rng.choices(list(mixture), list(mixture.values()))[0]
-    shares = spread(size, t, rng)
-    rows: list[Row] = []
-    while len(rows) < size:
-        if kind in ("history", "breaking"):
-            row = getattr(maker, kind)(rng.choice(pairs), rng)
-            if row is not None and len(row.ids) <= maker.length:
-                rows.append(row)
-            continue
-        drawn = rng.choice(corpus)
-        source, around = (drawn, NOTHING) if isinstance(drawn, str) else drawn
-        if kind == "plain":
-            share = shares[len(rows)]
-            row = maker.plain(source, rng, share, around)
-            if row is not None and elbo:
-                row.weights = [w / share for w in row.weights]
-        else:
-            row = getattr(maker, kind)(source, rng, around=around)
-        if row is not None and len(row.ids) <= maker.length:
-            rows.append(row)
-    assert maker.family.pad is not None
-    return collate(rows, maker.family.pad, maker.length)
-
-
-__all__ = ["MAX_WINDOW", "Batch", "ExampleMaker", "collate", "load_corpus", "make_batch", "noise"]

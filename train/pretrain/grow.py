@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import torch
 from tokenizers import AddedToken
@@ -26,7 +27,7 @@ MARKS = ("outline", "names", "breaking")  # of the sixth version of `mini`
 def wants_more(model: LoadedModel, recipe: Recipe) -> bool:
     """Whether the recipe asks for what the checkpoint lacks and can be given."""
     family, config = model.family, model.config
-    return family.layout == "aside" and (
+    return family.appended and (
         recipe.copy_size > 0 == config.copy_size
         or recipe.edit_size > 0 == config.edit_size
         or (recipe.copy_twins and not config.copy_twins)
@@ -48,7 +49,7 @@ def grown(
             tokenizer_to.mkdir(parents=True, exist_ok=True)
             engine.save(str(tokenizer_to / "tokenizer.json"))
             folder, tokenizer = tokenizer_to, load_tokenizer(tokenizer_to)
-        ids = {mark: tokenizer.id(f"<|{mark}|>") for mark in marks}
+        ids: dict[str, Any] = {mark: tokenizer.id(f"<|{mark}|>") for mark in marks}
         family = replace(family, window=recipe.window, **ids)
     old = model.config
     config = replace(

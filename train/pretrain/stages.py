@@ -21,12 +21,12 @@ from diffufix.model.checkpoint import load_model
 from diffufix.model.family import Family
 from diffufix.model.tokenizer import load_tokenizer
 from diffufix.model.transformer import Transformer
-from diffufix.train.bugs.history import Pair, load_pairs, read_pairs, write_pairs
+from diffufix.train.bugs.history import FixPair, load_pairs, read_pairs, write_pairs
 from diffufix.train.checkpoints import MODEL, STATE
 from diffufix.train.pretrain.adapt import BlockSupply, is_autoregressive, open_autoregressive
+from diffufix.train.pretrain.estimate import estimate
 from diffufix.train.pretrain.fresh import make_model, mini_family
 from diffufix.train.pretrain.grow import grown, wants_more
-from diffufix.train.pretrain.plan import plan
 from diffufix.train.pretrain.supply import FunctionSupply, Supply, check_corpus, check_tokenizer
 from diffufix.train.pretrain.trainer import Options, Stopped, Trainer, make_accelerator
 from diffufix.train.recipe import STAGES, Recipe
@@ -34,7 +34,7 @@ from diffufix.train.tracking import say
 
 
 @dataclass(frozen=True)
-class Job:
+class PretrainConfig:
     """One command. `source` is a run's folder, a checkpoint's folder or a model's name."""
 
     stage: str
@@ -60,17 +60,17 @@ class _Start:
     run: Path | None = None
 
 
-def to_job(stage: str, values: Mapping[str, Any]) -> Job:
+def to_job(stage: str, values: Mapping[str, Any]) -> PretrainConfig:
     """A job from the values of a command line, those of its options among them."""
     names = {f.name for f in fields(Options)}
     options = Options(**{key: value for key, value in values.items() if key in names})
     rest = {key: value for key, value in values.items() if key not in names}
     for key in ("pairs", "history"):
         rest[key] = tuple(rest.get(key) or ())
-    return Job(stage, options=options, **rest)
+    return PretrainConfig(stage, options=options, **rest)
 
 
-def run(job: Job) -> dict[str, Any]:
+def run(job: PretrainConfig) -> dict[str, Any]:
     """Train the job's steps, or what is left of them; returns the last row of the log and where
     the model is. Raises UsageError, CheckpointError, PrerequisiteError, TrainingError, Stopped."""
     recipe, (first, last) = _recipe(job)
@@ -101,22 +101,22 @@ def run(job: Job) -> dict[str, Any]:
     return {**tracker.latest, "model": str(job.out / MODEL)}
 
 
-def dry_run(job: Job, flops_per_second: float | None = None) -> list[str]:
+def dry_run(job: PretrainConfig, flops_per_second: float | None = None) -> list[str]:
     """What the job would take, as lines; writes nothing but, when it adapts a model, the
     tokenizer in --out."""
     recipe, (first, last) = _recipe(job)
     start = _start(job, recipe)
     device = make_accelerator(job.options.device).device
     supply = _supply(job, recipe, start, first, last)
-    return plan(start.model, recipe, supply, first, last, device, flops_per_second).lines()
+    return estimate(start.model, recipe, supply, first, last, device, flops_per_second).lines()
 
 
-def _recipe(job: Job) -> tuple[Recipe, tuple[int, int]]:
+def _recipe(job: PretrainConfig) -> tuple[Recipe, tuple[int, int]]:
     recipe = Recipe.read(job.recipe, **({"steps": job.steps} if job.steps else {}))
     return recipe, recipe.part(job.stage, job.through)
 
 
-def _start(job: Job, recipe: Recipe) -> _Start:
+def _start(job: PretrainConfig, recipe: Recipe) -> _Start:
     if (job.out / STATE).is_file():
         start = _from_run(job.out)
     elif job.source is not None and (Path(job.source) / STATE).is_file():
@@ -145,7 +145,7 @@ PAIRS = "pairs.jsonl.gz"  # of a run, in its folder
 _PROBE = "def f(self, x):\n    return [x + 1 for x in self.values if not x]\n"
 
 
-def _afresh(job: Job, recipe: Recipe) -> _Start:
+def _afresh(job: PretrainConfig, recipe: Recipe) -> _Start:
     if job.tokenizer is None:
         raise UsageError(
             "A new model needs --tokenizer FOLDER.",
@@ -200,10 +200,10 @@ def _compare_shape(start: _Start, recipe: Recipe) -> None:
         say(f"The checkpoint's shape is kept, not the recipe's: {', '.join(differs)}.")
 
 
-def _supply(job: Job, recipe: Recipe, start: _Start, first: int, last: int) -> Supply:
+def _supply(job: PretrainConfig, recipe: Recipe, start: _Start, first: int, last: int) -> Supply:
     """Raises UsageError where the examples of the recipe do not suit the model, or lack data."""
     kinds = {kind for stage in recipe.stages for kind in stage.mixture}
-    inline = start.family.layout == "inline"
+    inline = not start.family.appended
     if inline != (kinds == {"tokens"}):
         suits = "tokens" if inline else "plain, gap, body, repair, history and breaking"
         raise UsageError(
@@ -225,7 +225,7 @@ def _supply(job: Job, recipe: Recipe, start: _Start, first: int, last: int) -> S
     return supply
 
 
-def _pairs(job: Job, supply: FunctionSupply) -> tuple[Pair, ...]:
+def _pairs(job: PretrainConfig, supply: FunctionSupply) -> tuple[FixPair, ...]:
     """The repairs that the job learns from. A run keeps in its folder those that it began with,
     so that it goes on with the same ones however the repository has grown."""
     kept = job.out / PAIRS

@@ -26,11 +26,12 @@ import torch
 from diffufix.errors import TrainingError, UsageError
 from diffufix.model.family import Family
 from diffufix.model.tokenizer import Tokenizer, load_tokenizer
-from diffufix.propose.surroundings import Surroundings
-from diffufix.train.bugs.history import Pair, split
+from diffufix.propose.surroundings import FileOutline
+from diffufix.train.bugs.history import FixPair, split
 from diffufix.train.corpus.shards import Documents, rows
 from diffufix.train.objective import Labelled
-from diffufix.train.pretrain.examples import ExampleMaker, Listed, emphasis, load_corpus, make_batch
+from diffufix.train.pretrain.batches import Listed, emphasis, load_corpus, make_batch
+from diffufix.train.pretrain.examples import ExampleMaker
 from diffufix.train.recipe import Recipe
 
 Make = Callable[[int, int], Labelled]  # of a step and a part of it
@@ -59,7 +60,7 @@ class FunctionSupply:
     corpus: Path
     tokenizer: Path
     family: Family
-    pairs: tuple[Pair, ...] = ()  # for the kind `history`
+    pairs: tuple[FixPair, ...] = ()  # for the kind `history`
 
     def open(self) -> Make:
         pairs = split(self.pairs)[0]
@@ -95,7 +96,7 @@ class FunctionSupply:
             for kind in kinds
         }
 
-    def usable(self, pairs: Iterable[Pair], tries: int = 4) -> tuple[Pair, ...]:
+    def usable(self, pairs: Iterable[FixPair], tries: int = 4) -> tuple[FixPair, ...]:
         """The pairs that make examples: those that parse, fit and have a hole over the change.
         More than EXAMINED are all believed to."""
         pairs = tuple(pairs)
@@ -126,7 +127,7 @@ class Functions(Sequence[Listed]):
 
     def __getitem__(self, index: int) -> Listed:  # type: ignore[override]
         row = self._documents.row(self._chosen[index])
-        around = Surroundings(row.get("outline", ""), tuple(row.get("names", "").split()))
+        around = FileOutline(row.get("outline", ""), tuple(row.get("names", "").split()))
         return row["source"], around
 
 
@@ -179,7 +180,7 @@ def check_tokenizer(tokenizer: Tokenizer, folder: Path, family: Family, vocabula
         raise UsageError(
             f"The tokenizer in {folder} has {len(tokenizer)} ids, the model {vocabulary}.", hint
         )
-    if family.layout == "aside":
+    if family.appended:
         for name in ("mask", "expand", "delete", "was", "now", "gap"):
             if tokenizer.id(f"<|{name}|>") != getattr(family, name):
                 raise UsageError(

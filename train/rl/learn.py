@@ -18,20 +18,19 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from statistics import mean
 from typing import TYPE_CHECKING, Any
 
 import torch
 
-from diffufix.decode.rollout import Sampling
 from diffufix.errors import SandboxUnavailable, UsageError
 from diffufix.model.adapted import detach, merge
 from diffufix.train import checkpoints
 from diffufix.train.cost import cpu_seconds
 from diffufix.train.pretrain.trainer import make_accelerator, signals
-from diffufix.train.rl.arness import arness
+from diffufix.train.rl.config import TrainConfig
 from diffufix.train.rl.curriculum import Curriculum
-from diffufix.train.rl.methods import METHODS, Tuning, make_method
+from diffufix.train.rl.methods import METHODS, make_method
+from diffufix.train.rl.metrics import described
 from diffufix.train.rl.rewards import DEFAULT, Weighted
 from diffufix.train.rl.rollouts import Collector, Throughput
 from diffufix.train.rl.self_play import SelfPlayEnv
@@ -48,42 +47,6 @@ LARGE = 300_000_000  # parameters
 WRONG = 2  # tasks out of wrong fills, a step
 LOST = 3  # steps in a row without any verdict, then the sandbox is given up
 Row = Mapping[str, Any]
-
-
-@dataclass(frozen=True)
-class Plan:
-    """How a session goes. It ends with the first bound that is reached; 0: no such bound."""
-
-    method: str = "coupled"
-    minutes: float = 10.0
-    cpu_minutes: float = 0.0  # of all processes: for equal compute
-    steps: int = 0
-    tasks: int = 8  # a step
-    group: int = 8  # completions of each
-    lr: float = 0.0  # 0: the method's own
-    inner: int = 2
-    beta: float | None = None
-    temperature: float = 1.0
-    alg: str = "entropy"
-    tokens_per_step: int = 1
-    seed: int = 0
-    save_every: int = 20  # steps
-    device: str | None = None
-    tensorboard: bool = False
-    wrong_fills: bool = True
-    lora: bool | None = None  # an adapter, or all weights; None: an adapter from LARGE on
-    rank: int = 16
-    tokens: int = Tuning.tokens  # of one pass of a policy gradient: memory
-
-    @property
-    def sampling(self) -> Sampling:
-        return Sampling(self.temperature, None, self.alg, self.tokens_per_step)
-
-    @property
-    def tuning(self) -> Tuning:
-        return Tuning(
-            self.method, self.lr, self.inner, self.beta, seed=self.seed, tokens=self.tokens
-        )
 
 
 @dataclass(frozen=True)
@@ -107,7 +70,7 @@ class LearnResult:
 def learn(
     model: LoadedModel,
     practice: SelfPlayEnv,
-    plan: Plan,
+    plan: TrainConfig,
     out: Path,
     *,
     store: Store | None = None,
@@ -126,7 +89,7 @@ def learn(
 
 class _Session:
     def __init__(
-        self, model: LoadedModel, practice: SelfPlayEnv, plan: Plan, out: Path,
+        self, model: LoadedModel, practice: SelfPlayEnv, plan: TrainConfig, out: Path,
         store: Store | None, run_id: int | None, rewards: tuple[Weighted, ...],
         listen: Callable[[Row], None],
     ) -> None:  # fmt: skip
@@ -307,7 +270,7 @@ class _Session:
         return dict(state["tracker"])
 
 
-def prepare(model: LoadedModel, plan: Plan) -> PeftModel | None:
+def prepare(model: LoadedModel, plan: TrainConfig) -> PeftModel | None:
     """Say which parameters are trained: all, or those of an adapter that is put in and returned.
 
     An adapter that the model was loaded with is gone on with, on the weights below it.
@@ -342,25 +305,6 @@ def write_weights(folder: Path, model: LoadedModel, adapted: PeftModel | None) -
         from diffufix.train.rl.lora import save_lora
 
         save_lora(adapted, folder, model.name)
-
-
-def described(groups: Sequence[Group], delete: int | None) -> dict[str, float]:
-    """What groups look like: shares of verdicts, of unchanged texts, length, AR-ness."""
-    every = [(group.task, one) for group in groups for one in group.completions]
-    if not every:
-        return {}
-    count = len(every)
-    orders = [
-        [o for o, token in zip(one.order, one.ids, strict=True) if token != delete]
-        for _, one in every
-    ]
-    return {
-        "passed": sum(one.state == "pass" for _, one in every) / count,
-        "unparsed": sum(one.state == "error" for _, one in every) / count,
-        "unchanged": sum(one.text == t.source[t.start : t.end] for t, one in every) / count,
-        "length": mean(map(len, orders)),
-        "arness": arness(orders),
-    }
 
 
 def _task(values: Mapping[str, Any]) -> Task:

@@ -1,11 +1,13 @@
-"""What is done with a step's groups: one small class for each kind of learning, alike from outside.
+"""Training methods: one class for each, and all of them update from the groups of a step.
 
-- Policy: coupled-GRPO and its relatives (rl/objectives/coupled_grpo.py), by the estimator's name;
+- PolicyGradient: coupled-GRPO and its relatives (rl/objectives/coupled_grpo.py), by the
+  estimator's name;
 - Rejection: `rft`, imitation of what passed;
 - Preference: `preference`, what was better of a task against what was worse
   (rl/objectives/preference.py);
 - Answers: `answers`, imitation of the texts that are known to be right, without any sampling;
-- Code: `repo`, masked diffusion of the project's own functions, without tasks or tests.
+- ContinuedPretraining: `repo`, masked diffusion of the project's own functions, without tasks or
+  tests.
 Each trains the parameters of `model` that require a gradient. Pure.
 """
 
@@ -24,10 +26,12 @@ from diffufix.errors import UsageError
 from diffufix.propose.tasks import prompt_of
 from diffufix.train.objective import loss_of, move
 from diffufix.train.optim import Average, adamw, set_rate
-from diffufix.train.pretrain.examples import ExampleMaker, make_batch
+from diffufix.train.pretrain.batches import make_batch
+from diffufix.train.pretrain.examples import ExampleMaker
 from diffufix.train.rl.objectives import preference
-from diffufix.train.rl.objectives.coupled_grpo import GRPOSettings, Learner
-from diffufix.train.rl.objectives.imitation import Example, Passed, imitate, pick
+from diffufix.train.rl.objectives.coupled_grpo import Learner
+from diffufix.train.rl.objectives.group_batch import GRPOSettings
+from diffufix.train.rl.objectives.imitation import Demonstration, Passed, imitate, pick
 from diffufix.types import Group, Task
 
 if TYPE_CHECKING:
@@ -81,7 +85,7 @@ def make_method(
 ) -> Method:
     """Raises UsageError for an unknown method, and for `repo` with a model that it is not for."""
     if tuning.method in POLICY:
-        return Policy(tuning, model, accelerator)
+        return PolicyGradient(tuning, model, accelerator)
     if tuning.method == "rft":
         return Rejection(tuning, model)
     if tuning.method == "preference":
@@ -89,7 +93,7 @@ def make_method(
     if tuning.method == "answers":
         return Answers(tuning, model, tasks)
     if tuning.method == "repo":
-        return Code(tuning, model, code)
+        return ContinuedPretraining(tuning, model, code)
     raise UsageError(f"Unknown method {tuning.method!r}.", f"One of {', '.join(METHODS)}.")
 
 
@@ -115,7 +119,7 @@ def _warm(optimisers: Sequence[torch.optim.Optimizer], step: int) -> None:
     set_rate(optimisers, min(1.0, (step + 1) / WARMUP))
 
 
-class Policy:
+class PolicyGradient:
     collects = True
 
     def __init__(self, tuning: Tuning, model: LoadedModel, accelerator: Any) -> None:
@@ -188,7 +192,7 @@ class _Stepping:
     def _rng(self, step: int, number: int) -> random.Random:
         return random.Random(f"{self.tuning.seed}/{step}/{number}")
 
-    def _imitate(self, examples: Sequence[Example], step: int) -> dict[str, float]:
+    def _imitate(self, examples: Sequence[Demonstration], step: int) -> dict[str, float]:
         def loss(number: int) -> Iterable[Tensor]:
             rng = self._rng(step, number)
             chosen = pick(examples, self.tuning.examples, rng)
@@ -281,12 +285,12 @@ class Answers(_Stepping):
         return self._imitate(self.examples, step)
 
 
-class Code(_Stepping):
+class ContinuedPretraining(_Stepping):
     collects = False
 
     def __init__(self, tuning: Tuning, model: LoadedModel, code: Sequence[str]) -> None:
         super().__init__(tuning, model)
-        if model.family.layout != "aside":
+        if not model.family.appended:
             raise UsageError(
                 f"Method repo is for models of mini's layout, not {model.family.name}.",
                 "Use `answers`, or `diffufix train sft` with a corpus of the project.",
@@ -306,7 +310,7 @@ class Code(_Stepping):
         return self._steps(self.tuning.inner, step, loss)
 
 
-def answer_of(model: LoadedModel, task: Task) -> Example | None:
+def answer_of(model: LoadedModel, task: Task) -> Demonstration | None:
     """The completion that puts a task's answer into its hole; None where there is none."""
     prompt = prompt_of(model, task)
     if prompt is None or task.answer is None:
@@ -318,4 +322,4 @@ def answer_of(model: LoadedModel, task: Task) -> Example | None:
     spare = prompt.width - len(ids)
     if spare < 0 or (spare and silent is None):
         return None
-    return Example(prompt, (*ids, *[silent or 0] * spare))
+    return Demonstration(prompt, (*ids, *[silent or 0] * spare))

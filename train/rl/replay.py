@@ -19,8 +19,10 @@ from diffufix.propose.tasks import prompt_of
 from diffufix.train import checkpoints
 from diffufix.train.cost import cpu_seconds
 from diffufix.train.pretrain.trainer import make_accelerator, signals
-from diffufix.train.rl.learn import LearnResult, Plan, described, prepare, write_weights
+from diffufix.train.rl.config import TrainConfig
+from diffufix.train.rl.learn import LearnResult, prepare, write_weights
 from diffufix.train.rl.methods import POLICY, make_method
+from diffufix.train.rl.metrics import described
 from diffufix.train.rl.objectives.preference import pairs_of
 from diffufix.train.rl.rollouts import Throughput
 from diffufix.train.rl.self_play import SelfPlayEnv
@@ -91,7 +93,7 @@ def nothing() -> UsageError:
 def replay(
     model: LoadedModel,
     practice: SelfPlayEnv,
-    plan: Plan,
+    plan: TrainConfig,
     out: Path,
     groups: Sequence[Group],
     listen: Callable[[Mapping[str, Any]], None] = lambda row: None,
@@ -143,7 +145,7 @@ def replay(
     )  # fmt: skip
 
 
-def _parts(plan: Plan, groups: Sequence[Group]) -> Iterator[Sequence[Group]]:
+def _parts(plan: TrainConfig, groups: Sequence[Group]) -> Iterator[Sequence[Group]]:
     """What each step is given: what goes over its examples everything first, then nothing new."""
     if plan.method in POLICY:
         for at in range(0, len(groups), plan.tasks):

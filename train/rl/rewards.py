@@ -17,16 +17,16 @@ from diffufix.errors import UsageError
 from diffufix.source.difference import edit_size
 from diffufix.source.names import GIVEN, bound, imports_everything, loaded
 from diffufix.source.syntax import parse
-from diffufix.types import PASSED, RED, Edit, State, Verdict
+from diffufix.types import PASSED, RED, EditedFile, State, Verdict
 
-Function = Callable[[Verdict, Edit], float | None]
+Function = Callable[[Verdict, EditedFile], float | None]
 
 PARTIAL = 0.5  # at most, for some of the failing tests turned green and the others kept so
 STRANGE = 0.5  # of the static reward is left where a name is used that nothing defines
 HALF_SIZE = 8  # tokens of an edit that gets half of the reward for small ones
 
 
-def tests(verdict: Verdict, edit: Edit) -> float | None:
+def tests(verdict: Verdict, edit: EditedFile) -> float | None:
     """1 for a pass; for some of what was wanted up to PARTIAL; 0 else and for what was suspicious.
 
     What counts is the share of the failing tests that turned green (of all tests, where it is not
@@ -44,7 +44,7 @@ def tests(verdict: Verdict, edit: Edit) -> float | None:
     return PARTIAL * mended * (kept / len(others) if others else 1.0)
 
 
-def static(verdict: Verdict, edit: Edit) -> float | None:
+def static(verdict: Verdict, edit: EditedFile) -> float | None:
     """1 for a file that parses and uses no name that nothing defines, STRANGE where it uses one
     that the original did not, 0 where it does not parse."""
     names = _names(edit.new)
@@ -57,7 +57,7 @@ def static(verdict: Verdict, edit: Edit) -> float | None:
     return STRANGE if names.loaded - known else 1.0
 
 
-def size(verdict: Verdict, edit: Edit) -> float | None:
+def size(verdict: Verdict, edit: EditedFile) -> float | None:
     """For what passes: 1 for no change, 1/2 for HALF_SIZE tokens removed and added, less for more;
     0 for what does not pass, since changing nothing is no merit there."""
     if verdict.state is not State.PASS:
@@ -65,7 +65,7 @@ def size(verdict: Verdict, edit: Edit) -> float | None:
     return 1 / (1 + edit_size(edit.original, edit.new) / HALF_SIZE)
 
 
-def honest(verdict: Verdict, edit: Edit) -> float | None:
+def honest(verdict: Verdict, edit: EditedFile) -> float | None:
     """-1 for what is green, or wants to be, by other means than a repair; else 0."""
     return -1.0 if verdict.state is State.SUSPICIOUS else 0.0
 
@@ -90,7 +90,7 @@ DEFAULT: tuple[Weighted, ...] = (
 
 
 def reward(
-    verdict: Verdict, edit: Edit, functions: tuple[Weighted, ...] = DEFAULT
+    verdict: Verdict, edit: EditedFile, functions: tuple[Weighted, ...] = DEFAULT
 ) -> tuple[float | None, Mapping[str, float]]:
     """The weighted sum and the values it is made of, by name.
 
@@ -139,7 +139,7 @@ def reward_functions(setting: str) -> tuple[Weighted, ...]:
 # -- parts -----------------------------------------------------------------------------------------
 
 
-def _call(item: Weighted, verdict: Verdict, edit: Edit) -> float | None:
+def _call(item: Weighted, verdict: Verdict, edit: EditedFile) -> float | None:
     try:
         value = item.function(verdict, edit)
     except Exception as error:

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 
 from diffufix.decode.likelihood import scored
 from diffufix.decode.rollout import Sampled, Sampling, rollout
-from diffufix.propose.tasks import edit_of, prompt_of, splice, text_of
+from diffufix.propose.tasks import candidate_of, edit_of, prompt_of, text_of
 from diffufix.source.syntax import parse
 from diffufix.train.rl.objectives.estimators import behaviours, draw_group
 from diffufix.train.rl.rewards import DEFAULT, Weighted, reward
@@ -158,7 +158,7 @@ class Collector:
         self.spent.samples += n * len(part)
         for index, ((task, prompt), samples) in enumerate(zip(part, drawn, strict=True), first):
             texts = [text_of(model, prompt, sample.ids) for sample in samples]
-            keys = [(splice(task, text).key, task.tests) for text in texts]
+            keys = [(candidate_of(task, text).key, task.tests) for text in texts]
             yield _Open(index, task, prompt, samples, texts, keys, set(keys))
 
     # -- verdicts ----------------------------------------------------------------------------------
@@ -173,7 +173,7 @@ class Collector:
             if key not in group.missing or (key in backlog and group in backlog[key][1]):
                 self.spent.known += 1
                 continue
-            candidate = splice(group.task, text)
+            candidate = candidate_of(group.task, text)
             if key not in self._known and not _parses(candidate.files[group.task.path]):
                 self._known[key] = Verdict(State.ERROR, detail="it does not parse")
                 self.spent.unparsed += 1

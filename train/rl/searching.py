@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Protocol, TypeVar
 
 from diffufix.decode.threads import threads_kept
 from diffufix.propose.candidates import EditTarget, PatchSet
-from diffufix.propose.proposals import FailureContext, propose
+from diffufix.propose.proposals import FailureContext
+from diffufix.propose.propose import propose
 from diffufix.source.functions import functions
 from diffufix.source.spans import Text
 from diffufix.source.syntax import parse

@@ -29,7 +29,7 @@ from diffufix.sandbox import Sandbox
 from diffufix.sandbox.reap import reap_folders, scratch_prefix
 from diffufix.source.file import SourceFile
 from diffufix.testing import copy_project, flaky
-from diffufix.train.rl.tasks import Function, TaskMaker, code_of, functions_under_test, split
+from diffufix.train.rl.tasks import CoveredFunction, TaskMaker, code_of, functions_under_test, split
 from diffufix.types import PASSED, Candidate, Group, State, Task, TestRun, Verdict, file_of_test
 from diffufix.verify import ValidatorPool
 from diffufix.workspace.choice import choose
@@ -72,8 +72,8 @@ class SelfPlayEnv:
     ) -> None:
         self.settings, self.wanted, self.tell = settings, wanted, tell
         self.maker = TaskMaker(model)
-        self.functions: list[Function] = []  # to learn from
-        self.kept: list[Function] = []  # held out
+        self.functions: list[CoveredFunction] = []  # to learn from
+        self.kept: list[CoveredFunction] = []  # held out
         self.code: list[str] = []  # every function's text, but for those held out
         self.tasks: list[Task] = []
         self.held_out: list[Task] = []
@@ -180,16 +180,16 @@ class SelfPlayEnv:
         return random.Random(f"{what}/{self.wanted.seed}")
 
     def draw(
-        self, found: Sequence[Function], origin: str, count: int, rng: random.Random
+        self, found: Sequence[CoveredFunction], origin: str, count: int, rng: random.Random
     ) -> list[Task]:
         """Up to `count` proved tasks, as `drawn` gives them."""
         return list(self.drawn(found, origin, count, rng))
 
     def drawn(
-        self, found: Sequence[Function], origin: str, count: int, rng: random.Random
+        self, found: Sequence[CoveredFunction], origin: str, count: int, rng: random.Random
     ) -> Iterator[Task]:
         """Up to `count` proved tasks, the functions in turn: each once before any one twice."""
-        make: Callable[[Function, random.Random], Task | None] = getattr(self.maker, origin)
+        make: Callable[[CoveredFunction, random.Random], Task | None] = getattr(self.maker, origin)
         made = 0
         seen: set[str] = set()
 

@@ -31,8 +31,9 @@ from diffufix.store.folder import private_folder
 from diffufix.store.trajectories import read_groups
 from diffufix.train.checkpoints import STATE
 from diffufix.train.rl import learn, replay
+from diffufix.train.rl.config import TrainConfig
 from diffufix.train.rl.gate import SAMPLES, Counts, GateResult, Places, compare, repairs
-from diffufix.train.rl.learn import LearnResult, Plan
+from diffufix.train.rl.learn import LearnResult
 from diffufix.train.rl.methods import METHODS
 from diffufix.train.rl.rewards import reward_functions
 from diffufix.train.rl.rollouts import Collector, evaluate
@@ -56,7 +57,7 @@ Listen = Callable[[Mapping[str, Any]], None]
 class Wish:
     """What is wanted of a session."""
 
-    plan: Plan
+    plan: TrainConfig
     wanted: Wanted = field(default_factory=Wanted)
     self_play: bool = True  # else what the log holds is learned from
     name: str = ""  # of what is made; empty: the project's, with a number
@@ -231,7 +232,7 @@ def _check(wish: Wish) -> None:
         raise UsageError("Nothing says when to stop.", "Give --minutes or --steps.")
 
 
-def _check_start(plan: Plan, policy: Policy, model: LoadedModel, base: Path) -> None:
+def _check_start(plan: TrainConfig, policy: Policy, model: LoadedModel, base: Path) -> None:
     """An adapter is loaded on the base again: it may go on from the base or from another adapter.
     Raises UsageError where it would stand on a checkpoint that was trained whole."""
     large = sum(p.numel() for p in model.parameters()) >= learn.LARGE

@@ -29,7 +29,8 @@ from diffufix.registry.policy import Policy, choose_policy
 from diffufix.store import Store
 from diffufix.store.trajectories import read_groups
 from diffufix.train.pretrain.trainer import make_accelerator
-from diffufix.train.rl.learn import Plan, prepare, write_weights
+from diffufix.train.rl.config import TrainConfig
+from diffufix.train.rl.learn import prepare, write_weights
 from diffufix.train.rl.methods import POLICY, make_method
 from diffufix.train.rl.replay import nothing
 from diffufix.train.rl.tasks import is_held_out
@@ -39,7 +40,7 @@ from diffufix.types import Group
 MOST = 20_000  # groups, the newest
 
 
-def improve(root: Path, policy: Policy, plan: Plan, out: Path) -> dict[str, float]:
+def improve(root: Path, policy: Policy, plan: TrainConfig, out: Path) -> dict[str, float]:
     """One pass over the groups; called by every process. Returns the last step's numbers.
 
     Raises UsageError where the log holds nothing of these weights, StoreError, CheckpointError,
@@ -100,7 +101,7 @@ def _groups(root: Path, fingerprint: str, method: str) -> list[Group]:
     return found
 
 
-def _write(policy: Policy, plan: Plan, state: Mapping[str, Tensor], out: Path) -> None:
+def _write(policy: Policy, plan: TrainConfig, state: Mapping[str, Tensor], out: Path) -> None:
     """Through a model of this process's own: another one's may be in pieces."""
     whole = _load(policy, torch.float32)
     adapted = prepare(whole, plan)
@@ -131,7 +132,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     chosen = {key: given.pop(key) for key in ("model", "adapter")}
     try:
         settings = load_settings(project, (), chosen)
-        improve(settings.root, choose_policy(settings), Plan(**given), out)
+        improve(settings.root, choose_policy(settings), TrainConfig(**given), out)
     except DiffufixError as error:
         say(f"error: {error.message}\n{error.hint}")
         return error.exit_code

@@ -26,13 +26,13 @@ from typing import TYPE_CHECKING
 from diffufix.errors import DiffufixError
 from diffufix.propose.holes import holes
 from diffufix.propose.tasks import aligned, make_task, prompt_of
+from diffufix.source.edits import Edit, Place, apply, splice
 from diffufix.source.file import SourceFile
 from diffufix.source.functions import FunctionNode, docstring_of, find_function, functions
 from diffufix.source.spans import Text
 from diffufix.source.syntax import parse
 from diffufix.train.bugs.corrupt import Corruptor
 from diffufix.train.bugs.history import edits_between, pairs
-from diffufix.train.pretrain.examples import apply
 from diffufix.types import PASSED, Kind, Task, TestRun
 from diffufix.verify.static import forbidden
 
@@ -45,11 +45,9 @@ MAX_LINES = 150  # of a function
 FINEST = 0.6  # share of tasks whose hole is the smallest over the fault
 BUCKETS = 1000
 
-Place = tuple[int, int, int, int]  # [start, end) of the broken text is [first, last) of the right
-
 
 @dataclass(frozen=True)
-class Function:
+class CoveredFunction:
     """A function of the project, right as it stands, and the passing tests that execute it.
 
     `lines` are those of it that each test executes.
@@ -101,7 +99,7 @@ class Function:
 
 def functions_under_test(
     run: TestRun, sources: Mapping[str, str], steady: Iterable[str] | None = None
-) -> list[Function]:
+) -> list[CoveredFunction]:
     """The functions that passing tests execute, by path and place; `run` has coverage.
 
     `sources` are the texts of the project's files; `steady` the tests that may be trusted (None:
@@ -109,7 +107,7 @@ def functions_under_test(
     """
     passed = {case.id: case.seconds for case in run.cases if case.outcome == PASSED}
     trusted = sorted(passed if steady is None else set(steady) & passed.keys())
-    found: list[Function] = []
+    found: list[CoveredFunction] = []
     for path, source in sorted(sources.items()):
         tree = None if forbidden(path) else _parsed(source)
         if tree is None:
@@ -130,7 +128,9 @@ def functions_under_test(
             if lines and last - node.lineno < MAX_LINES:
                 seconds = {test: passed[test] for test in lines}
                 found.append(
-                    Function(path, name, source, node.lineno, *text.span(node), lines, seconds)
+                    CoveredFunction(
+                        path, name, source, node.lineno, *text.span(node), lines, seconds
+                    )
                 )
     return found
 
@@ -147,7 +147,9 @@ def code_of(sources: Mapping[str, str], without: Collection[str]) -> list[str]:
     return found
 
 
-def split(found: Sequence[Function], share: float = 0.3) -> tuple[list[Function], list[Function]]:
+def split(
+    found: Sequence[CoveredFunction], share: float = 0.3
+) -> tuple[list[CoveredFunction], list[CoveredFunction]]:
     """Functions to train on and functions held out, by the hash of their names: the same function
     always comes to the same side."""
     held = [is_held_out(function.name, share) for function in found]
@@ -171,7 +173,7 @@ class TaskMaker:
 
     # -- the ways ----------------------------------------------------------------------------------
 
-    def mutant(self, function: Function, rng: random.Random) -> Task | None:
+    def mutant(self, function: CoveredFunction, rng: random.Random) -> Task | None:
         """One bug, not yet known to fail a test; None where the drawn place offers none."""
         edit = function.corruptor.draw(rng) if function.corruptor.offers else None
         if edit is None:
@@ -180,17 +182,17 @@ class TaskMaker:
         return self.broken(function, faulty, places[0], "mutant", rng)
 
     def wrong_fill(
-        self, function: Function, task: Task, text: str, rng: random.Random
+        self, function: CoveredFunction, task: Task, text: str, rng: random.Random
     ) -> Task | None:
         """A fill that the tests rejected, as the fault of another task of that function."""
         assert task.answer is not None
-        faulty = task.source[: task.start] + text + task.source[task.end :]
+        faulty = splice(task.source, task, text)
         last = task.start + len(task.answer)
-        place = task.start, task.start + len(text), task.start, last
+        place = Place(task.start, task.start + len(text), task.start, last)
         return self.broken(function, faulty, place, "wrong-fill", rng)
 
     def history(
-        self, root: Path, found: Sequence[Function], rng: random.Random, commits: int = 2000
+        self, root: Path, found: Sequence[CoveredFunction], rng: random.Random, commits: int = 2000
     ) -> list[Task]:
         """The fixes of functions that are still as the fix left them, taken back; none without a
         git history."""
@@ -205,30 +207,30 @@ class TaskMaker:
             return tasks
         return tasks
 
-    def _undone(self, function: Function, before: str, rng: random.Random) -> list[Task]:
+    def _undone(self, function: CoveredFunction, before: str, rng: random.Random) -> list[Task]:
         edits = edits_between(before, function.text)
         if not edits:
             return []
         begin = function.source.rfind("\n", 0, function.start) + 1
         first, last = edits[0].start, edits[-1].end
         grown = len(before) - len(function.text)
-        faulty = function.source[:begin] + before + function.source[function.end :]
-        place = begin + first, begin + last + grown, begin + first, begin + last
+        faulty = splice(function.source, Edit(begin, function.end, before), before)
+        place = Place(begin + first, begin + last + grown, begin + first, begin + last)
         task = self.broken(function, faulty, place, "history", rng)
         return [task] if task else []
 
-    def masked(self, function: Function, rng: random.Random) -> Task | None:
+    def masked(self, function: CoveredFunction, rng: random.Random) -> Task | None:
         """A statement or an expression cut out, to be written anew."""
         return self._untouched(function, rng, shown=False)
 
-    def intact(self, function: Function, rng: random.Random) -> Task | None:
+    def intact(self, function: CoveredFunction, rng: random.Random) -> Task | None:
         """A hole that is shown, and right as it is."""
         return self._untouched(function, rng, shown=True)
 
     # -- parts -------------------------------------------------------------------------------------
 
     def broken(
-        self, function: Function, faulty: str, place: Place, origin: str, rng: random.Random
+        self, function: CoveredFunction, faulty: str, place: Place, origin: str, rng: random.Random
     ) -> Task | None:
         """The task of a fault at [start, end) of the file `faulty`, which is [first, last) of the
         right one; None where the function is gone or no hole covers the fault."""
@@ -258,7 +260,7 @@ class TaskMaker:
                 return asked
         return None
 
-    def _untouched(self, function: Function, rng: random.Random, shown: bool) -> Task | None:
+    def _untouched(self, function: CoveredFunction, rng: random.Random, shown: bool) -> Task | None:
         source = function.source
         offered = [
             hole

@@ -8,16 +8,18 @@ from __future__ import annotations
 import typer
 
 from diffufix.cli import options
-from diffufix.cli.train import corpus, export, fixes, learn, stages, tokenizer
+from diffufix.cli.repair import PYTEST_PASSTHROUGH
+from diffufix.cli.train import corpus, learn, pairs, stages
 
 app = typer.Typer()
 app.command("corpus")(corpus.corpus)
-app.command("tokenizer")(tokenizer.tokenizer)
-app.command("fixes")(fixes.fixes)
-app.command("pretrain")(stages.pretrain)
-app.command("anneal")(stages.anneal)
-app.command("sft")(stages.sft)
-app.command("export")(export.export)
+app.command("tokenizer")(corpus.tokenizer)
+app.command("fixes")(pairs.fixes)
+app.command("failures", context_settings=PYTEST_PASSTHROUGH)(pairs.failures)
+app.command("decontaminate", hidden=True)(corpus.decontaminate)
+for name, summary in stages.STAGES.items():
+    app.command(name, help=summary)(stages.stage)
+app.command("export")(stages.export)
 
 
 @app.callback(invoke_without_command=True)
@@ -61,5 +63,13 @@ def train(
     held out. Your files are only read. The commands below make a model from scratch.
     """
     if context.invoked_subcommand is None:
-        values = {key: value for key, value in locals().items() if key != "context"}
-        raise typer.Exit(learn.learn(values))
+        chosen = {
+            "model": model, "adapter": adapter, "device": device, "dtype": dtype, "yes": yes,
+            "sandbox": sandbox, "image": image, "python": python, "workers": workers,
+            "seed": seed, "json": json, "trust": trust,
+        }  # fmt: skip
+        given = learn.LearnOptions(
+            self_play, method, minutes, steps, tasks, group, tokens, lr, beta, temperature, lora,
+            name, held_out, searched, fresh, not no_adopt, tensorboard, dry_run,
+        )  # fmt: skip
+        raise typer.Exit(learn.learn(given, chosen))

@@ -1,4 +1,4 @@
-"""`diffufix train corpus`: functions to learn from, out of packages, folders and repositories."""
+"""`diffufix train corpus|tokenizer`: functions to learn from, and a tokenizer of theirs."""
 
 from __future__ import annotations
 
@@ -83,6 +83,39 @@ def corpus(
                 without=sorted(left_out), progress=_progress,
             )  # fmt: skip
     echo(json_.dumps(report, indent=1) if json else _summary(report, out))
+
+
+def decontaminate(
+    tasks: Annotated[Path, typer.Argument(help='JSON lines: {"task": ..., "function": ...}')],
+    to: Annotated[Path | None, typer.Option(help="The file of hashes; default: ours.")] = None,
+) -> None:
+    """Add the n-grams of a benchmark's tasks to those that no corpus may hold."""
+    from diffufix.train.corpus.decontaminate import NGRAMS, add_tasks
+
+    echo(f"{add_tasks(tasks, to or NGRAMS):,} tasks are known by their text.")
+
+
+def tokenizer(
+    corpus: Annotated[
+        Path, typer.Option(metavar="FOLDER", help="The corpus that `diffufix train corpus` wrote.")
+    ],
+    out: Annotated[
+        Path, typer.Option(metavar="FOLDER", help="The folder to write tokenizer.json to.")
+    ],
+    size: Annotated[
+        int, typer.Option(help="Size of the vocabulary, special tokens included.")
+    ] = 8192,
+    pairs: Annotated[
+        list[Path] | None,
+        typer.Option(
+            metavar="FILE", help="Also learn from the files that `diffufix train fixes` wrote."
+        ),
+    ] = None,
+) -> None:
+    """Learn a byte-level BPE that never merges across Python's lexical tokens."""
+    from diffufix.train.corpus.tokenizer import make
+
+    echo(f"{make(corpus, out, size, pairs or ()):,} ids: {out / 'tokenizer.json'}")
 
 
 def _projects(

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -93,26 +95,44 @@ DryRun = Annotated[
 ]
 
 
-def learn(
-    values: dict[str, object],
-) -> int:
-    """Run one training with the values of the options; returns the exit code."""
+@dataclass(frozen=True)
+class LearnOptions:
+    """The options of `diffufix train` that are no settings; the types above say what they mean."""
+
+    self_play: bool
+    method: str
+    minutes: float
+    steps: int
+    tasks: int
+    group: int
+    tokens: int
+    lr: float
+    beta: float | None
+    temperature: float
+    lora: bool | None
+    name: str
+    held_out: int
+    searched: int
+    fresh: bool
+    adopt: bool
+    tensorboard: bool
+    dry_run: bool
+
+
+def learn(options: LearnOptions, chosen: Mapping[str, object]) -> int:
+    """Run one training; `chosen` are settings from the command line. Returns the exit code."""
     from diffufix.cli.consent import settled
     from diffufix.config import load_settings
     from diffufix.report import jsondoc
     from diffufix.report.learning import display
 
-    shared = (
-        "model", "adapter", "device", "dtype", "yes", "sandbox", "image", "python", "workers",
-        "seed", "json", "trust",
-    )  # fmt: skip
-    settings = settled(load_settings(Path.cwd(), (), {key: values[key] for key in shared}))
+    settings = settled(load_settings(Path.cwd(), (), chosen))
     with display(sys.stderr) as shown:
         shown.tell("getting ready")
         from diffufix.train.rl.session import improve, try_out  # imports torch
 
-        wish = _wish(values, settings.seed, None if settings.device == "auto" else settings.device)
-        if values["dry_run"]:
+        wish = _wish(options, settings.seed, None if settings.device == "auto" else settings.device)
+        if options.dry_run:
             lines = try_out(settings, wish, shown.tell)
             written: list[Path] = []
             outcome = None
@@ -156,32 +176,21 @@ def summary(outcome: Outcome, written: list[Path]) -> list[str]:
     return lines + [f"report: {path}" for path in written]
 
 
-def _wish(values: dict[str, Any], seed: int, device: str | None) -> Wish:
-    from diffufix.train.rl.learn import Plan
+def _wish(options: LearnOptions, seed: int, device: str | None) -> Wish:
+    from diffufix.train.rl.config import TrainConfig
     from diffufix.train.rl.self_play import Wanted
     from diffufix.train.rl.session import Wish
 
-    same = (
-        "method",
-        "minutes",
-        "steps",
-        "tasks",
-        "group",
-        "lr",
-        "beta",
-        "temperature",
-        "lora",
-        "tokens",
-    )
-    values = {**values, "method": values["method"] or ("coupled" if values["self_play"] else "rft")}
-    plan = Plan(
-        **{key: values[key] for key in same},
-        seed=seed, device=device, tensorboard=values["tensorboard"],
+    plan = TrainConfig(
+        method=options.method or ("coupled" if options.self_play else "rft"),
+        minutes=options.minutes, steps=options.steps, tasks=options.tasks, group=options.group,
+        lr=options.lr, beta=options.beta, temperature=options.temperature, lora=options.lora,
+        tokens=options.tokens, seed=seed, device=device, tensorboard=options.tensorboard,
     )  # fmt: skip
     return Wish(
-        plan, Wanted(held_out=values["held_out"], seed=seed), name=values["name"],
-        searched=values["searched"], self_play=values["self_play"], fresh=values["fresh"],
-        adopt=not values["no_adopt"],
+        plan, Wanted(held_out=options.held_out, seed=seed), name=options.name,
+        searched=options.searched, self_play=options.self_play, fresh=options.fresh,
+        adopt=options.adopt,
     )  # fmt: skip
 
 
@@ -196,8 +205,6 @@ def _report(outcome: Outcome, wish: Wish) -> list[Path]:
 
 
 def _facts(outcome: Outcome, wish: Wish) -> Facts:
-    from dataclasses import asdict
-
     from diffufix.report.training import Facts
 
     settings = {key: value for key, value in asdict(wish.plan).items() if value not in (None, "")}

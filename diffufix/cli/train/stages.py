@@ -1,4 +1,4 @@
-"""`diffufix train pretrain|anneal|sft`: the stages of the trainer, with one set of options."""
+"""`diffufix train pretrain|anneal|sft|export`: the stages of the trainer, and what they made."""
 
 from __future__ import annotations
 
@@ -9,6 +9,12 @@ import typer
 
 from diffufix.cli.out import echo
 
+#: What the help says of each command.
+STAGES = {
+    "pretrain": "Stage 1: from scratch, or --from an autoregressive checkpoint, which is adapted.",
+    "anneal": "Stage 2: on the better part of the corpus, from where pre-training ended.",
+    "sft": "Stage 3: repair tuning, from an earlier stage or from `mini` as it is shipped.",
+}
 Recipe = Annotated[
     Path, typer.Option(metavar="FILE", help="The recipe, a TOML file as in train/recipes/.")
 ]
@@ -76,7 +82,8 @@ Flops = Annotated[
 ]
 
 
-def pretrain(
+def stage(
+    context: typer.Context,
     recipe: Recipe,
     corpus: Corpus,
     out: Out,
@@ -95,68 +102,21 @@ def pretrain(
     dry_run: DryRun = False,
     flops: Flops = None,
 ) -> None:
-    """Stage 1: from scratch, or --from an autoregressive checkpoint, which is adapted."""
-    _run("pretrain", locals())
-
-
-def anneal(
-    recipe: Recipe,
-    corpus: Corpus,
-    out: Out,
-    source: Source = None,
-    through: Through = None,
-    steps: Steps = None,
-    pairs: Pairs = None,
-    history: History = None,
-    device: Device = None,
-    workers: Workers = 1,
-    save_every: SaveEvery = 250,
-    log_every: LogEvery = 50,
-    quiz_every: QuizEvery = 250,
-    minutes: Minutes = None,
-    dry_run: DryRun = False,
-    flops: Flops = None,
-) -> None:
-    """Stage 2: on the better part of the corpus, from where pre-training ended."""
-    _run("anneal", locals())
-
-
-def sft(
-    recipe: Recipe,
-    corpus: Corpus,
-    out: Out,
-    source: Source = None,
-    through: Through = None,
-    steps: Steps = None,
-    pairs: Pairs = None,
-    history: History = None,
-    device: Device = None,
-    workers: Workers = 1,
-    save_every: SaveEvery = 250,
-    log_every: LogEvery = 50,
-    quiz_every: QuizEvery = 250,
-    minutes: Minutes = None,
-    dry_run: DryRun = False,
-    flops: Flops = None,
-) -> None:
-    """Stage 3: repair tuning, from an earlier stage or from `mini` as it is shipped."""
-    _run("sft", locals())
-
-
-def _run(stage: str, values: dict[str, Any]) -> None:
+    """The stage that the command is called after."""
+    values: dict[str, Any] = {k: v for k, v in locals().items() if k != "context"}
     import json
 
     from diffufix.errors import UsageError
-    from diffufix.train.pretrain.stages import dry_run, run, to_job
+    from diffufix.train.pretrain.stages import dry_run as estimate
+    from diffufix.train.pretrain.stages import run, to_job
     from diffufix.train.pretrain.trainer import Stopped
-    from diffufix.train.recipe import STAGES
 
-    dry, flops = values.pop("dry_run"), values.pop("flops")
-    if values["through"] not in (None, *STAGES):
-        raise UsageError(f"There is no stage {values['through']!r}.", f"{', '.join(STAGES)} are.")
-    job = to_job(stage, values)
-    if dry:
-        echo("\n".join(dry_run(job, flops)))
+    del values["dry_run"], values["flops"]
+    if through not in (None, *STAGES):
+        raise UsageError(f"There is no stage {through!r}.", f"{', '.join(STAGES)} are.")
+    job = to_job(str(context.info_name), values)
+    if dry_run:
+        echo("\n".join(estimate(job, flops)))
         return
     try:
         echo(json.dumps(run(job)))
@@ -164,3 +124,20 @@ def _run(stage: str, values: dict[str, Any]) -> None:
         echo(str(stopped), err=True)
         if not stopped.planned:
             raise
+
+
+def export(
+    run: Annotated[
+        Path, typer.Option(metavar="FOLDER", help="The folder of a run or a checkpoint.")
+    ],
+    out: Annotated[Path, typer.Option(metavar="FOLDER", help="The folder to write to.")],
+    dtype: Annotated[
+        str,
+        typer.Option(help="Type of the weights: bfloat16, float32 or int8 (a quarter of float32)."),
+    ] = "bfloat16",
+) -> None:
+    """Write a run's model as a checkpoint to use, in files of at most 16 MB."""
+    from diffufix.train.pretrain.export import describe
+    from diffufix.train.pretrain.export import export as write
+
+    echo(describe(write(run, out, dtype)))

@@ -18,7 +18,7 @@ from collections.abc import Iterator, Sequence
 import torch
 from torch import Tensor
 
-from diffufix.decode.context.kept import KEPT, Kept, kept_rows, nearest, new_rows, renewed
+from diffufix.decode.context.kept import KEPT, CachedHole, kept_rows, nearest, new_rows, renewed
 from diffufix.decode.context.views import View, table
 from diffufix.decode.types import Asked
 from diffufix.errors import UsageError
@@ -51,7 +51,7 @@ class InPlaceContext:
         self._back = int(family.shift)  # positions left of a hole that are computed with it
         #: Keys and values of both sides, by prompt and length of the hole.
         self._sides: dict[tuple[int, int], Cache] = {}
-        self._kept: dict[tuple[int, int], list[Kept]] = {}
+        self._kept: dict[tuple[int, int], list[CachedHole]] = {}
 
     def logits(self, holes: Sequence[Asked]) -> Tensor:
         """See `Context.logits`."""
@@ -152,7 +152,7 @@ class InPlaceContext:
         own_LKRE = torch.stack(
             [torch.stack([x[0, :, own:end] for x in pair]) for pair in cache]
         )  # fmt: skip
-        self._kept[key] = [Kept(agreed, own_LKRE.permute(3, 0, 1, 2, 4))]
+        self._kept[key] = [CachedHole(agreed, own_LKRE.permute(3, 0, 1, 2, 4))]
         return agreed, hidden_1TD[0, own : end - self._back]
 
     def _beside(
@@ -163,7 +163,9 @@ class InPlaceContext:
     ) -> None:
         """What is new of these holes, in one sequence of tokens, beside the sides of their length
         and what is kept of each hole as it was before."""
-        plans: dict[tuple[tuple[int, int], int], list[tuple[int, list[int], Kept | None]]] = {}
+        plans: dict[
+            tuple[tuple[int, int], int], list[tuple[int, list[int], CachedHole | None]]
+        ] = {}
         for key, members in groups:
             for i in members:
                 before = nearest(holes[i][1], self._kept.get(key, ()), self.family.mask)

@@ -19,14 +19,14 @@ KEPT = 256  # holes of one prompt and length
 
 
 @dataclass(frozen=True)
-class Kept:
+class CachedHole:
     """A hole as it was, masks included, and its rows' keys and values [R, L, 2, K, E]."""
 
     ids: tuple[int, ...]
     rows: Tensor
 
 
-def nearest(hole: Sequence[int], kept: Iterable[Kept], mask: int) -> Kept | None:
+def nearest(hole: Sequence[int], kept: Iterable[CachedHole], mask: int) -> CachedHole | None:
     """The hole before from which the fewest masks have been committed to give this one."""
     best, least = None, len(hole) + 1
     for one in kept:
@@ -38,7 +38,7 @@ def nearest(hole: Sequence[int], kept: Iterable[Kept], mask: int) -> Kept | None
     return best
 
 
-def new_rows(hole: Sequence[int], before: Kept | None, mask: int, back: int) -> list[int]:
+def new_rows(hole: Sequence[int], before: CachedHole | None, mask: int, back: int) -> list[int]:
     """The rows to compute, in order: all of them without a hole before."""
     if before is None:
         return list(range(back + len(hole)))
@@ -48,16 +48,18 @@ def new_rows(hole: Sequence[int], before: Kept | None, mask: int, back: int) -> 
     return sorted(predicting | changed)
 
 
-def kept_rows(before: Kept, rows: Sequence[int]) -> Tensor:
+def kept_rows(before: CachedHole, rows: Sequence[int]) -> Tensor:
     """Keys and values of the rows that are not computed again."""
     others = sorted(set(range(len(before.rows))) - set(rows))
     return before.rows[torch.tensor(others, dtype=torch.long, device=before.rows.device)]
 
 
-def renewed(hole: Sequence[int], before: Kept | None, rows: Sequence[int], own: Tensor) -> Kept:
+def renewed(
+    hole: Sequence[int], before: CachedHole | None, rows: Sequence[int], own: Tensor
+) -> CachedHole:
     """The hole as it is now, with the rows just computed."""
     if before is None:
-        return Kept(tuple(hole), own)
+        return CachedHole(tuple(hole), own)
     values = before.rows.clone()
     values[torch.tensor(rows, dtype=torch.long, device=values.device)] = own
-    return Kept(tuple(hole), values)
+    return CachedHole(tuple(hole), values)

@@ -8,10 +8,10 @@ from diffufix.decode.aside import logits
 from diffufix.decode.threads import Threads
 from diffufix.model.checkpoint import LoadedModel
 from diffufix.propose.candidates import EditTarget
-from diffufix.propose.edits.code import Edit
 from diffufix.propose.edits.known import KnownEdits, Tried
 from diffufix.propose.edits.score import Look, Scorer
 from diffufix.propose.proposals import RANK, FailureContext, Proposal, cost_of, failure_ids, fit
+from diffufix.source.edits import Edit
 from diffufix.types import Fill, Hole, Verdict
 
 

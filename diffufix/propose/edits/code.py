@@ -9,7 +9,6 @@ from __future__ import annotations
 import ast
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from functools import cached_property
 
 from diffufix.propose.holes import own_statements
@@ -19,16 +18,6 @@ from diffufix.source.spans import Text, Token, lexical_tokens
 SHORT = 60  # characters of an expression that is copied, wrapped or compared
 
 Span = tuple[int, int]
-
-
-@dataclass(frozen=True, order=True)
-class Edit:
-    """Replace [start, end) of the file's text by `text`; `kind` names the rule that says so."""
-
-    start: int
-    end: int
-    text: str
-    kind: str
 
 
 class Code:

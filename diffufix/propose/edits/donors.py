@@ -11,7 +11,7 @@ import re
 from collections import Counter
 from collections.abc import Iterable, Iterator
 
-from diffufix.propose.edits.code import SHORT, Code, Edit, inner_blocks
+from diffufix.propose.edits.code import SHORT, Code, inner_blocks
 from diffufix.propose.edits.pool import (
     Pool,
     callee,
@@ -20,6 +20,7 @@ from diffufix.propose.edits.pool import (
     known_names,
     usable,
 )
+from diffufix.source.edits import Edit
 
 CONDITIONS, STATEMENTS, EXPRESSIONS, ELEMENTS = 60, 80, 40, 40  # of the nearest ones
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from diffufix.propose.edits.code import Code, Edit
+from diffufix.propose.edits.code import Code
 from diffufix.propose.edits.donors import donors
 from diffufix.propose.edits.guards import guards
 from diffufix.propose.edits.inverse import inverse, unique
 from diffufix.propose.edits.moves import moves
 from diffufix.propose.edits.pool import Pool
 from diffufix.propose.edits.regexes import regexes
+from diffufix.source.edits import Edit
 
 
 def edits_of(code: Code, pool: Pool) -> list[Edit]:

@@ -11,8 +11,9 @@ import ast
 import re
 from collections.abc import Iterator
 
-from diffufix.propose.edits.code import Code, Edit, inner_blocks
+from diffufix.propose.edits.code import Code, inner_blocks
 from diffufix.propose.edits.pool import Pool, conditions_of, known_names, usable
+from diffufix.source.edits import Edit
 from diffufix.source.functions import FunctionNode
 
 CONDITIONS, GUARDS, RETURNS = 24, 40, 6  # of the nearest ones

@@ -13,7 +13,7 @@ import ast
 import re
 from collections.abc import Iterable, Iterator, Sequence
 
-from diffufix.propose.edits.code import SHORT, Code, Edit
+from diffufix.propose.edits.code import SHORT, Code
 from diffufix.propose.edits.slips import (
     AUGMENTED,
     BINARY,
@@ -27,6 +27,7 @@ from diffufix.propose.edits.slips import (
     other_numbers,
     other_strings,
 )
+from diffufix.source.edits import Edit
 from diffufix.source.functions import FunctionNode
 
 MOST_NAMES = 12  # other names that one name is replaced by

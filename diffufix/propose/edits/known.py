@@ -18,10 +18,11 @@ from itertools import count
 from typing import TYPE_CHECKING, Protocol
 
 from diffufix.propose.candidates import EditTarget
-from diffufix.propose.edits.code import Code, Edit
+from diffufix.propose.edits.code import Code
 from diffufix.propose.edits.enumerate import edits_of
 from diffufix.propose.edits.pool import Pool, make_pool
 from diffufix.propose.edits.rank import scores
+from diffufix.source.edits import Edit
 from diffufix.types import Hole, Kind, State, Verdict
 
 if TYPE_CHECKING:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import ast
 from collections.abc import Iterable, Iterator
 
-from diffufix.propose.edits.code import Code, Edit, inner_blocks
+from diffufix.propose.edits.code import Code, inner_blocks
+from diffufix.source.edits import Edit
 from diffufix.source.functions import FunctionNode
 
 MOST_GUARDS = 24  # conditions from elsewhere that one statement is guarded by

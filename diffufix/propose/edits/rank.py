@@ -17,8 +17,8 @@ from collections.abc import Mapping, Sequence
 from functools import cache
 from pathlib import Path
 
-from diffufix.propose.edits.code import Edit
 from diffufix.propose.edits.score import Look
+from diffufix.source.edits import Edit
 
 NUMBERS = ("share", "one", "many", "gone", "stood", "new", "unseen")
 

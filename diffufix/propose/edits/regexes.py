@@ -10,8 +10,9 @@ import ast
 import re
 from collections.abc import Iterator
 
-from diffufix.propose.edits.code import Code, Edit
+from diffufix.propose.edits.code import Code
 from diffufix.propose.edits.pool import callee
+from diffufix.source.edits import Edit
 
 LONG = 200  # characters of an expression that is looked at
 _FUNCTIONS = frozenset(

@@ -14,20 +14,20 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from diffufix.decode.aside import AsideContext, Asked, Place, logits
+from diffufix.decode.aside import AsideContext, Asked, HoleSpan, logits
 from diffufix.model.checkpoint import LoadedModel
-from diffufix.propose.edits.code import Edit
 from diffufix.propose.window import MAX_WINDOW, Window, window
+from diffufix.source.edits import Edit
 from diffufix.source.functions import FunctionNode
 
 if TYPE_CHECKING:
     from torch import Tensor
 
 #: A context's identity, a place in it, what is put there (masks and what is kept).
-_Row = tuple[int, Place, tuple[int, ...]]
+_Row = tuple[int, HoleSpan, tuple[int, ...]]
 #: (edit, whether its new tokens are wanted or its old ones, their ids) of a row.
 _Wanted = tuple[int, bool, tuple[int, ...]]
-_Placed = tuple[AsideContext, Place, tuple[int, ...], tuple[int, ...], tuple[int, ...]]
+_Placed = tuple[AsideContext, HoleSpan, tuple[int, ...], tuple[int, ...], tuple[int, ...]]
 
 BATCH = 1024  # masked positions in one pass
 MAX_TOKENS = 40  # new or old tokens of an edit that is looked at
@@ -153,7 +153,7 @@ class Scorer:
             begin -= 1
             kept = (view.ids[begin],)
         original = view.ids[begin:stop]
-        return context, Place(begin + 1, stop + 1, original), kept, added, gone
+        return context, HoleSpan(begin + 1, stop + 1, original), kept, added, gone
 
     def _locate(self, edit: Edit) -> tuple[Window, AsideContext, int, int] | None:
         for view, context in self.views:

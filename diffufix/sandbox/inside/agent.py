@@ -24,14 +24,14 @@ import sys
 import tarfile
 import time
 
-from files import Folders, Refused  # put beside this one by `sandbox.linked.agent_source`
+from files import FileRefused, Folders  # put beside this one by `sandbox.linked.agent_source`
 
 HEAD = struct.Struct(">IcI")
 CHUNK = 1 << 16
 WINDOW = 1 << 20  # bytes of a stream that may be under way, not yet taken by the host
 
 
-class Job:
+class Command:
     """A command: its process, its pipes, what is still to be written to it."""
 
     def __init__(self, channel, request):
@@ -143,7 +143,7 @@ class Agent:
     def guarded(self, channel, do, *arguments):
         try:
             do(*arguments)
-        except Refused as refusal:
+        except FileRefused as refusal:
             self.reply(channel, error=refusal.kind, message=str(refusal))
         except (OSError, tarfile.TarError, RecursionError) as error:
             self.reply(channel, error="failed", message=f"{type(error).__name__}: {error}")
@@ -197,7 +197,7 @@ class Agent:
     # -- commands --------------------------------------------------------------------------
 
     def start(self, channel, request):
-        job = Job(channel, request)
+        job = Command(channel, request)
         theirs, job.stdin = os.pipe()
         job.stdout, out = os.pipe()
         job.stderr, err = os.pipe()
@@ -209,7 +209,7 @@ class Agent:
                 self.sweep()
                 time.sleep(0.01)
         else:
-            raise Refused("failed", "no more processes can be started")
+            raise FileRefused("failed", "no more processes can be started")
         if job.pid == 0:
             self.become(request, (theirs, out, err))
         for fd in (theirs, out, err):
@@ -378,7 +378,7 @@ class Agent:
                     os.kill(pid, signal.SIGKILL)
             time.sleep(0.0005 if turn < 20 else 0.01)
             self.reap()
-        raise Refused("failed", "processes that cannot be killed")
+        raise FileRefused("failed", "processes that cannot be killed")
 
     def kill_all_code(self):
         """All at once, so that no process can outrun it; the saved uid brings us back.

@@ -17,7 +17,7 @@ from removal import remove  # put beside this one by `sandbox.linked.agent_sourc
 DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW
 
 
-class Refused(Exception):
+class FileRefused(Exception):
     """`kind`: outside, missing, large, failed."""
 
     def __init__(self, kind, message):
@@ -60,7 +60,7 @@ class Folders:
         if stat.S_ISREG(info.st_mode) and info.st_size <= largest:
             return fd
         os.close(fd)
-        raise Refused("large" if stat.S_ISREG(info.st_mode) else "missing", name)
+        raise FileRefused("large" if stat.S_ISREG(info.st_mode) else "missing", name)
 
     def open_plain(self, path):
         try:
@@ -71,13 +71,13 @@ class Folders:
                 os.close(folder)
         except OSError as error:
             if error.errno in (errno.ENOENT, errno.ENOTDIR, errno.ENXIO, errno.ELOOP):
-                raise Refused("missing", path) from error
+                raise FileRefused("missing", path) from error
             raise
 
     def resolve(self, name):
         path = os.path.realpath(os.path.join(self.tree, name))
         if not any(below(path, root) for root in self.roots):
-            raise Refused("outside", name)
+            raise FileRefused("outside", name)
         return path
 
     def open_folder(self, path, create=True):
@@ -120,7 +120,7 @@ class Folders:
                     empty(place)
         left = [place for place in places if os.listdir(place)]
         if left:
-            raise Refused("failed", f"{left[0]} cannot be emptied")
+            raise FileRefused("failed", f"{left[0]} cannot be emptied")
         self.lay_out()
 
     def lay_out(self):

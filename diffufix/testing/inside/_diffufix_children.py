@@ -92,10 +92,10 @@ def record(folder: str, context: str) -> None:
         return
     path = os.path.join(folder, f"{context}-{os.getpid()}-{os.urandom(4).hex()}")
     fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o644)
-    Recorder(fd, FileNames(os.environ[TREE])).start()
+    LineRecorder(fd, FileNames(os.environ[TREE])).start()
 
 
-class Recorder:
+class LineRecorder:
     """Writes `LINE PATH` to `fd` the first time that a line of a function below the tree runs."""
 
     def __init__(self, fd: int, file_name: FileNames) -> None:

@@ -37,7 +37,7 @@ import pytest
 from _diffufix_children import Children  # type: ignore[import-not-found]
 from _diffufix_ids import lead_back, stable_ids  # type: ignore[import-not-found]
 from _diffufix_lines import FileNames, make_collector  # type: ignore[import-not-found]
-from _diffufix_surroundings import Surroundings  # type: ignore[import-not-found]
+from _diffufix_surroundings import EnvironmentReads  # type: ignore[import-not-found]
 
 MAX_FRAMES = 100
 MAX_DESELECTED = 1_000
@@ -114,7 +114,7 @@ class Reporter:
         self.children = Children(settings["tree"]) if self.collector is not None else None
         self.around = None
         if settings["around"]:
-            self.around = Surroundings([self.tree, self.root])
+            self.around = EnvironmentReads([self.tree, self.root])
             self.around.start()
         self.fixtures: dict[
             tuple[str, Any], str

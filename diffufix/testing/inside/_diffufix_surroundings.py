@@ -14,7 +14,7 @@ from typing import Any
 MOST = 200  # files that are told
 
 
-class Surroundings:
+class EnvironmentReads:
     """`variables` are names that were read, `files` paths in the home that were read."""
 
     def __init__(self, elsewhere: list[str]) -> None:

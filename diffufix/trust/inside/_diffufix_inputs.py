@@ -30,7 +30,7 @@ REFUSED = frozenset(f"os.{name}" for name in WRITES) | {
 }  # fmt: skip
 
 
-class Refused(RuntimeError):
+class EffectRefused(RuntimeError):
     """A made-up input reached for something outside the process."""
 
 
@@ -51,7 +51,7 @@ class Guard:
                 return
         elif event not in REFUSED:
             return
-        raise Refused(event)
+        raise EffectRefused(event)
 
 
 # -- making inputs ---------------------------------------------------------------------------------
@@ -226,7 +226,7 @@ class Player:
                     signal.setitimer(signal.ITIMER_REAL, 0)
         except Expired:
             return "late", None
-        except Refused as error:
+        except EffectRefused as error:
             return "refused", error
         except RecursionError:
             return "raise", "RecursionError"

@@ -5,6 +5,6 @@ from __future__ import annotations
 from diffufix.workspace.images.build import build, image_for, image_name
 from diffufix.workspace.images.dockerfile import render
 from diffufix.workspace.images.plan import plan
-from diffufix.workspace.images.types import Foundation, Plan, Step
+from diffufix.workspace.images.types import Foundation, ImagePlan, Layer
 
-__all__ = ["Foundation", "Plan", "Step", "build", "image_for", "image_name", "plan", "render"]
+__all__ = ["Foundation", "ImagePlan", "Layer", "build", "image_for", "image_name", "plan", "render"]

@@ -20,7 +20,7 @@ from diffufix.sandbox.engine import connect
 from diffufix.source.plain import within
 from diffufix.workspace.images.dockerfile import BUILD_ARGS, REPOSITORY, context_of, render, tag_of
 from diffufix.workspace.images.plan import plan
-from diffufix.workspace.images.types import Foundation, Plan
+from diffufix.workspace.images.types import Foundation, ImagePlan
 
 LABEL = "diffufix.environment"
 Listener = Callable[[str], None]
@@ -44,7 +44,7 @@ def image_for(root: Path, *, settings: Settings, listener: Listener | None = Non
 
 
 def build(
-    wanted: Plan, *, listener: Listener | None = None, force: bool = False, engine: Any = None
+    wanted: ImagePlan, *, listener: Listener | None = None, force: bool = False, engine: Any = None
 ) -> str:
     """Build the image of `wanted` and return its name; nothing is built that is there.
 
@@ -76,7 +76,7 @@ def build(
     return tag
 
 
-def image_name(wanted: Plan) -> str:
+def image_name(wanted: ImagePlan) -> str:
     """The name that `build` would return, without an engine; only reads the project."""
     if wanted.ready:
         return wanted.base

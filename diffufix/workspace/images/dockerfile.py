@@ -14,7 +14,7 @@ import shlex
 import tarfile
 from collections.abc import Mapping
 
-from diffufix.workspace.images.types import USER, VENV, WORKDIR, Plan
+from diffufix.workspace.images.types import USER, VENV, WORKDIR, ImagePlan
 
 REPOSITORY = "diffufix-env"
 #: Taken from the caller's environment when an image is built; the image's history shows them.
@@ -27,7 +27,7 @@ _VARIABLES = (
 )
 
 
-def render(plan: Plan, *, base: str = "", e2b: bool = False) -> str:
+def render(plan: ImagePlan, *, base: str = "", e2b: bool = False) -> str:
     """The Dockerfile of `plan`; `base` replaces its base image (a foundation that was built).
 
     For an E2B template the lines are left out that its parser turns into something else: the
@@ -45,7 +45,7 @@ def render(plan: Plan, *, base: str = "", e2b: bool = False) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _make_venv(plan: Plan) -> str:
+def _make_venv(plan: ImagePlan) -> str:
     if not plan.system_packages:
         return f"python3 -m venv {VENV}"
     # What the named base already has counts; some bases have no ensurepip.

@@ -16,7 +16,7 @@ from diffufix.errors import ProjectError
 from diffufix.sandbox.reap import scratch_prefix
 from diffufix.testing import copy_project, flaky, run_tests
 from diffufix.types import TestRun
-from diffufix.workspace.choice import Place
+from diffufix.workspace.choice import Runtime
 
 TIMEOUT = 1800.0  # seconds for the whole suite, once
 _NAMED = 5  # tests named in a message
@@ -35,7 +35,7 @@ class Gate:
         return asdict(self)
 
 
-def check(root: Path, place: Place, args: Sequence[str] = ()) -> Gate:
+def check(root: Path, place: Runtime, args: Sequence[str] = ()) -> Gate:
     """Run the project's tests twice in a sandbox made by `place`, on the same copy laid out anew.
 
     Raises: ProjectError where the gate is not passed, SandboxUnavailable, PrerequisiteError.

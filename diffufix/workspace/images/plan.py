@@ -21,7 +21,12 @@ from diffufix.errors import UsageError
 from diffufix.source.plain import read_within
 from diffufix.workspace.images.devcontainer import find_devcontainer
 from diffufix.workspace.images.dockerfile import install
-from diffufix.workspace.images.project import Project, is_test_name, read_project, read_pyproject
+from diffufix.workspace.images.project import (
+    ProjectMetadata,
+    is_test_name,
+    read_project,
+    read_pyproject,
+)
 from diffufix.workspace.images.python import python_version
 from diffufix.workspace.images.requirements import (
     Requirements,
@@ -29,7 +34,7 @@ from diffufix.workspace.images.requirements import (
     read_requirements,
     read_tree,
 )
-from diffufix.workspace.images.types import Foundation, Plan, Step
+from diffufix.workspace.images.types import Foundation, ImagePlan, Layer
 
 BASE = "python:{}-slim"
 _TOOLS = "python3 -m venv /opt/tools && /opt/tools/bin/pip install {}"
@@ -42,7 +47,7 @@ class _Dependencies:
 
     source: str
     why: str
-    steps: list[Step] = field(default_factory=list)
+    steps: list[Layer] = field(default_factory=list)
     files: dict[str, bytes] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
     downloads: bool = True
@@ -50,14 +55,16 @@ class _Dependencies:
     installs_project: bool = False
 
 
-def plan(root: Path, settings: Settings) -> Plan:
+def plan(root: Path, settings: Settings) -> ImagePlan:
     """The plan for the project in `root`.
 
     Raises UsageError (a configured Dockerfile that is not there), ProjectError (unreadable files).
     """
     root = root.resolve()
     if settings.image:
-        return Plan(root, "image", f"the image {settings.image} was named", base=settings.image)
+        return ImagePlan(
+            root, "image", f"the image {settings.image} was named", base=settings.image
+        )
     if settings.dockerfile:
         return _from_dockerfile(root, settings.dockerfile)
     project = read_project(root)
@@ -65,7 +72,7 @@ def plan(root: Path, settings: Settings) -> Plan:
     found = _dependencies(root, project)
     steps, files, notes = list(found.steps), dict(found.files), list(found.notes)
     if found.vcs:
-        steps.insert(0, Step("git, for dependencies in repositories", _APT.format("git")))
+        steps.insert(0, Layer("git, for dependencies in repositories", _APT.format("git")))
     if project.compiled:
         notes.append("compiled parts of the project are not built in the image")
     metadata = {} if found.installs_project else _metadata(project)
@@ -82,7 +89,7 @@ def plan(root: Path, settings: Settings) -> Plan:
     if metadata:
         files |= metadata
         steps.append(_metadata_step(project, metadata))
-    return Plan(
+    return ImagePlan(
         root, found.source, f"{found.why}; {base_why}", base, foundation,
         python="" if named else python, steps=tuple(steps), files=files, system_packages=named,
         downloads=found.downloads or not (settings.base_image or found.steps), notes=tuple(notes),
@@ -94,7 +101,7 @@ _APT = (
 )
 
 
-def _from_dockerfile(root: Path, name: str) -> Plan:
+def _from_dockerfile(root: Path, name: str) -> ImagePlan:
     path = (root / name).resolve()
     if not path.is_file() or not path.is_relative_to(root):
         raise UsageError(
@@ -102,10 +109,10 @@ def _from_dockerfile(root: Path, name: str) -> Plan:
             "Correct `dockerfile` in [tool.diffufix]; it is relative to the project's root.",
         )
     inside = path.relative_to(root).as_posix()
-    return Plan(root, inside, f"`dockerfile` names {inside}", foundation=Foundation(inside))
+    return ImagePlan(root, inside, f"`dockerfile` names {inside}", foundation=Foundation(inside))
 
 
-def _dependencies(root: Path, project: Project) -> _Dependencies:
+def _dependencies(root: Path, project: ProjectMetadata) -> _Dependencies:
     document = read_pyproject(root)
     if document:
         for name, read in (("uv", _uv), ("poetry", _poetry), ("pdm", _pdm)):
@@ -123,7 +130,7 @@ def _dependencies(root: Path, project: Project) -> _Dependencies:
     return _Dependencies("no dependencies", "nothing names any", downloads=False)
 
 
-def _uv(root: Path, project: Project, document: dict[str, Any]) -> _Dependencies:
+def _uv(root: Path, project: ProjectMetadata, document: dict[str, Any]) -> _Dependencies:
     table = document.get("tool", {}).get("uv", {})
     files = _read_files(root, "pyproject.toml", "uv.lock", ".python-version")
     notes = []
@@ -143,14 +150,14 @@ def _uv(root: Path, project: Project, document: dict[str, Any]) -> _Dependencies
     words += [f"--group {name}" for name in project.test_groups() if name not in default]
     words += [f"--extra {name}" for name in project.test_extras()]
     steps = [
-        Step("the installer", _TOOLS.format("uv")),
-        Step("dependencies as locked", " ".join(words), tuple(sorted(files))),
+        Layer("the installer", _TOOLS.format("uv")),
+        Layer("dependencies as locked", " ".join(words), tuple(sorted(files))),
     ]
     vcs = b"git = " in files["uv.lock"]
     return _Dependencies("uv.lock", "uv.lock pins them", steps, files, notes, vcs=vcs)
 
 
-def _poetry(root: Path, project: Project, document: dict[str, Any]) -> _Dependencies:
+def _poetry(root: Path, project: ProjectMetadata, document: dict[str, Any]) -> _Dependencies:
     files = _read_files(root, "pyproject.toml", "poetry.lock", "poetry.toml")
     groups = document.get("tool", {}).get("poetry", {}).get("group", {})
     groups = [*groups, *document.get("dependency-groups", {})]
@@ -159,14 +166,14 @@ def _poetry(root: Path, project: Project, document: dict[str, Any]) -> _Dependen
     words += [f"--with {','.join(dict.fromkeys(wanted))}"] if wanted else []
     words += [f"--extras {name}" for name in project.test_extras()]
     steps = [
-        Step("the installer", _TOOLS.format("poetry")),
-        Step("dependencies as locked", " ".join(words), tuple(sorted(files))),
+        Layer("the installer", _TOOLS.format("poetry")),
+        Layer("dependencies as locked", " ".join(words), tuple(sorted(files))),
     ]
     vcs = b'type = "git"' in files["poetry.lock"]
     return _Dependencies("poetry.lock", "poetry.lock pins them", steps, files, vcs=vcs)
 
 
-def _pdm(root: Path, project: Project, document: dict[str, Any]) -> _Dependencies:
+def _pdm(root: Path, project: ProjectMetadata, document: dict[str, Any]) -> _Dependencies:
     files = _read_files(root, "pyproject.toml", "pdm.lock")
     try:
         lock = tomllib.loads(files["pdm.lock"].decode())
@@ -177,14 +184,14 @@ def _pdm(root: Path, project: Project, document: dict[str, Any]) -> _Dependencie
     words = ["PDM_CHECK_UPDATE=0 pdm sync --no-self --no-editable"]
     words += [f"-G {name}" for name in groups]
     steps = [
-        Step("the installer", _TOOLS.format("pdm")),
-        Step("dependencies as locked", " ".join(words), tuple(sorted(files))),
+        Layer("the installer", _TOOLS.format("pdm")),
+        Layer("dependencies as locked", " ".join(words), tuple(sorted(files))),
     ]
     vcs = b"git = " in files["pdm.lock"]
     return _Dependencies("pdm.lock", "pdm.lock pins them", steps, files, vcs=vcs)
 
 
-def _declared(root: Path, project: Project, declared: list[str]) -> _Dependencies:
+def _declared(root: Path, project: ProjectMetadata, declared: list[str]) -> _Dependencies:
     """Dependencies named one by one, and the requirements files that they refer to."""
     source = "pyproject.toml" if (root / "pyproject.toml").is_file() else "setup.cfg or setup.py"
     names = [*project.test_groups(), *project.test_extras()]
@@ -193,19 +200,19 @@ def _declared(root: Path, project: Project, declared: list[str]) -> _Dependencie
     if project.requirement_files:
         _add_files(found, read_requirements(root, project.requirement_files))
     if declared:
-        found.steps.append(Step("dependencies", install(declared)))
+        found.steps.append(Layer("dependencies", install(declared)))
         found.downloads = True
     else:
         found.downloads &= bool(found.steps)
     return found
 
 
-def _requirements(root: Path, project: Project, names: list[str]) -> _Dependencies:
+def _requirements(root: Path, project: ProjectMetadata, names: list[str]) -> _Dependencies:
     found = _Dependencies(names[0], f"the project has {', '.join(names)}")
     read = read_requirements(root, names)
     _add_files(found, read)
     if declared := project.requirements(read.own_extras):
-        found.steps.append(Step("what the project itself declares", install(declared)))
+        found.steps.append(Layer("what the project itself declares", install(declared)))
         found.downloads = True
         found.vcs |= any("git+" in line for line in declared)
     return found
@@ -221,18 +228,18 @@ def _add_files(found: _Dependencies, read: Requirements) -> None:
     words = [f"-r {name}" for name in read.names if name in read.files]
     commands = [f"python -m pip install {word}" for word in words]
     run = " && ".join(commands) if read.hashed else f"python -m pip install {' '.join(words)}"
-    found.steps.append(Step("dependencies", run, tuple(sorted(read.files))))
+    found.steps.append(Layer("dependencies", run, tuple(sorted(read.files))))
     found.downloads = not read.offline
 
 
-def _computed(root: Path, project: Project) -> _Dependencies:
+def _computed(root: Path, project: ProjectMetadata) -> _Dependencies:
     """setup.py works its dependencies out when it runs: it runs, in the image, with all files."""
     from diffufix.testing.copy import copy_project
 
     with tempfile.TemporaryDirectory(prefix="dfx-") as scratch:
         files = read_tree(copy_project(root, Path(scratch) / "project"), ".")
     extras = f"[{','.join(project.test_extras())}]" if project.test_extras() else ""
-    step = Step(
+    step = Layer(
         "the project, for its dependencies", f"python -m pip install '.{extras}'", tuple(files)
     )
     note = "setup.py computes its dependencies: the image is made anew when any file changes"
@@ -241,17 +248,17 @@ def _computed(root: Path, project: Project) -> _Dependencies:
     )
 
 
-def _pytest(offline: bool) -> Step:
+def _pytest(offline: bool) -> Layer:
     """pytest, unless the project named one; its version is then the project's."""
     check = "python -c 'import pytest'"
     if offline:
-        return Step("pytest must be in the base image", check)
-    return Step(
+        return Layer("pytest must be in the base image", check)
+    return Layer(
         "pytest, unless it is there", f"{check} 2>/dev/null || python -m pip install pytest"
     )
 
 
-def _metadata(project: Project) -> dict[str, bytes]:
+def _metadata(project: ProjectMetadata) -> dict[str, bytes]:
     """The project's name, version and entry points as an installed package has them."""
     if not project.name:
         return {}
@@ -266,12 +273,12 @@ def _metadata(project: Project) -> dict[str, bytes]:
     return files
 
 
-def _metadata_step(project: Project, files: dict[str, bytes]) -> Step:
+def _metadata_step(project: ProjectMetadata, files: dict[str, bytes]) -> Layer:
     version = re.sub(r"[^\w.+]", "_", project.version)
     folder = f"{canonicalize_name(project.name).replace('-', '_')}-{version}.dist-info"
     where = "$(python -c 'import sysconfig; print(sysconfig.get_path(\"purelib\"))')"
     run = f'cp -r {_METADATA} "{where}/{folder}"'
-    return Step("the project's metadata; its code comes at run time", run, tuple(sorted(files)))
+    return Layer("the project's metadata; its code comes at run time", run, tuple(sorted(files)))
 
 
 def _read_files(root: Path, *names: str) -> dict[str, bytes]:

@@ -23,7 +23,7 @@ from diffufix.workspace.images.requirements import TEST_NAMES
 
 
 @dataclass
-class Project:
+class ProjectMetadata:
     """Declarations found without running anything; `computed`: setup.py works them out itself."""
 
     name: str = ""
@@ -91,10 +91,10 @@ def read_pyproject(root: Path) -> dict[str, Any]:
         raise ProjectError(f"{path} cannot be read: {error}", "Correct the file.") from error
 
 
-def read_project(root: Path) -> Project:
+def read_project(root: Path) -> ProjectMetadata:
     """Everything that the packaging files declare, pyproject.toml before setup.cfg and setup.py."""
     document = read_pyproject(root)
-    project = Project()
+    project = ProjectMetadata()
     for name in ("setup.py", "setup.cfg"):  # setup.cfg overrides setup.py, as setuptools has it
         if (root / name).is_file():
             (_take_setup_py if name == "setup.py" else _take_setup_cfg)(project, root / name)
@@ -108,7 +108,7 @@ def read_project(root: Path) -> Project:
     return project
 
 
-def _take_standard(project: Project, root: Path, document: Mapping[str, Any]) -> None:
+def _take_standard(project: ProjectMetadata, root: Path, document: Mapping[str, Any]) -> None:
     """The `[project]` table, with setuptools' and hatch's ways to say parts of it elsewhere."""
     table = document["project"]
     dynamic = document.get("tool", {}).get("setuptools", {}).get("dynamic", {})
@@ -152,7 +152,7 @@ def _version_in(root: Path, document: Mapping[str, Any]) -> str:
     return found.group(1) if found else ""
 
 
-def _take_groups(project: Project, document: Mapping[str, Any]) -> None:
+def _take_groups(project: ProjectMetadata, document: Mapping[str, Any]) -> None:
     """PEP 735 groups and what uv, PDM and hatch had before them."""
     standard = document.get("dependency-groups", {})
     for name in standard:
@@ -182,7 +182,7 @@ def _group(groups: Mapping[str, Any], name: str, above: tuple[str, ...]) -> list
     return lines
 
 
-def _take_poetry(project: Project, table: Mapping[str, Any]) -> None:
+def _take_poetry(project: ProjectMetadata, table: Mapping[str, Any]) -> None:
     project.name = str(table.get("name", ""))
     project.version = str(table.get("version", "0"))
     main = dict(table.get("dependencies", {}))
@@ -233,7 +233,7 @@ def _poetry_lines(name: str, wish: Any) -> list[str]:
     return [line + (f" ; {' and '.join(markers)}" if markers else "")]
 
 
-def _take_setup_cfg(project: Project, path: Path) -> None:
+def _take_setup_cfg(project: ProjectMetadata, path: Path) -> None:
     parser = configparser.ConfigParser(interpolation=None)
     try:
         parser.read(path, encoding="utf-8")
@@ -261,7 +261,7 @@ def _take_setup_cfg(project: Project, path: Path) -> None:
             project.entry_points[name] = _points(_lines(text))
 
 
-def _take_setup_py(project: Project, path: Path) -> None:
+def _take_setup_py(project: ProjectMetadata, path: Path) -> None:
     """What `setup(...)` is given literally, directly or through a name bound once to a literal."""
     try:
         tree = ast.parse(path.read_text(encoding="utf-8"))

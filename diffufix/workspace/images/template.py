@@ -16,7 +16,7 @@ from diffufix.errors import PrerequisiteError
 from diffufix.sandbox.e2b import refused
 from diffufix.workspace.images.dockerfile import render, tag_of
 from diffufix.workspace.images.plan import plan
-from diffufix.workspace.images.types import Plan
+from diffufix.workspace.images.types import ImagePlan
 
 CPUS, MEMORY = 2, 2048  # of a machine; memory in MiB
 
@@ -34,12 +34,12 @@ def template_for(
     return build_template(plan(root, settings), listener=listener, **options)
 
 
-def template_name(wanted: Plan) -> str:
+def template_name(wanted: ImagePlan) -> str:
     """The name under which `build_template` builds: it changes with whatever decides."""
     return tag_of(dockerfile(wanted), wanted.files).replace(":", "-")
 
 
-def dockerfile(wanted: Plan) -> str:
+def dockerfile(wanted: ImagePlan) -> str:
     """What E2B's template build reads. Raises PrerequisiteError for a Dockerfile of one's own."""
     if wanted.foundation is not None:
         raise PrerequisiteError(
@@ -49,7 +49,7 @@ def dockerfile(wanted: Plan) -> str:
     return render(wanted, e2b=True)
 
 
-def write_context(wanted: Plan, folder: Path) -> None:
+def write_context(wanted: ImagePlan, folder: Path) -> None:
     """Write the template's `e2b.Dockerfile` and the files that it copies."""
     for name, data in {**wanted.files, "e2b.Dockerfile": dockerfile(wanted).encode()}.items():
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
@@ -57,7 +57,7 @@ def write_context(wanted: Plan, folder: Path) -> None:
 
 
 def build_template(
-    wanted: Plan, *, listener: Callable[[str], None] | None = None, **options: Any
+    wanted: ImagePlan, *, listener: Callable[[str], None] | None = None, **options: Any
 ) -> str:
     """Build the template of `wanted` unless it is there; its name. Raises PrerequisiteError."""
     from e2b import Template

@@ -1,4 +1,4 @@
-"""What is known about a project's environment before anything is built: `Plan`. Touches nothing."""
+"""`ImagePlan`: what is known about a project's environment before anything is built. Pure."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ USER = "65534:65534"
 
 
 @dataclass(frozen=True)
-class Step:
+class Layer:
     """One layer: `files` (keys of the plan's) are copied, then `run` is executed by a shell."""
 
     why: str
@@ -34,7 +34,7 @@ class Foundation:
 
 
 @dataclass(frozen=True)
-class Plan:
+class ImagePlan:
     """How a project gets its environment.
 
     `base` is the image to start from (empty with a `foundation`, which is built first). Without
@@ -48,7 +48,7 @@ class Plan:
     base: str = ""
     foundation: Foundation | None = None
     python: str = ""
-    steps: tuple[Step, ...] = ()
+    steps: tuple[Layer, ...] = ()
     files: Mapping[str, bytes] = field(default_factory=dict)
     system_packages: bool = False
     downloads: bool = False

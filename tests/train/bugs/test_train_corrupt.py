@@ -9,13 +9,14 @@ from collections import Counter
 
 import pytest
 
-from diffufix.propose.holes import holes, splice
+from diffufix.propose.holes import holes
+from diffufix.source.edits import Edit, apply, before_edits, splice
 from diffufix.source.functions import docstring_of, functions
 from diffufix.source.spans import Text
 from diffufix.train.bugs.confusions import other_number, other_string
-from diffufix.train.bugs.corrupt import WEIGHTS, Corruptor, Edit
+from diffufix.train.bugs.corrupt import WEIGHTS, Corruptor
 from diffufix.train.bugs.parsing import function, parse
-from diffufix.train.pretrain.examples import _draw, _to_original, apply
+from diffufix.train.pretrain.examples import _draw
 from tests.support.mini import library_functions
 
 
@@ -147,8 +148,8 @@ def test_holes_of_broken_functions_map_back_to_what_was_there() -> None:
         if not edits or reparsed is None:
             continue
         for hole in holes(broken, reparsed):
-            left = _to_original(hole.start, places, False)
-            right = _to_original(hole.end, places, True)
+            left = before_edits(hole.start, places, False)
+            right = before_edits(hole.end, places, True)
             if left is None or right is None:
                 inside = [(a, b) for a, b, _, _ in places if a < hole.start < b or a < hole.end < b]
                 assert inside, "lost without reason"

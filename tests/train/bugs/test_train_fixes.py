@@ -15,18 +15,20 @@ from typing import Any
 import pytest
 import torch
 
+from diffufix.cli import main
 from diffufix.decode.aside import AsideContext
 from diffufix.errors import UsageError
 from diffufix.model.editing import INSERT, KEEP
 from diffufix.model.tokenizer import Tokenizer
 from diffufix.model.transformer import Transformer
 from diffufix.train.batch import IGNORE
-from diffufix.train.bugs.fixes import main, read_fixes, to_pairs
-from diffufix.train.bugs.history import Pair, load_pairs, told
+from diffufix.train.bugs.fixes import read_fixes, to_pairs
+from diffufix.train.bugs.history import FixPair, load_pairs, told
 from diffufix.train.corpus.never import forbidden_packages, never
 from diffufix.train.objective import EDITING, loss_of
-from diffufix.train.pretrain.examples import ExampleMaker, collate
+from diffufix.train.pretrain.examples import ExampleMaker
 from diffufix.train.pretrain.fresh import initialise, mini_family
+from diffufix.train.pretrain.rows import collate
 from tests.support.mini import tiny_model
 
 ROOT = Path(__file__).parents[3]
@@ -76,7 +78,8 @@ def test_only_clean_fixes_of_allowed_projects_become_pairs(tmp_path: Path) -> No
         line(before="def f(:\n"),
     ]  # fmt: skip
     out = tmp_path / "pairs.jsonl.gz"
-    assert main([str(write(tmp_path / "fixes.jsonl.gz", rows)), "--out", str(out)]) == 0
+    fixes = str(write(tmp_path / "fixes.jsonl.gz", rows))
+    assert main(["train", "fixes", fixes, "--out", str(out)]) == 0
     first, second = load_pairs(out)
     assert (first.before, first.after, first.qualname) == (BEFORE, AFTER, "C.total")
     assert first.failure == "\nassert C().total([]) == 3"
@@ -88,7 +91,7 @@ def test_only_clean_fixes_of_allowed_projects_become_pairs(tmp_path: Path) -> No
 
 def test_what_is_no_file_of_fixes_is_an_error(tmp_path: Path) -> None:
     (tmp_path / "x").write_text("no gzip")
-    assert main([str(tmp_path / "x"), "--out", str(tmp_path / "out")]) == 2
+    assert main(["train", "fixes", str(tmp_path / "x"), "--out", str(tmp_path / "out")]) == 2
     with pytest.raises(UsageError, match="cannot be read"):
         list(read_fixes([tmp_path / "missing"]))
 
@@ -115,7 +118,7 @@ def test_nothing_that_is_measured_on_is_in_a_list_of_packages() -> None:
     assert not plain & {"pillow", "coverage", "peewee", "poetry"}  # held-out fixes are theirs
 
 
-def pair() -> Pair:
+def pair() -> FixPair:
     (made,) = to_pairs([next(iter(_fixes([line()])))])
     return made
 
@@ -148,6 +151,7 @@ def test_filling_a_row_s_holes_gives_the_fix(tokenizer: Tokenizer) -> None:
     for seed in range(12):
         row = maker.history(pair(), random.Random(seed))
         assert row is not None
+        assert family.eos is not None
         n = row.segments.index(1)
         context = row.ids[1 : row.ids.index(family.eos)]
         assert tokenizer.decode(context).strip("\n") == BEFORE.strip("\n")
@@ -182,6 +186,7 @@ def test_backwards_a_row_asks_for_the_bug(tokenizer: Tokenizer) -> None:
     maker = ExampleMaker(tokenizer, family, 1280)
     row = maker.breaking(pair(), random.Random(1))
     assert row is not None
+    assert family.eos is not None
     eos = row.ids.index(family.eos)
     assert tokenizer.decode(row.ids[1:eos]).strip("\n") == AFTER.strip("\n")
     assert row.ids[eos + 1] == family.breaking
@@ -213,7 +218,7 @@ def test_training_and_search_see_the_same_operations(tokenizer: Tokenizer) -> No
         torch.testing.assert_close(found[:, 0], 1 - p_T4[:, KEEP], atol=1e-5, rtol=1e-4)
         torch.testing.assert_close(found[:, 1], p_T4[:, INSERT], atol=1e-5, rtol=1e-4)
     loss, _ = loss_of(model, batch)
-    told = batch.edits != IGNORE  # type: ignore[operator]
+    told = batch.edits != IGNORE
     own = torch.nn.functional.cross_entropy(model.edit(hidden[told]), batch.edits[told])  # type: ignore[index]
     plain, _ = loss_of(model, replace(batch, edits=None))
     assert float(loss) == pytest.approx(float(plain) + EDITING * float(own), rel=1e-5)

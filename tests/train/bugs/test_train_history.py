@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import json
 import random
 import subprocess
 import time
@@ -16,17 +15,16 @@ from hypothesis import strategies as st
 
 from diffufix.cli import main as cli
 from diffufix.errors import ProjectError
+from diffufix.source.edits import apply
 from diffufix.train.bugs.history import (
     broken,
     distinct,
     edits_between,
     load_pairs,
-    main,
     pairs,
     repaired_function,
     write_pairs,
 )
-from diffufix.train.pretrain.examples import apply
 
 STACK = '''"""A stack."""
 
@@ -110,8 +108,8 @@ def test_the_program_writes_each_pair_once(
         ("Fix top again", {"stack.py": FIXED + "\n# no\n"}),
     )
     out = folder.parent / "pairs.jsonl.gz"
-    main([str(folder), str(folder), "--out", str(out)])
-    assert json.loads(capsys.readouterr().out) == {"pairs": 1}
+    assert cli(["train", "fixes", str(folder), str(folder), "--out", str(out)]) == 0
+    assert capsys.readouterr().out.startswith("1 fix: ")
     written = out.read_bytes()
     [pair] = load_pairs(out)
     assert [*distinct([pair, pair])] == [pair]

@@ -16,7 +16,7 @@ from diffufix.errors import PrerequisiteError, ProjectError, UsageError
 from diffufix.model.tokenizer import load_tokenizer
 from diffufix.train.corpus import decontaminate, projects
 from diffufix.train.corpus.build import add_tokens, build, load, split_of
-from diffufix.train.corpus.projects import Project, from_place, installed
+from diffufix.train.corpus.projects import CorpusProject, from_place, installed
 from diffufix.train.corpus.shards import Documents, ShardWriter
 
 SUM = '''def sum_up(items):
@@ -79,7 +79,7 @@ def site(tmp_path: Path) -> Path:
     return folder
 
 
-def everything(site: Path) -> list[Project]:
+def everything(site: Path) -> list[CorpusProject]:
     return installed(["alpha", "beta", "gamma", "epsilon"], [site])[0]
 
 
@@ -138,7 +138,7 @@ def test_a_project_is_held_out_whole(tmp_path: Path) -> None:
         path = tmp_path / f"m{number}.py"
         path.write_text(f"def f{number}(x):\n    return x ** {number} + {number}, '{number}'\n")
         files.append((path, path.name))
-    many = [Project(f"p{i}", "here", "MIT", [files[i % 12]]) for i in range(12)]
+    many = [CorpusProject(f"p{i}", "here", "MIT", [files[i % 12]]) for i in range(12)]
     held = [p.name for p in many if split_of(p.name) == "held-out"]
     learned = next(p.name for p in many if split_of(p.name) == "train")
     report = build(tmp_path / "c", many)
@@ -206,9 +206,11 @@ def test_a_damaged_corpus_says_so(site: Path, tmp_path: Path) -> None:
 def test_the_better_part_by_quality(site: Path, tmp_path: Path) -> None:
     build(tmp_path / "c", everything(site))
     found = rows(tmp_path / "c")
-    by_name = {str(row["source"]).split("(")[0].split()[-1]: row["quality"] for row in found}
+    by_name = {
+        str(row["source"]).split("(")[0].split()[-1]: float(str(row["quality"])) for row in found
+    }
     assert by_name["sum_up"] > by_name["method"]  # documented, tested, a loop
-    better = load(tmp_path / "c", least_quality=float(str(by_name["sum_up"])))
+    better = load(tmp_path / "c", least_quality=by_name["sum_up"])
     assert any("def sum_up" in source for source in better)
     assert len(better) < len(load(tmp_path / "c"))
 

@@ -126,7 +126,7 @@ def test_a_paraphrase_of_a_task_is_a_copy(tmp_path: Path) -> None:
         + json.dumps({"task": "Made/2", "function": "def f(x):\n    return x + 1\n"}) + "\n"
     )  # fmt: skip
     hashes = tmp_path / "hashes.txt"
-    decontaminate.main([str(path), "--to", str(hashes)])
+    decontaminate.add_tasks(path, hashes)
     assert "found" not in hashes.read_text()
     benchmarks = Benchmarks.load(hashes)
     assert benchmarks.tasks == ["Made/1"]  # the other one is too short
@@ -139,7 +139,7 @@ def test_a_paraphrase_of_a_task_is_a_copy(tmp_path: Path) -> None:
     assert copied(part) == "Made/1"
     assert copied("def small(x):\n    return x\n") is None
     assert not any(map(copied, library_functions()))
-    decontaminate.main([str(path), "--to", str(hashes)])
+    decontaminate.add_tasks(path, hashes)
     assert Benchmarks.load(hashes).tasks == ["Made/1"]
 
 

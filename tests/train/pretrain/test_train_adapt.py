@@ -17,17 +17,17 @@ from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 from diffufix.errors import CheckpointError, UsageError
 from diffufix.model import load_model
 from diffufix.model.family import Family
-from diffufix.propose.surroundings import Surroundings
+from diffufix.propose.surroundings import FileOutline
 from diffufix.train.checkpoints import write_model
 from diffufix.train.corpus.shards import ShardWriter
 from diffufix.train.objective import loss_of
 from diffufix.train.pretrain import stages
 from diffufix.train.pretrain.adapt import BlockSupply, noised, open_autoregressive
 from diffufix.train.pretrain.fresh import initialise
-from diffufix.train.pretrain.stages import Job
+from diffufix.train.pretrain.stages import PretrainConfig
 from diffufix.train.pretrain.supply import read_functions
 from diffufix.train.pretrain.trainer import Options
-from diffufix.train.recipe import Recipe, Stage
+from diffufix.train.recipe import Recipe, RecipeStage
 from tests.support.mini import library_functions
 
 LENGTH = 48
@@ -69,7 +69,7 @@ def autoregressive(corpus: Path, tmp_path_factory: pytest.TempPathFactory) -> Pa
     config = Qwen2Config(
         vocab_size=320, hidden_size=64, intermediate_size=128, num_hidden_layers=2,
         num_attention_heads=4, num_key_value_heads=2, tie_word_embeddings=True,
-        max_position_embeddings=256, bos_token_id=0, eos_token_id=0, rope_theta=1e4,
+        max_position_embeddings=256, bos_token_id=0, eos_token_id=0, rope_theta=1e4,  # type: ignore[call-arg]
     )  # fmt: skip
     torch.manual_seed(0)
     model = Qwen2ForCausalLM(config)
@@ -89,9 +89,9 @@ def autoregressive(corpus: Path, tmp_path_factory: pytest.TempPathFactory) -> Pa
 
 
 @pytest.fixture
-def job(autoregressive: Path, corpus: Path, tmp_path: Path) -> Job:
+def job(autoregressive: Path, corpus: Path, tmp_path: Path) -> PretrainConfig:
     (tmp_path / "adapt.toml").write_text(RECIPE)
-    return Job(
+    return PretrainConfig(
         "pretrain", tmp_path / "adapt.toml", corpus, tmp_path / "run",
         source=str(autoregressive), options=QUIET,
     )  # fmt: skip
@@ -175,7 +175,7 @@ def test_labels_stand_one_left_of_what_they_mask() -> None:
 
 def test_attention_opens_step_by_step(corpus: Path, autoregressive: Path, tmp_path: Path) -> None:
     open_autoregressive(autoregressive, tmp_path)
-    stages_ = [Stage(1.0, {"tokens": 1.0})]
+    stages_ = [RecipeStage(1.0, {"tokens": 1.0})]
     recipe = Recipe(steps=100, rows=2, length=LENGTH, attention_ramp=0.5, stages=stages_)
     make = BlockSupply(recipe, corpus, tmp_path, FAMILY).open()
     upper = ~torch.ones(LENGTH, LENGTH, dtype=torch.bool).tril()
@@ -185,7 +185,9 @@ def test_attention_opens_step_by_step(corpus: Path, autoregressive: Path, tmp_pa
     assert seen[2] == 1
 
 
-def test_adapting_learns_faster_than_starting_from_scratch(job: Job, tmp_path: Path) -> None:
+def test_adapting_learns_faster_than_starting_from_scratch(
+    job: PretrainConfig, tmp_path: Path
+) -> None:
     """The adapted model reaches in fewer steps what the same shape reaches from random weights."""
     done = stages.run(job)
     adapted = load_model(done["model"], device="cpu", dtype="float32")
@@ -213,7 +215,7 @@ def test_adapting_learns_faster_than_starting_from_scratch(job: Job, tmp_path: P
     assert reached <= 45, f"only after {reached} of 60 steps"
 
 
-def test_recipes_and_models_must_fit(job: Job, tmp_path: Path) -> None:
+def test_recipes_and_models_must_fit(job: PretrainConfig, tmp_path: Path) -> None:
     job.recipe.write_text(RECIPE.replace("tokens", "plain"))
     with pytest.raises(UsageError, match="learns from tokens"):
         stages.run(job)
@@ -233,7 +235,7 @@ def test_functions_of_a_folder_are_read_without_their_surroundings(tmp_path: Pat
     writer.finish("train.index.npy")
     np.save(folder / "train.quality.npy", np.ones(1, dtype=np.float32))
     texts = read_functions(folder)
-    assert set(texts) == {(row["source"], Surroundings("import os", ("a", "b")))}
+    assert set(texts) == {(row["source"], FileOutline("import os", ("a", "b")))}
     supply = BlockSupply(Recipe(length=40), folder, tmp_path, FAMILY)
     ids = supply._block(Bytes(), texts, 40, random.Random(0))  # type: ignore[arg-type]
     text = bytes(i for i in ids if i).decode()

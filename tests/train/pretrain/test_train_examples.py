@@ -14,24 +14,17 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from diffufix.decode.aside import AsideContext, Place
+from diffufix.decode.aside import AsideContext, HoleSpan
 from diffufix.model.tokenizer import Tokenizer
 from diffufix.model.transformer import Transformer
 from diffufix.propose.window import MAX_WINDOW, window
+from diffufix.source.edits import Edit, apply
 from diffufix.train.batch import IGNORE
-from diffufix.train.bugs.corrupt import Edit
 from diffufix.train.bugs.parsing import parse
-from diffufix.train.pretrain.examples import (
-    ExampleMaker,
-    Row,
-    _draw,
-    apply,
-    collate,
-    load_corpus,
-    make_batch,
-    noise,
-)
+from diffufix.train.pretrain.batches import load_corpus, make_batch
+from diffufix.train.pretrain.examples import ExampleMaker, _draw
 from diffufix.train.pretrain.fresh import mini_family
+from diffufix.train.pretrain.rows import PackedRow, collate, noise
 from tests.support.mini import library_functions, tiny_model
 
 FAMILY = mini_family()
@@ -89,7 +82,7 @@ def test_noise_shows_every_stage_of_a_hole() -> None:
 # -- rows ------------------------------------------------------------------------------------------
 
 
-def asked(row: Row) -> list[tuple[int, int, list[int], list[int], list[int]]]:
+def asked(row: PackedRow) -> list[tuple[int, int, list[int], list[int], list[int]]]:
     """(start, end, original, fill, labels) of every hole; start and end are places in the
     context with its bos."""
     found = []
@@ -258,7 +251,7 @@ def test_the_same_step_draws_the_same_batch(maker: ExampleMaker) -> None:
 # -- packing ---------------------------------------------------------------------------------------
 
 
-def some_rows(maker: ExampleMaker, count: int = 5) -> list[Row]:
+def some_rows(maker: ExampleMaker, count: int = 5) -> list[PackedRow]:
     found = []
     for seed, source in enumerate(library_functions()[:40]):
         kind = ("plain", "gap", "repair")[seed % 3]
@@ -277,8 +270,10 @@ def test_rows_are_packed_without_loss(maker: ExampleMaker) -> None:
     for b in range(len(batch.ids)):
         for number in range(int(batch.rows[b].max()) + 1):
             at = batch.rows[b] == number
-            fields = [getattr(batch, name)[b, at].tolist() for name in Row.__dataclass_fields__]
-            unpacked.append(Row(*fields))
+            fields = [
+                getattr(batch, name)[b, at].tolist() for name in PackedRow.__dataclass_fields__
+            ]
+            unpacked.append(PackedRow(*fields))
     for row in rows:
         row.weights = torch.tensor(row.weights).tolist()  # as float32 has them
     assert sorted(map(repr, unpacked)) == sorted(map(repr, rows))
@@ -325,7 +320,7 @@ def test_training_and_inference_compute_the_same(maker: ExampleMaker, model: Tra
                     context = AsideContext(model, row.ids[1 : row.segments.index(1) - 1], FAMILY)
                     holes = asked(row)
                     logits = context.logits(
-                        [Place(start, end, tuple(was)) for start, end, was, _, _ in holes],
+                        [HoleSpan(start, end, tuple(was)) for start, end, was, _, _ in holes],
                         [fill for _, _, _, fill, _ in holes],
                     )
                     inside = batch.segments[b, at] > 0
@@ -362,6 +357,7 @@ def test_body_rows_cut_out_whole_bodies(maker: ExampleMaker, tokenizer: Tokenize
             continue
         checked += 1
         context = [i for i, s in zip(row.ids, row.segments, strict=True) if s == 0]
+        assert FAMILY.gap is not None
         assert context.count(FAMILY.gap) == 1
         _, _, after = tokenizer.decode(context[1:-1]).partition("<|gap|>")
         whole += not after.strip()

@@ -16,8 +16,9 @@ import torch
 
 from diffufix.model import load_model
 from diffufix.propose.candidates import EditTarget
-from diffufix.propose.proposals import FailureContext, propose
-from diffufix.train.bugs.history import Pair, write_pairs
+from diffufix.propose.proposals import FailureContext
+from diffufix.propose.propose import propose
+from diffufix.train.bugs.history import FixPair, write_pairs
 from diffufix.types import Kind, SuspiciousFunction
 from tests.support.mini import library_functions
 
@@ -83,7 +84,7 @@ def test_a_killed_run_goes_on_as_if_it_had_not_been(
 ) -> None:
     (tmp_path / "recipe.toml").write_text(RECIPE)
     found = [
-        Pair(text.replace("==", "!="), text, "a/b.py", f"f{i}", "", "", "\nassert f(1) == 2",
+        FixPair(text.replace("==", "!="), text, "a/b.py", f"f{i}", "", "", "\nassert f(1) == 2",
              "import os\nLIMIT = 3\ndef other(a): ...", "alpha beta")
         for i, text in enumerate(library_functions()) if text.count("==") == 1
     ]  # fmt: skip

@@ -14,10 +14,11 @@ import torch
 from diffufix.errors import ProjectError, UsageError
 from diffufix.model.checkpoint import load_model
 from diffufix.train.batch import IGNORE
-from diffufix.train.bugs.history import Pair, load_pairs, split, write_pairs
-from diffufix.train.pretrain import stages, trainer
+from diffufix.train.bugs.history import FixPair, load_pairs, split, write_pairs
+from diffufix.train.objective import Labelled, Objective
+from diffufix.train.pretrain import stages
 from diffufix.train.pretrain.examples import ExampleMaker
-from diffufix.train.pretrain.stages import Job
+from diffufix.train.pretrain.stages import PretrainConfig
 from diffufix.train.pretrain.supply import FunctionSupply, batches
 from diffufix.train.pretrain.trainer import Options
 from diffufix.train.recipe import Recipe
@@ -89,10 +90,10 @@ def repository(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def job(corpus: Path, tokenizer_folder: Path, tmp_path: Path) -> Job:
+def job(corpus: Path, tokenizer_folder: Path, tmp_path: Path) -> PretrainConfig:
     recipe = tmp_path / "recipe.toml"
     recipe.write_text(RECIPE)
-    return Job(
+    return PretrainConfig(
         "pretrain", recipe, corpus, tmp_path / "run", tokenizer_folder, through="sft", options=QUIET
     )
 
@@ -103,22 +104,22 @@ def curve(out: Path) -> list[tuple[int, float, float]]:
 
 
 def test_a_run_learns_from_history_and_resumes_as_if_unbroken(
-    job: Job, repository: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    job: PretrainConfig, repository: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     whole = replace(job, out=tmp_path / "whole", history=(repository,))
     stages.run(whole)
     assert len(load_pairs(whole.out / "pairs.jsonl.gz")) == len(FIXES)
 
-    forward, calls = trainer.Objective.forward, [0]
+    forward, calls = Objective.forward, [0]
 
-    def counted(self: trainer.Objective, batch: object) -> object:
+    def counted(self: Objective, batch: Labelled) -> torch.Tensor:
         calls[0] += 1
         if calls[0] == 6:
             raise RuntimeError("power")
         return forward(self, batch)
 
     with monkeypatch.context() as patch:
-        patch.setattr(trainer.Objective, "forward", counted)
+        patch.setattr(Objective, "forward", counted)
         with pytest.raises(RuntimeError, match="power"):
             stages.run(replace(job, history=(repository,)))
     commit(repository, MODULE.replace(" >= limit", " == limit"), "Fix it once more")
@@ -135,7 +136,7 @@ def test_a_run_learns_from_history_and_resumes_as_if_unbroken(
     assert all(torch.equal(a["model"][name], b["model"][name]) for name in a["model"])
 
 
-def test_what_is_missing_is_said(job: Job, repository: Path, tmp_path: Path) -> None:
+def test_what_is_missing_is_said(job: PretrainConfig, repository: Path, tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="no repairs to make it from") as caught:
         stages.run(job)
     assert "--history" in caught.value.hint
@@ -151,7 +152,7 @@ def test_what_is_missing_is_said(job: Job, repository: Path, tmp_path: Path) -> 
         stages.run(replace(job, pairs=(job.recipe,)))
 
     large = f"def f(x):\n    return [{', '.join(f'name{i}' for i in range(60))}]\n"
-    pair = Pair("def f(x):\n    return x\n", large, "a.py", "f", "0" * 40, "Fix")
+    pair = FixPair("def f(x):\n    return x\n", large, "a.py", "f", "0" * 40, "Fix")
     write_pairs([pair], bare / "p.gz")
     with pytest.raises(UsageError, match="None of the 1"):
         stages.run(replace(job, pairs=(bare / "p.gz",)))
@@ -163,7 +164,7 @@ def test_what_is_missing_is_said(job: Job, repository: Path, tmp_path: Path) -> 
 
 def test_rows_of_history_ask_for_the_repair(maker: ExampleMaker) -> None:
     wrong, right = FIXES[0]
-    pair = Pair(MODULE.replace(right, wrong), MODULE, "a.py", "add_up", "", "")
+    pair = FixPair(MODULE.replace(right, wrong), MODULE, "a.py", "add_up", "", "")
     seen = False
     for seed in range(20):
         row = maker.history(pair, random.Random(seed))
@@ -178,11 +179,11 @@ def test_rows_of_history_ask_for_the_repair(maker: ExampleMaker) -> None:
 
 
 def test_pairs_of_one_function_in_ten_are_held_out(
-    corpus: Path, tokenizer_folder: Path, maker: ExampleMaker, job: Job
+    corpus: Path, tokenizer_folder: Path, maker: ExampleMaker, job: PretrainConfig
 ) -> None:
     wrong, right = FIXES[0]
     pairs = [
-        Pair(MODULE.replace(right, wrong), MODULE, f"{n % 20}.py", "add_up", str(n), "")
+        FixPair(MODULE.replace(right, wrong), MODULE, f"{n % 20}.py", "add_up", str(n), "")
         for n in range(40)
     ]
     train, held = split(pairs)
@@ -204,7 +205,7 @@ def test_pairs_of_one_function_in_ten_are_held_out(
 def test_rows_of_a_bug_with_a_failure_mostly_show_it(maker: ExampleMaker) -> None:
     wrong, right = FIXES[0]
     said = "AssertionError: assert 3 == 4\nassert add_up(2) == 4"
-    pair = Pair(MODULE.replace(right, wrong), MODULE, "a.py", "add_up", "", "", said)
+    pair = FixPair(MODULE.replace(right, wrong), MODULE, "a.py", "add_up", "", "", said)
     shown = 0
     for seed in range(60):
         told = maker.history(pair, random.Random(seed))
@@ -228,10 +229,10 @@ def test_rows_of_a_bug_with_a_failure_mostly_show_it(maker: ExampleMaker) -> Non
 
 
 def test_a_model_that_has_learned_from_failures_says_that_it_reads_them(
-    job: Job, tmp_path: Path
+    job: PretrainConfig, tmp_path: Path
 ) -> None:
     wrong, right = FIXES[0]
-    pair = Pair(MODULE.replace(right, wrong), MODULE, "a.py", "add_up", "", "")
+    pair = FixPair(MODULE.replace(right, wrong), MODULE, "a.py", "add_up", "", "")
     for said, reads in (("", None), ("ValueError: no", True)):
         write_pairs([replace(pair, failure=said)], tmp_path / "p.gz")
         made = replace(job, out=tmp_path / f"out{reads}", pairs=(tmp_path / "p.gz",))

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from diffufix.decode.aside import AsideContext, Asked, Place, logits
+from diffufix.decode.aside import AsideContext, Asked, HoleSpan, logits
 from diffufix.decode.context import open_context
 from diffufix.model import load_model
 from diffufix.model.pointer_generator import PointerGenerator
@@ -18,8 +18,9 @@ from diffufix.model.transformer import Transformer
 from diffufix.train.batch import IGNORE
 from diffufix.train.checkpoints import write_model
 from diffufix.train.objective import loss_of
-from diffufix.train.pretrain.examples import ExampleMaker, collate
+from diffufix.train.pretrain.examples import ExampleMaker
 from diffufix.train.pretrain.fresh import mini_family
+from diffufix.train.pretrain.rows import collate
 from diffufix.types import Prompt
 from tests.support.mini import library_functions, tiny_model
 
@@ -88,7 +89,7 @@ def test_training_search_and_rollout_agree(model: Transformer, tokenizer: Tokeni
                 masks = [i for i in fill if int(batch.ids[b, i]) == FAMILY.mask]
                 gap = context[start - 1 : start] == [FAMILY.gap]
                 end = start + (1 if gap else len(was))
-                asked.append(Asked(view, Place(start, end, tuple(was)), hole))
+                asked.append(Asked(view, HoleSpan(start, end, tuple(was)), hole))
                 expected += [where[b, i] for i in masks]
                 left, right = tuple(context[: start - 1]), tuple(context[end - 1 :])
                 prompts.append(Prompt(left, right, () if gap else tuple(was), len(hole), gap=gap))

@@ -19,13 +19,16 @@ import torch
 
 from diffufix.errors import CheckpointError, PrerequisiteError, TrainingError, UsageError
 from diffufix.model import load_model
+from diffufix.model.tokenizer import load_tokenizer
 from diffufix.train import checkpoints
+from diffufix.train.objective import Objective
 from diffufix.train.pretrain import stages, supply, trainer
 from diffufix.train.pretrain.fresh import make_model, mini_family
-from diffufix.train.pretrain.stages import Job
+from diffufix.train.pretrain.stages import PretrainConfig
 from diffufix.train.pretrain.supply import FunctionSupply
 from diffufix.train.pretrain.trainer import Options, Stopped
-from diffufix.train.recipe import Recipe, Stage
+from diffufix.train.recipe import Recipe, RecipeStage
+from diffufix.train.tracking import Tracker
 
 TOY = """
 hidden_size = 32
@@ -61,10 +64,10 @@ QUIET = replace(QUIET, tensorboard=False)
 
 
 @pytest.fixture
-def job(corpus: Path, tokenizer_folder: Path, tmp_path: Path) -> Job:
+def job(corpus: Path, tokenizer_folder: Path, tmp_path: Path) -> PretrainConfig:
     recipe = tmp_path / "recipe.toml"
     recipe.write_text(TOY)
-    return Job(
+    return PretrainConfig(
         "pretrain", recipe, corpus, tmp_path / "run", tokenizer_folder, through="sft", options=QUIET
     )
 
@@ -84,7 +87,7 @@ def same_weights(one: Path, two: Path) -> bool:
 @contextmanager
 def failing(at: int, error: BaseException) -> Iterator[None]:
     """The objective raises at its `at`-th call."""
-    calls, forward = [0], trainer.Objective.forward
+    calls, forward = [0], Objective.forward
 
     def counted(self: Any, batch: Any) -> Any:
         calls[0] += 1
@@ -93,7 +96,7 @@ def failing(at: int, error: BaseException) -> Iterator[None]:
         return forward(self, batch)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(trainer.Objective, "forward", counted)
+        patch.setattr(Objective, "forward", counted)
         yield
 
 
@@ -103,7 +106,7 @@ def whole(corpus: Path, tokenizer_folder: Path, tmp_path_factory: pytest.TempPat
     folder = tmp_path_factory.mktemp("whole")
     (folder / "recipe.toml").write_text(TOY)
     stages.run(
-        Job(
+        PretrainConfig(
             "pretrain", folder / "recipe.toml", corpus, folder / "run", tokenizer_folder,
             through="sft", options=replace(QUIET, quiz_every=12),
         )
@@ -112,7 +115,9 @@ def whole(corpus: Path, tokenizer_folder: Path, tmp_path_factory: pytest.TempPat
 
 
 @pytest.mark.parametrize("at", [3, 11, 13, 20])
-def test_a_run_cut_off_anywhere_goes_on_bit_for_bit(job: Job, whole: Path, at: int) -> None:
+def test_a_run_cut_off_anywhere_goes_on_bit_for_bit(
+    job: PretrainConfig, whole: Path, at: int
+) -> None:
     """Power cuts within a step, before the first checkpoint and at a stage's start."""
     with failing(at, RuntimeError("power")), pytest.raises(RuntimeError, match="power"):
         stages.run(job)
@@ -121,7 +126,9 @@ def test_a_run_cut_off_anywhere_goes_on_bit_for_bit(job: Job, whole: Path, at: i
     assert same_weights(job.out, whole)
 
 
-def test_three_commands_make_the_same_model_as_one(job: Job, whole: Path, tmp_path: Path) -> None:
+def test_three_commands_make_the_same_model_as_one(
+    job: PretrainConfig, whole: Path, tmp_path: Path
+) -> None:
     one, two, three = (tmp_path / name for name in ("one", "two", "three"))
     stages.run(replace(job, out=one, through=None))
     stages.run(replace(job, stage="anneal", through=None, out=two, source=str(one), tokenizer=None))
@@ -134,7 +141,7 @@ def test_three_commands_make_the_same_model_as_one(job: Job, whole: Path, tmp_pa
     assert curve(one) + curve(two) + curve(three) == curve(whole)
 
 
-def test_stages_in_one_folder_make_the_same_model(job: Job, whole: Path) -> None:
+def test_stages_in_one_folder_make_the_same_model(job: PretrainConfig, whole: Path) -> None:
     for stage in ("pretrain", "anneal", "sft"):
         stages.run(replace(job, stage=stage, through=None))
     assert curve(job.out) == curve(whole)
@@ -156,7 +163,7 @@ def test_the_exported_model_has_the_averaged_weights(whole: Path, tokenizer_fold
         assert 0 <= last[f"{kind}_top1"] <= 1
 
 
-def test_the_loss_falls(job: Job) -> None:
+def test_the_loss_falls(job: PretrainConfig) -> None:
     text = TOY.split("[[stage]]")[0] + "[[stage]]\nshare=1.0\nmixture={plain=1.0}\n"
     job.recipe.write_text(text.replace("warmup = 4", "warmup = 2"))
     stages.run(replace(job, steps=24, through=None))
@@ -165,19 +172,25 @@ def test_the_loss_falls(job: Job) -> None:
 
 
 def test_accumulated_parts_give_the_gradient_of_the_whole(
-    job: Job, tokenizer_folder: Path, corpus: Path
+    job: PretrainConfig, tokenizer_folder: Path, corpus: Path
 ) -> None:
     recipe = Recipe.read(job.recipe)
     source = FunctionSupply(recipe, corpus, tokenizer_folder, mini_family())
-    model = make_model(recipe, len(supply.load_tokenizer(tokenizer_folder)))
+    model = make_model(recipe, len(load_tokenizer(tokenizer_folder)))
     made = trainer.Trainer(model, mini_family(), tokenizer_folder, recipe, source, job.out, QUIET)
     make = source.open()
     parts = [make(0, part) for part in range(2)]
-    losses = [trainer.Objective(model)(part) for part in parts]
+    losses = [Objective(model)(part) for part in parts]
     expected = torch.autograd.grad(sum(losses) / 2, model.model.embed_tokens.weight)[0]
-    seen = {}
-    made._update = lambda: seen.update(grad=model.model.embed_tokens.weight.grad.clone())  # type: ignore[method-assign]
-    tracker = trainer.Tracker(job.out, 0, 1, quiet=True, tensorboard=False)
+    seen: dict[str, torch.Tensor] = {}
+
+    def update() -> None:
+        grad = model.model.embed_tokens.weight.grad
+        assert grad is not None
+        seen["grad"] = grad.clone()
+
+    made._update = update  # type: ignore[method-assign]
+    tracker = Tracker(job.out, 0, 1, quiet=True, tensorboard=False)
     with tracker:
         norm = made._step(0, iter(parts), tracker, 2)
     scale = min(1.0, recipe.clip / (norm + 1e-6))
@@ -187,7 +200,7 @@ def test_accumulated_parts_give_the_gradient_of_the_whole(
 # -- what goes wrong -------------------------------------------------------------------------------
 
 
-def test_out_of_memory_saves_and_says_what_to_change(job: Job, whole: Path) -> None:
+def test_out_of_memory_saves_and_says_what_to_change(job: PretrainConfig, whole: Path) -> None:
     error = torch.OutOfMemoryError("CUDA out of memory")
     with failing(12, error), pytest.raises(TrainingError, match="out of memory with 2") as caught:
         stages.run(job)
@@ -197,24 +210,24 @@ def test_out_of_memory_saves_and_says_what_to_change(job: Job, whole: Path) -> N
     assert curve(job.out) == curve(whole)
 
 
-def test_a_gradient_that_is_not_finite_is_left_out(job: Job, monkeypatch: Any) -> None:
-    forward, calls = trainer.Objective.forward, [0]
+def test_a_gradient_that_is_not_finite_is_left_out(job: PretrainConfig, monkeypatch: Any) -> None:
+    forward, calls = Objective.forward, [0]
 
     def poisoned(self: Any, batch: Any) -> Any:
         calls[0] += 1
         return forward(self, batch) * (float("nan") if calls[0] == 5 else 1.0)
 
-    monkeypatch.setattr(trainer.Objective, "forward", poisoned)
+    monkeypatch.setattr(Objective, "forward", poisoned)
     assert stages.run(replace(job, through=None))["skipped"] == 1
     assert all(loss == loss for _, loss, _ in curve(job.out))
 
 
 def test_gradients_that_stay_infinite_end_the_run_with_good_weights(
-    job: Job, monkeypatch: Any
+    job: PretrainConfig, monkeypatch: Any
 ) -> None:
-    forward = trainer.Objective.forward
+    forward = Objective.forward
     monkeypatch.setattr(
-        trainer.Objective, "forward", lambda self, batch: forward(self, batch) * float("inf")
+        Objective, "forward", lambda self, batch: forward(self, batch) * float("inf")
     )
     with pytest.raises(TrainingError, match="5 steps in a row") as caught:
         stages.run(job)
@@ -223,7 +236,9 @@ def test_gradients_that_stay_infinite_end_the_run_with_good_weights(
     assert all(torch.isfinite(tensor).all() for tensor in state["model"].values())
 
 
-def test_a_full_disk_keeps_the_older_checkpoint(job: Job, monkeypatch: Any, whole: Path) -> None:
+def test_a_full_disk_keeps_the_older_checkpoint(
+    job: PretrainConfig, monkeypatch: Any, whole: Path
+) -> None:
     save, calls = torch.save, [0]
 
     def full(state: Any, path: Path) -> None:
@@ -248,7 +263,7 @@ def test_no_room_is_said_before_the_start(tmp_path: Path) -> None:
         checkpoints.check_room(tmp_path / "not" / "there", 10**15)
 
 
-def test_a_time_limit_stops_and_the_same_command_goes_on(job: Job, whole: Path) -> None:
+def test_a_time_limit_stops_and_the_same_command_goes_on(job: PretrainConfig, whole: Path) -> None:
     short = replace(job, options=replace(QUIET, minutes=0.0))
     for step in range(1, 4):
         with pytest.raises(Stopped, match=f"step {step} of 12") as caught:
@@ -260,8 +275,10 @@ def test_a_time_limit_stops_and_the_same_command_goes_on(job: Job, whole: Path) 
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_a_signal_saves_and_stops(job: Job, whole: Path, monkeypatch: Any, number: int) -> None:
-    forward, calls = trainer.Objective.forward, [0]
+def test_a_signal_saves_and_stops(
+    job: PretrainConfig, whole: Path, monkeypatch: Any, number: int
+) -> None:
+    forward, calls = Objective.forward, [0]
 
     def signalling(self: Any, batch: Any) -> Any:
         calls[0] += 1
@@ -271,7 +288,7 @@ def test_a_signal_saves_and_stops(job: Job, whole: Path, monkeypatch: Any, numbe
 
     before = signal.getsignal(number)
     with monkeypatch.context() as patch:
-        patch.setattr(trainer.Objective, "forward", signalling)
+        patch.setattr(Objective, "forward", signalling)
         with pytest.raises(Stopped, match="step 3 of 12") as caught:
             stages.run(job)
     assert not caught.value.planned
@@ -280,7 +297,9 @@ def test_a_signal_saves_and_stops(job: Job, whole: Path, monkeypatch: Any, numbe
     assert curve(job.out) == curve(whole)
 
 
-def test_mistakes_on_the_command_line_are_named(job: Job, tmp_path: Path, whole: Path) -> None:
+def test_mistakes_on_the_command_line_are_named(
+    job: PretrainConfig, tmp_path: Path, whole: Path
+) -> None:
     cases = {
         "no recipe": (replace(job, recipe=tmp_path / "x.toml"), UsageError, "cannot be read"),
         "no corpus": (replace(job, corpus=tmp_path / "x.gz"), UsageError, "cannot be read"),
@@ -300,7 +319,7 @@ def test_mistakes_on_the_command_line_are_named(job: Job, tmp_path: Path, whole:
     assert "another --out" in caught.value.hint
 
 
-def test_a_damaged_state_points_at_the_weights(job: Job, whole: Path) -> None:
+def test_a_damaged_state_points_at_the_weights(job: PretrainConfig, whole: Path) -> None:
     stages.run(job)
     data = (job.out / "state.pt").read_bytes()
     (job.out / "state.pt").write_bytes(data[: len(data) // 2])
@@ -309,7 +328,7 @@ def test_a_damaged_state_points_at_the_weights(job: Job, whole: Path) -> None:
     assert str(job.out / "model") in caught.value.hint
 
 
-def test_sft_can_start_from_any_mini(job: Job, tmp_path: Path, whole: Path) -> None:
+def test_sft_can_start_from_any_mini(job: PretrainConfig, tmp_path: Path, whole: Path) -> None:
     done = stages.run(
         replace(job, stage="sft", source=str(whole / "model"), out=tmp_path / "tuned")
     )
@@ -322,7 +341,7 @@ def test_sft_can_start_from_any_mini(job: Job, tmp_path: Path, whole: Path) -> N
 # -- batches and processes -------------------------------------------------------------------------
 
 
-def test_batches_made_ahead_are_the_same(job: Job) -> None:
+def test_batches_made_ahead_are_the_same(job: PretrainConfig) -> None:
     recipe = Recipe.read(job.recipe)
     source = FunctionSupply(recipe, job.corpus, job.tokenizer, mini_family())  # type: ignore[arg-type]
     found = []
@@ -334,10 +353,10 @@ def test_batches_made_ahead_are_the_same(job: Job) -> None:
         assert all(torch.equal(getattr(one, n), getattr(two, n)) for n in one.__dataclass_fields__)
 
 
-def test_masked_shares_are_spread_over_the_batch(job: Job) -> None:
+def test_masked_shares_are_spread_over_the_batch(job: PretrainConfig) -> None:
     recipe = replace(
         Recipe.read(job.recipe), rows=20, accumulate=1, t=(0.0, 1.0), elbo=True,
-        stages=[Stage(1.0, {"plain": 1.0})],
+        stages=[RecipeStage(1.0, {"plain": 1.0})],
     )  # fmt: skip
     source = FunctionSupply(recipe, job.corpus, job.tokenizer, mini_family())  # type: ignore[arg-type]
     batch = source.open()(0, 0)
@@ -348,7 +367,7 @@ def test_masked_shares_are_spread_over_the_batch(job: Job) -> None:
     assert min(gaps) > 0.04
 
 
-def test_a_tokenizer_of_another_family_is_refused(job: Job, tmp_path: Path) -> None:
+def test_a_tokenizer_of_another_family_is_refused(job: PretrainConfig, tmp_path: Path) -> None:
     from tests.support.checkpoints import make_dream_checkpoint
 
     folder = make_dream_checkpoint(tmp_path / "dream")
@@ -357,7 +376,7 @@ def test_a_tokenizer_of_another_family_is_refused(job: Job, tmp_path: Path) -> N
 
 
 @pytest.mark.slow
-def test_two_processes_learn_what_one_does(job: Job, whole: Path) -> None:
+def test_two_processes_learn_what_one_does(job: PretrainConfig, whole: Path) -> None:
     argv = [sys.executable, "-m", "torch.distributed.run", "--nproc_per_node=2", "--master_port=0"]
     argv += ["--rdzv-backend=c10d", "--rdzv-endpoint=localhost:0"]
     argv += ["-m", "diffufix.train.pretrain", "--recipe", str(job.recipe), "--out", str(job.out)]

@@ -13,7 +13,7 @@ import pytest
 from diffufix.cli import main
 from diffufix.registry.models import Registry
 from diffufix.store import Store
-from diffufix.train.rl import session
+from diffufix.train.rl.self_play import Wanted
 from diffufix.train.tracking import LOG
 from tests.support.practised import write_project
 from tests.support.small_disk import mounted
@@ -32,7 +32,7 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.chdir(root)
     monkeypatch.setattr(
         "diffufix.train.rl.self_play.Wanted",
-        lambda **values: replace(session.Wanted(tasks=8, history=False), **values),
+        lambda **values: replace(Wanted(tasks=8, history=False), **values),
     )
     return root
 

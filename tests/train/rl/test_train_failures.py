@@ -25,7 +25,8 @@ from diffufix.store.store import log_path
 from diffufix.store.trajectories import read_groups
 from diffufix.train.checkpoints import MODEL, STATE, read_progress, write_whole
 from diffufix.train.pretrain.fresh import mini_family
-from diffufix.train.rl.learn import LOST, LearnResult, Plan, Row, learn
+from diffufix.train.rl.config import TrainConfig
+from diffufix.train.rl.learn import LOST, LearnResult, Row, learn
 from diffufix.train.rl.self_play import SelfPlayEnv, Wanted
 from diffufix.train.tracking import LOG, Tracker
 from diffufix.verify.worker import Worker
@@ -34,7 +35,7 @@ from tests.support.mini import tiny_model
 from tests.support.practised import write_project
 from tests.support.small_disk import SmallDisk, mounted
 
-PLAN = Plan(
+PLAN = TrainConfig(
     method="rft", minutes=0, steps=3, tasks=2, group=3, save_every=1, inner=1, tokens_per_step=4,
     wrong_fills=False,
 )  # fmt: skip
@@ -60,14 +61,18 @@ def session(
     practice: SelfPlayEnv, out: Path, store: Store,
     listen: Callable[[Row], None] = lambda row: None, **changes: object,
 ) -> LearnResult:  # fmt: skip
-    plan = Plan(**{**PLAN.__dict__, **changes})
+    plan = TrainConfig(**{**PLAN.__dict__, **changes})
     run = store.begin_run({}, "train")
     model = load_model("mini", device="cpu")
     return learn(model, practice, plan, out, store=store, run_id=run, listen=listen)
 
 
 def at(step: int, act: Callable[[], object]) -> Callable[[Row], None]:
-    return lambda row: act() if row["step"] == step else None  # type: ignore[func-returns-value]
+    def listen(row: Row) -> None:
+        if row["step"] == step:
+            act()
+
+    return listen
 
 
 def steps_of(folder: Path) -> list[int]:

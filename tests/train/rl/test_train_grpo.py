@@ -12,10 +12,11 @@ from diffufix.decode.likelihood import noised_logps
 from diffufix.model.transformer import Transformer
 from diffufix.train.optim import Average
 from diffufix.train.pretrain.fresh import mini_family
-from diffufix.train.rl.methods import Policy, Tuning
+from diffufix.train.rl.methods import PolicyGradient, Tuning
 from diffufix.train.rl.objectives.advantages import leave_one_out
-from diffufix.train.rl.objectives.coupled_grpo import GRPOSettings, Learner, objective, usable
+from diffufix.train.rl.objectives.coupled_grpo import Learner, objective
 from diffufix.train.rl.objectives.estimators import ESTIMATORS
+from diffufix.train.rl.objectives.group_batch import GRPOSettings, usable
 from diffufix.types import Group, Prompt
 from tests.support.groups import make_groups, prompts
 from tests.support.mini import tiny_model
@@ -26,7 +27,7 @@ VOCABULARY = 40
 
 def fresh(seed: int = 0) -> Transformer:
     model = tiny_model(VOCABULARY, seed)
-    model.family = FAMILY
+    model.family = FAMILY  # type: ignore[assignment]
     return model.requires_grad_(True)
 
 
@@ -67,17 +68,18 @@ def test_the_first_gradient_is_reinforce_with_the_leave_one_out_baseline(name: s
     model = fresh()
     groups = make_groups(model, prompts(3), wanted, estimator=name, seed=3)
     one = learner(model, GRPOSettings.of(name, max_norm=1e9, together=2))
-    loss = sum(objective(one.scorer(b), None, b, one.settings)[0] for b in one._batches(groups, 1))
-    loss.backward()
+    batches = one._batches(groups, 1)
+    losses = [objective(one.scorer(b), None, b, one.settings)[0] for b in batches]
+    torch.stack(losses).sum().backward()
     found = [p.grad.clone() for p in model.parameters() if p.grad is not None]
 
     other = fresh()
-    total = 0.0
+    total = torch.zeros(())
     count = sum(len(g.completions) for g in groups)
     places = sum(len(c.ids) for g in groups for c in g.completions)
     for group in groups:
         for completion, advantage in zip(
-            group.completions, leave_one_out(group.rewards), strict=True
+            group.completions, leave_one_out(group.rewards or ()), strict=True
         ):
             l_C = noised_logps(other, [(group.prompt, completion.ids)], [completion.noise[1]])[0]
             share = count * len(completion.ids) if name == "count" else places
@@ -174,6 +176,7 @@ def test_clipping_holds_the_ratio(level: str, groups: list[Group]) -> None:
     l_NC = (batch.old + 3.0 * batch.keep).requires_grad_()
     loss, sums = objective(l_NC, None, batch, one.settings)
     loss.backward()
+    assert l_NC.grad is not None
     free = l_NC.grad.abs().sum(-1) > 0
     still = (batch.weights[:, None] * batch.keep)[~free & (batch.advantages != 0)].sum()
     if level == "token":  # where the ratio is beyond the range and may still come back: not clipped
@@ -248,7 +251,7 @@ def test_the_reference_moves_a_part_of_the_way() -> None:
     before = [value.clone() for value in average.values]
     with torch.no_grad():
         for parameter in model.parameters():
-            parameter += 1.0
+            parameter.add_(1.0)
     average.mix(0.6)
     for was, now in zip(before, average.values, strict=True):
         torch.testing.assert_close(now, was + 0.6)
@@ -256,7 +259,7 @@ def test_the_reference_moves_a_part_of_the_way() -> None:
 
 def test_a_session_leaves_out_what_older_weights_sampled(groups: list[Group]) -> None:
     model = fresh()
-    policy = Policy(Tuning(lr=1e-4, max_age=1), model, None)  # type: ignore[arg-type]
+    policy = PolicyGradient(Tuning(lr=1e-4, max_age=1), model, None)  # type: ignore[arg-type]
     assert policy.update(groups, 0)["stale"] == 0  # nobody said who sampled
     policy.named("v1")
     fresh_ones = [replace(group, model="v1") for group in groups]
@@ -265,6 +268,6 @@ def test_a_session_leaves_out_what_older_weights_sampled(groups: list[Group]) ->
     assert policy.update(fresh_ones, 2)["stale"] == 0  # one update ago
     policy.named("v3")
     assert policy.update(fresh_ones, 3)["stale"] == len(groups)
-    other = Policy(Tuning(lr=1e-4, max_age=1), fresh(), None)  # type: ignore[arg-type]
+    other = PolicyGradient(Tuning(lr=1e-4, max_age=1), fresh(), None)  # type: ignore[arg-type]
     other.restore(policy.state())
     assert other.update(fresh_ones, 4)["stale"] == len(groups)

@@ -11,7 +11,8 @@ from accelerate import Accelerator
 from accelerate.state import AcceleratorState
 
 from diffufix.train.pretrain.fresh import mini_family
-from diffufix.train.rl.objectives.coupled_grpo import GRPOSettings, Learner
+from diffufix.train.rl.objectives.coupled_grpo import Learner
+from diffufix.train.rl.objectives.group_batch import GRPOSettings
 from tests.support.groups import make_groups, prompts
 from tests.support.mini import tiny_model
 

@@ -11,6 +11,7 @@ import socket
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -24,7 +25,8 @@ import os
 import sys
 import torch
 torch.set_num_threads(1)
-from diffufix.train.rl.objectives.coupled_grpo import GRPOSettings, Learner
+from diffufix.train.rl.objectives.coupled_grpo import Learner
+from diffufix.train.rl.objectives.group_batch import GRPOSettings
 from diffufix.train.pretrain.fresh import mini_family
 from diffufix.train.rl.lora import add_lora
 from diffufix.train.rl.several import gathered
@@ -71,7 +73,7 @@ def _port() -> int:
         return int(one.getsockname()[1])
 
 
-def _run(out: Path, count: int, how: str = "ddp", what: str = "whole") -> dict:
+def _run(out: Path, count: int, how: str = "ddp", what: str = "whole") -> dict[str, Any]:
     place = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(_port()), "WORLD_SIZE": str(count)}
     place |= {"OMP_NUM_THREADS": "1", "ACCELERATE_USE_CPU": "true"} if count > 1 else {}
     if how == "fsdp":
@@ -135,5 +137,5 @@ def test_the_recipes_are_accelerates(monkeypatch: pytest.MonkeyPatch) -> None:
     model = tiny_model(40)
     plugin.set_auto_wrap_policy(model)
     policy = plugin.auto_wrap_policy
-    wrapped = policy.keywords["transformer_layer_cls"]  # type: ignore[union-attr]
+    wrapped = policy.keywords["transformer_layer_cls"]
     assert wrapped == {type(model.model.layers[0])}

@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -22,16 +23,17 @@ from diffufix.model import load_model
 from diffufix.propose.tasks import make_task
 from diffufix.store import Store
 from diffufix.train.cost import cpu_seconds
-from diffufix.train.rl.arness import arness
+from diffufix.train.rl.config import TrainConfig
 from diffufix.train.rl.curriculum import LEAST, Curriculum
-from diffufix.train.rl.learn import LearnResult, Plan, Row, learn
+from diffufix.train.rl.learn import LearnResult, Row, learn
 from diffufix.train.rl.methods import METHODS
+from diffufix.train.rl.metrics import arness
 from diffufix.train.rl.objectives.imitation import PER_TASK, Passed
 from diffufix.train.rl.self_play import SelfPlayEnv, Wanted
 from diffufix.types import Completion, Group, Prompt, Task
 from tests.support.practised import write_project
 
-PLAN = Plan(minutes=0, steps=2, tasks=3, group=4, save_every=1, inner=1)
+PLAN = TrainConfig(minutes=0, steps=2, tasks=3, group=4, save_every=1, inner=1)
 
 
 @pytest.fixture(scope="module")
@@ -47,7 +49,7 @@ def session(
     practice: SelfPlayEnv, out: Path, **changes: object
 ) -> tuple[LearnResult, torch.Tensor]:
     model = load_model("mini", device="cpu")
-    result = learn(model, practice, Plan(**{**PLAN.__dict__, **changes}), out)
+    result = learn(model, practice, TrainConfig(**{**PLAN.__dict__, **changes}), out)
     return result, torch.cat([p.detach().flatten() for p in model.parameters()])
 
 
@@ -85,7 +87,7 @@ def test_every_method_learns_and_says_so(
 def test_an_adapter_is_saved_as_peft_has_it_and_gone_on_with(
     practice: SelfPlayEnv, tmp_path: Path
 ) -> None:
-    plan = Plan(**{**PLAN.__dict__, "method": "answers", "lora": True, "lr": 1e-2})
+    plan = TrainConfig(**{**PLAN.__dict__, "method": "answers", "lora": True, "lr": 1e-2})
     model = load_model("mini", device="cpu")
     ids = torch.arange(40, 60)[None]
     before = model(ids)
@@ -138,8 +140,8 @@ def test_what_was_collected_is_in_the_log_after_an_interrupt(
     with Store.open(practice.settings.root) as store:
         run = store.begin_run({}, "train")
         result = learn(
-            load_model("mini", device="cpu"), practice, Plan(**{**PLAN.__dict__, "steps": 50}),
-            tmp_path, store=store, run_id=run,
+            load_model("mini", device="cpu"), practice, replace(PLAN, steps=50), tmp_path,
+            store=store, run_id=run,
             listen=lambda row: os.kill(os.getpid(), signal.SIGINT),
         )  # fmt: skip
         assert result.interrupted

@@ -8,8 +8,10 @@ import pytest
 import torch
 
 from diffufix.model import load_model
+from diffufix.model.transformer import Transformer
 from diffufix.train.rl.lora import add_lora, checkpoint_blocks, load_lora, save_lora
-from diffufix.train.rl.objectives.coupled_grpo import GRPOSettings, Learner
+from diffufix.train.rl.objectives.coupled_grpo import Learner
+from diffufix.train.rl.objectives.group_batch import GRPOSettings
 from tests.support.checkpoints import make_dream_checkpoint
 from tests.support.groups import make_groups, prompts
 
@@ -71,7 +73,9 @@ def test_peft_reads_what_was_saved(folder: Path, tmp_path: Path) -> None:
     save_lora(adapted, tmp_path / "adapter")
     ids = torch.arange(20, 30)[None]
     read = PeftModel.from_pretrained(load_model(folder, device="cpu"), str(tmp_path / "adapter"))
-    torch.testing.assert_close(read.base_model.model(ids), model(ids))
+    inner = read.base_model.model
+    assert isinstance(inner, Transformer)
+    torch.testing.assert_close(inner(ids), model(ids))
     with adapted.disable_adapter():
         torch.testing.assert_close(model(ids), load_model(folder, device="cpu")(ids))
 

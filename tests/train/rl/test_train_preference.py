@@ -21,13 +21,13 @@ from diffufix.model import load_model
 from diffufix.model.transformer import Transformer
 from diffufix.train.optim import Average
 from diffufix.train.pretrain.fresh import mini_family
-from diffufix.train.rl.learn import Plan
+from diffufix.train.rl.config import TrainConfig
 from diffufix.train.rl.methods import Preference, Tuning
 from diffufix.train.rl.objectives.preference import (
     PER_GROUP,
     PER_TASK,
-    Pair,
     Pairs,
+    PreferencePair,
     bounds,
     masks,
     measured,
@@ -47,7 +47,7 @@ SILENT = cast("int", FAMILY.delete)
 
 def fresh(seed: int = 0) -> Transformer:
     model = tiny_model(40, seed)
-    model.family = FAMILY
+    model.family = FAMILY  # type: ignore[assignment]
     return model.requires_grad_(True)
 
 
@@ -72,13 +72,13 @@ def groups_of(model: Transformer, count: int = 4, seed: int = 0, **options: Any)
     ]
 
 
-def some_pairs() -> list[Pair]:
+def some_pairs() -> list[PreferencePair]:
     """With a deleted place, an insertion, and other temperatures."""
     asked = prompts(4, width=3)
     return [
-        Pair(asked[0], (24, 25, 26), (24, 26, SILENT)),
-        Pair(asked[2], (27, 28, 29), (27, 28, 30), 0.7),
-        Pair(asked[3], (20, SILENT, SILENT), (21, 22, 23), 1.3),
+        PreferencePair(asked[0], (24, 25, 26), (24, 26, SILENT)),
+        PreferencePair(asked[2], (27, 28, 29), (27, 28, 30), 0.7),
+        PreferencePair(asked[3], (20, SILENT, SILENT), (21, 22, 23), 1.3),
     ]
 
 
@@ -102,7 +102,7 @@ def every_draw(width: int) -> list[Noise]:
 
 
 @torch.no_grad()
-def in_all_orders(model: Transformer, pair: Pair, ids: tuple[int, ...]) -> float:
+def in_all_orders(model: Transformer, pair: PreferencePair, ids: tuple[int, ...]) -> float:
     """The evidence lower bound: the mean over all orders of revealing one place after another."""
     orders = list(itertools.permutations(range(len(ids))))
     total = 0.0
@@ -159,7 +159,7 @@ def test_the_first_gradient_raises_the_better_against_the_worse() -> None:
         torch.testing.assert_close(mine.grad, plainly.grad, atol=1e-4, rtol=1e-3)
     with torch.no_grad():
         for p in model.parameters():
-            p -= 1e-4 * cast("torch.Tensor", p.grad)
+            p.sub_(1e-4 * cast("torch.Tensor", p.grad))
     after = bounds(model, pairs, noises).detach()
     moved = measured(after, theirs)
     assert moved["margin"] == pytest.approx(moved["better"] - moved["worse"], abs=1e-4)
@@ -176,10 +176,10 @@ def test_padding_is_never_scored(folder: Path) -> None:
     model = load_model(folder, device="cpu")
     pad = cast("int", model.family.pad)
     prompt = replace(prompts(1, width=3, first=20, top=200)[0], original=())
-    pair = Pair(prompt, (30, 31, 32), (33, pad, pad))
+    pair = PreferencePair(prompt, (30, 31, 32), (33, pad, pad))
     noises = masks(model.family, [pair], generator())
     assert all(not any(mask[1:]) for noise in noises[1] for mask in noise.masks)
-    short = Pair(prompt, (30, 31, 32), (33,))
+    short = PreferencePair(prompt, (30, 31, 32), (33,))
     cut = [Noise(tuple(m[:1] for m in n.masks), tuple(w[:1] for w in n.weights)) for n in noises[1]]
     torch.testing.assert_close(
         bounds(model, [pair], noises), bounds(model, [short], [noises[0], cut])
@@ -284,7 +284,7 @@ def test_the_log_of_older_weights_is_learned_from(
     asked = prompts(3, width=3, first=20, top=200)
     groups = groups_of(model, prompts=asked, estimator="full", version="long ago")
     practice = cast("Any", SimpleNamespace(kept=[]))
-    plan = Plan("preference", minutes=0, steps=3, lr=5e-3, lora=lora, rank=4)
+    plan = TrainConfig("preference", minutes=0, steps=3, lr=5e-3, lora=lora, rank=4)
     groups = learnable([group([1, 1]), *groups], practice, "preference", "", model)
     assert groups
     assert all(len({*(one.rewards or ())}) > 1 for one in groups)

@@ -9,6 +9,7 @@ import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -43,7 +44,7 @@ def log(root: Path) -> Path:
     return root
 
 
-def run(root: Path, out: Path, count: int) -> tuple[list[dict], dict[str, torch.Tensor]]:
+def run(root: Path, out: Path, count: int) -> tuple[list[dict[str, Any]], dict[str, torch.Tensor]]:
     with socket.socket() as one:
         one.bind(("127.0.0.1", 0))
         port = str(one.getsockname()[1])
@@ -68,8 +69,10 @@ def test_two_processes_make_the_adapter_of_one(tmp_path: Path) -> None:
         for key in ("loss", "norm", "reward", "ratio", "steps"):
             assert row[key] == pytest.approx(other[key], rel=1e-3, abs=1e-5)
     assert one.keys() == two.keys()
-    values = [torch.cat([state[key].flatten() for key in sorted(one)]) for state in (one, two)]
-    assert torch.cosine_similarity(*values, dim=0) > 0.999
+    ours, theirs = (
+        torch.cat([state[key].flatten() for key in sorted(one)]) for state in (one, two)
+    )
+    assert torch.cosine_similarity(ours, theirs, dim=0) > 0.999
     assert any("lora_B" in key and value.any() for key, value in one.items())
     tuned, bare = load_model("mini", device="cpu", adapter=tmp_path / "2"), load_model("mini")
     ids = torch.arange(40, 60)[None]

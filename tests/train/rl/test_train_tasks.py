@@ -13,14 +13,15 @@ from typing import Any
 import pytest
 import torch
 
+from diffufix.cli import main
 from diffufix.config import Settings
-from diffufix.decode.aside import AsideContext, Place
+from diffufix.decode.aside import AsideContext, HoleSpan
 from diffufix.decode.context import open_context
 from diffufix.decode.rollout import Sampling
 from diffufix.model import load_model
 from diffufix.model.checkpoint import LoadedModel
-from diffufix.propose.tasks import prompt_of, splice
-from diffufix.train.bugs.history import Pair, load_pairs
+from diffufix.propose.tasks import candidate_of, prompt_of
+from diffufix.train.bugs.history import FixPair, load_pairs
 from diffufix.train.corpus.decontaminate import names
 from diffufix.train.rl import failures as told
 from diffufix.train.rl.failures import failures
@@ -46,7 +47,7 @@ def practice(model: LoadedModel, tmp_path_factory: pytest.TempPathFactory) -> It
 
 
 def verdict(screen: ValidatorPool, task: Task, text: str) -> str:
-    screen.submit(splice(task, text), task.tests)
+    screen.submit(candidate_of(task, text), task.tests)
     return str(next(v for _, v in screen.results(timeout=None)).state)
 
 
@@ -207,14 +208,14 @@ def test_only_a_model_that_reads_failures_is_asked_with_them(
     assert not plain.failure
     assert model.tokenizer.decode(told.failure) == task.said or len(told.failure) >= 40
     assert replace(told, failure=()) == plain
-    scene = [open_context(model, [p]).logits([(0, [model.family.mask])]) for p in (plain, told)]
-    assert not torch.allclose(*scene)
+    seen = [open_context(model, [p]).logits([(0, [model.family.mask])]) for p in (plain, told)]
+    assert not torch.allclose(seen[0], seen[1])
     context = AsideContext(model, [*told.left, *told.original, *told.right], failure=told.failure)
     start = len(told.left) + 1
-    place = Place(start, start + len(told.original), told.original)
+    place = HoleSpan(start, start + len(told.original), told.original)
     alone = context.logits([place], [[model.family.mask]])
-    kept = scene[1] > -1e29
-    torch.testing.assert_close(scene[1][kept], alone[kept], rtol=1e-3, atol=1e-3)
+    kept = seen[1] > -1e29
+    torch.testing.assert_close(seen[1][kept], alone[kept], rtol=1e-3, atol=1e-3)
 
 
 def test_mutants_become_pairs_that_restore_the_function(practice: SelfPlayEnv) -> None:
@@ -239,19 +240,20 @@ def test_the_command_writes_what_was_found(
     root, out = write_project(tmp_path / "project"), tmp_path / "pairs.gz"
     made = told._pair
 
-    def found(*args: Any) -> Pair:
+    def found(*args: Any) -> FixPair:
         if stopped:
             os.kill(os.getpid(), signal.SIGTERM)
         return made(*args)
 
     monkeypatch.setattr(told, "_pair", found)
-    code = told.main([str(root), "--sandbox", "local", "--count", "8", "--out", str(out)])
+    options = ["--sandbox", "local", "--count", "8", "--out", str(out)]
+    code = main(["train", "failures", str(root), *options])
     assert (code, len(load_pairs(out))) == ((130, 1) if stopped else (0, 8))
 
 
 def test_the_command_says_what_is_wrong(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     out = tmp_path / "pairs.gz"
     for options in ([], ["--sandbox", "nowhere"]):
-        assert told.main([str(tmp_path / "none"), "--out", str(out), *options]) > 0
+        assert main(["train", "failures", str(tmp_path / "none"), "--out", str(out), *options]) > 0
         assert "error: " in capsys.readouterr().err
     assert not out.exists()

@@ -13,10 +13,10 @@ from hypothesis import strategies as st
 
 from diffufix.errors import UsageError
 from diffufix.train.rl.rewards import DEFAULT, PARTIAL, STRANGE, reward, reward_functions
-from diffufix.types import Edit, State, Verdict
+from diffufix.types import EditedFile, State, Verdict
 
 BEFORE = "import math\n\ndef f(x):\n    return x - 1\n"
-EDIT = Edit("a.py", BEFORE, BEFORE.replace("- 1", "+ 1"), ("t::a", "t::b", "t::c", "t::d"))
+EDIT = EditedFile("a.py", BEFORE, BEFORE.replace("- 1", "+ 1"), ("t::a", "t::b", "t::c", "t::d"))
 KNOWN = replace(EDIT, failing=("t::a", "t::b"))
 
 
@@ -39,7 +39,7 @@ def outcomes(text: str) -> dict[str, str]:
         (replace(EDIT, tests=()), "fppp", 0.0),
     ],
 )
-def test_partial_credit(edit: Edit, ran: str, worth: float) -> None:
+def test_partial_credit(edit: EditedFile, ran: str, worth: float) -> None:
     _, parts = reward(Verdict(State.FAIL, outcomes(ran)), edit)
     assert parts["tests"] == pytest.approx(PARTIAL * worth)
 
@@ -56,7 +56,7 @@ def test_a_pass_a_hack_and_the_infrastructure() -> None:
 
 @settings(deadline=None)
 @given(st.sampled_from(list(State)), st.text("pfs", max_size=4), st.sampled_from([KNOWN, EDIT]))
-def test_nothing_outweighs_a_pass(state: State, ran: str, edit: Edit) -> None:
+def test_nothing_outweighs_a_pass(state: State, ran: str, edit: EditedFile) -> None:
     passed, _ = reward(Verdict(State.PASS), replace(edit, new=edit.new * 20))
     other, _ = reward(Verdict(state, outcomes(ran)), edit)
     assert passed is not None
@@ -68,7 +68,7 @@ def test_nothing_outweighs_a_pass(state: State, ran: str, edit: Edit) -> None:
 
 
 def static_of(new: str, before: str = BEFORE) -> float:
-    edit = Edit("a.py", before, new, ("t::a",))
+    edit = EditedFile("a.py", before, new, ("t::a",))
     return reward(Verdict(State.FAIL), edit)[1]["static"]
 
 

@@ -21,7 +21,6 @@ from __future__ import annotations
 import contextlib
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -32,63 +31,20 @@ from diffufix.model.family import Family
 from diffufix.model.transformer import Transformer
 from diffufix.train.optim import Average
 from diffufix.train.rl.objectives.advantages import leave_one_out, spread
+from diffufix.train.rl.objectives.group_batch import GroupBatch, GRPOSettings, tokens_of, usable
 from diffufix.types import Completion, Group
 
 _FAR = 20.0  # nats: beyond, a ratio is as good as infinite
 
 
-@dataclass(frozen=True)
-class GRPOSettings:
-    """The objective of the paper, with its clipping, KL and reference.
-
-    What a run of `diffufix train` does otherwise than the released recipe: the norm of the gradient
-    is cut at 1 (.2 there), AdamW has the betas .9/.97 and no weight decay (.9/.99, .1), the rate is
-    constant after a short warm-up (cosine), a group has 8 completions (10), and likelihoods are
-    those at the temperature of the sampling (1 there).
-    """
-
-    estimator: str = "coupled"  # estimators.py; groups of another one are left out
-    level: str = "token"  # or "sequence"
-    inner: int = 2  # optimiser steps on the same groups (mu)
-    clip_low: float = 0.5
-    clip_high: float = 0.5
-    beta: float = 0.01  # weight of the KL to the reference
-    sync_every: int = 64  # optimiser steps after which the reference moves towards the policy,
-    sync_mix: float = 0.6  # by this share of the way (TRL's default, which the recipe keeps)
-    scaled: bool = False  # advantages by the group's standard deviation
-    max_norm: float = 0.2  # of the gradient
-    max_age: int = 2  # updates since the weights that sampled
-    together: int = 8  # groups in one pass at most, and
-    tokens: int = 32_768  # so many tokens, prompts counted with every mask: memory
-
-    @classmethod
-    def of(cls, estimator: str, **others: Any) -> GRPOSettings:
-        """The settings that go with an estimator: `count` is for whole sequences."""
-        level = "sequence" if estimator == "count" else "token"
-        return cls(**{"estimator": estimator, "level": level, **others})
-
-
-@dataclass(frozen=True)
-class Batch:
-    """Completions of one pass. `old`, `keep` [N, C]; `advantages`, `weights` [N]: the share of
-    each place's, or each sequence's, loss in the whole update's."""
-
-    completions: Sequence[tuple[Group, Completion]]
-    draw: int
-    old: Tensor
-    keep: Tensor
-    advantages: Tensor
-    weights: Tensor
-
-
-class Scorer(nn.Module):
+class LikelihoodModule(nn.Module):
     """A module whose forward is the likelihoods, as wrappers for many processes want it."""
 
     def __init__(self, model: Transformer, family: Family | None = None) -> None:
         super().__init__()
         self.model, self.family = model, family
 
-    def forward(self, batch: Batch) -> Tensor:
+    def forward(self, batch: GroupBatch) -> Tensor:
         """l [N, C]: 0 where nothing is scored."""
         return noised_logps(
             self.model,
@@ -99,37 +55,8 @@ class Scorer(nn.Module):
         )
 
 
-def usable(
-    groups: Sequence[Group], settings: GRPOSettings, ages: Mapping[str, int] | None = None
-) -> tuple[list[Group], dict[str, int]]:
-    """The groups that teach, and how many were left out for what reason.
-
-    `ages` says of each version of the weights (`Group.model`) how many updates ago it was the
-    policy; a version that it does not know is too old. None: all are fresh.
-    """
-    kept: list[Group] = []
-    counts = {"infra": 0, "stale": 0, "unscored": 0, "flat": 0}
-    for group in groups:
-        age = 0 if ages is None else ages.get(group.model, math.inf)
-        if group.rewards is None:
-            counts["infra"] += 1
-        elif age > settings.max_age:
-            counts["stale"] += 1
-        elif group.estimator != settings.estimator or not _scored(group):
-            counts["unscored"] += 1
-        elif not group.has_signal:
-            counts["flat"] += 1
-        else:
-            kept.append(group)
-    return kept, counts
-
-
-def _scored(group: Group) -> bool:
-    return all(c.noise and len(c.noise) == len(c.behaviour) for c in group.completions)
-
-
 def objective(
-    l_NC: Tensor, reference_NC: Tensor | None, batch: Batch, settings: GRPOSettings
+    l_NC: Tensor, reference_NC: Tensor | None, batch: GroupBatch, settings: GRPOSettings
 ) -> tuple[Tensor, dict[str, Tensor]]:
     """The loss, summed by the batch's weights, and sums for the metrics (by the same weights)."""
     keep, old = batch.keep, batch.old
@@ -179,7 +106,7 @@ class Learner:
     ) -> None:
         self.model, self.settings, self.accelerator = model, settings, accelerator
         self.family: Family = family or model.family  # type: ignore[assignment]
-        self.scorer: nn.Module = Scorer(model, self.family)
+        self.scorer: nn.Module = LikelihoodModule(model, self.family)
         self.optimisers = list(optimise(model))
         if accelerator is not None:
             self.scorer, *wrapped = accelerator.prepare(self.scorer, *self.optimisers)
@@ -239,7 +166,7 @@ class Learner:
             self.reference.mix(self.settings.sync_mix)
         return {**metrics, "norm": norm}
 
-    def _batches(self, groups: Sequence[Group], draw: int) -> list[Batch]:
+    def _batches(self, groups: Sequence[Group], draw: int) -> list[GroupBatch]:
         """This process's share of the groups, in passes of bounded memory. All processes have as
         many passes: who has fewer sees its first one again, with weight 0."""
         every = [c for group in groups for c in group.completions]
@@ -278,7 +205,7 @@ class Learner:
 
     def _batch(
         self, part: Sequence[tuple[Group, Completion, float]], draw: int, weight: float
-    ) -> Batch:
+    ) -> GroupBatch:
         completions = [(group, c) for group, c, _ in part]
         width = max(len(c.ids) for _, c in completions)
         old, keep = torch.zeros(len(part), width), torch.zeros(len(part), width)
@@ -286,7 +213,7 @@ class Learner:
             keep[row, : len(c.ids)] = torch.tensor(scored(self.family, c.ids)).float()
             old[row, : len(c.ids)] = torch.tensor(c.behaviour[draw])
         device = self.model.device
-        return Batch(
+        return GroupBatch(
             completions,
             draw,
             old.to(device),
@@ -295,7 +222,7 @@ class Learner:
             torch.full((len(part),), weight, device=device),
         )
 
-    def _references(self, batches: Sequence[Batch]) -> list[Tensor | None]:
+    def _references(self, batches: Sequence[GroupBatch]) -> list[Tensor | None]:
         """The reference's l. It borrows the model's parameters, so all come before the gradient."""
         if not self.settings.beta:
             return [None] * len(batches)
@@ -356,15 +283,6 @@ class Learner:
         for optimiser, saved in zip(self.optimisers, state["optims"], strict=True):
             optimiser.load_state_dict(saved)
         self.reference.load_state_dict(state["reference"])
-
-
-def tokens_of(family: Family, group: Group, completion: Completion, draw: int) -> int:
-    """Tokens that one completion costs in a pass: a sequence for every mask of its draw, with the
-    prompt in each where the hole stands in it; beside an encoded prompt (appended) without."""
-    prompt, passes = group.prompt, len(completion.noise[draw].masks)
-    around = len(prompt.left) + len(prompt.right) + len(prompt.original) + len(prompt.failure)
-    shared = family.layout == "aside"
-    return passes * (len(completion.ids) + (0 if shared else around)) + (around if shared else 0)
 
 
 def _described(

@@ -29,7 +29,7 @@ KEPT = 5_000  # completions
 
 
 @dataclass(frozen=True)
-class Example:
+class Demonstration:
     """A completion to imitate; `weight` 1 counts fully."""
 
     prompt: Prompt
@@ -41,7 +41,7 @@ class Example:
 class Passed:
     """Completions that passed, the newest of each task kept."""
 
-    tasks: dict[str, dict[str, Example]] = field(default_factory=dict)
+    tasks: dict[str, dict[str, Demonstration]] = field(default_factory=dict)
 
     def add(self, groups: Iterable[Group]) -> int:
         """Returns how many were new. The easier a task, the less its passes weigh: by 1 - the
@@ -53,13 +53,13 @@ class Passed:
             own = self.tasks.setdefault(group.task.key, {})
             for one in passes:
                 if weight > 0 and one.text not in own:
-                    own[one.text] = Example(group.prompt, one.ids, weight)
+                    own[one.text] = Demonstration(group.prompt, one.ids, weight)
                     fresh += 1
             for text in list(own)[:-PER_TASK]:
                 del own[text]
         return fresh
 
-    def examples(self) -> list[Example]:
+    def examples(self) -> list[Demonstration]:
         found = [example for own in self.tasks.values() for example in own.values()]
         return found[-KEPT:]
 
@@ -72,12 +72,17 @@ class Passed:
 
     def restore(self, state: Mapping[str, Mapping[str, Sequence[Any]]]) -> None:
         self.tasks = {
-            key: {text: Example(read_prompt(p), tuple(ids), w) for text, (p, ids, w) in own.items()}
+            key: {
+                text: Demonstration(read_prompt(p), tuple(ids), w)
+                for text, (p, ids, w) in own.items()
+            }
             for key, own in state.items()
         }
 
 
-def imitate(model: LoadedModel, examples: Sequence[Example], generator: torch.Generator) -> Tensor:
+def imitate(
+    model: LoadedModel, examples: Sequence[Demonstration], generator: torch.Generator
+) -> Tensor:
     """The mean loss per place of the examples, by their weights.
 
     Each is masked DRAWS times: encoding its context costs more than asking about its hole.
@@ -98,5 +103,5 @@ def read_prompt(values: Mapping[str, Any]) -> Prompt:
     return Prompt(**{**values, **ids})
 
 
-def pick(examples: Sequence[Example], count: int, rng: random.Random) -> list[Example]:
+def pick(examples: Sequence[Demonstration], count: int, rng: random.Random) -> list[Demonstration]:
     return rng.sample(list(examples), min(count, len(examples)))

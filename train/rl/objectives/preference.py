@@ -42,7 +42,7 @@ KEPT = 5_000  # pairs
 
 
 @dataclass(frozen=True)
-class Pair:
+class PreferencePair:
     """Two completions of a prompt; `temperature` is the one that they were sampled at."""
 
     prompt: Prompt
@@ -55,7 +55,7 @@ class Pair:
         return self.better, self.worse
 
 
-def pairs_of(group: Group, most: int = PER_GROUP) -> dict[str, Pair]:
+def pairs_of(group: Group, most: int = PER_GROUP) -> dict[str, PreferencePair]:
     """Pairs of different texts by name: those whose rewards are furthest apart first (to a tenth),
     and among equals those that use another completion each. None where a reward is missing."""
     if group.rewards is None:
@@ -71,7 +71,7 @@ def pairs_of(group: Group, most: int = PER_GROUP) -> dict[str, Pair]:
     ]
     heat = float(group.sampling.get("temperature") or 1.0)
     return {
-        f"{better.text}\0{worse.text}": Pair(group.prompt, better.ids, worse.ids, heat)
+        f"{better.text}\0{worse.text}": PreferencePair(group.prompt, better.ids, worse.ids, heat)
         for *_, better, worse in sorted(found, key=lambda one: one[:3])[:most]
     }
 
@@ -84,7 +84,7 @@ def _reward(one: Completion) -> float:
 class Pairs:
     """Pairs to learn from, the newest of each task kept."""
 
-    tasks: dict[str, dict[str, Pair]] = field(default_factory=dict)
+    tasks: dict[str, dict[str, PreferencePair]] = field(default_factory=dict)
 
     def add(self, groups: Iterable[Group]) -> int:
         """Returns how many were new."""
@@ -98,7 +98,7 @@ class Pairs:
                 del own[name]
         return fresh
 
-    def all(self) -> list[Pair]:
+    def all(self) -> list[PreferencePair]:
         return [pair for own in self.tasks.values() for pair in own.values()][-KEPT:]
 
     def state(self) -> dict[str, Any]:
@@ -114,14 +114,14 @@ class Pairs:
     def restore(self, state: Mapping[str, Mapping[str, Sequence[Any]]]) -> None:
         self.tasks = {
             key: {
-                name: Pair(read_prompt(prompt), tuple(better), tuple(worse), heat)
+                name: PreferencePair(read_prompt(prompt), tuple(better), tuple(worse), heat)
                 for name, (prompt, better, worse, heat) in own.items()
             }
             for key, own in state.items()
         }
 
 
-def pick(pairs: Sequence[Pair], count: int, rng: random.Random) -> list[Pair]:
+def pick(pairs: Sequence[PreferencePair], count: int, rng: random.Random) -> list[PreferencePair]:
     """Some of them, those of one prompt beside each other: it is encoded once in a pass."""
     return sorted(rng.sample(list(pairs), min(count, len(pairs))), key=lambda one: one.prompt.left)
 
@@ -130,7 +130,7 @@ def pick(pairs: Sequence[Pair], count: int, rng: random.Random) -> list[Pair]:
 
 
 def masks(
-    family: Family, pairs: Sequence[Pair], generator: torch.Generator, draws: int = DRAWS
+    family: Family, pairs: Sequence[PreferencePair], generator: torch.Generator, draws: int = DRAWS
 ) -> list[list[Noise]]:
     """Draws for each completion, in the order that `bounds` reads: better, worse, better, ..."""
     return [
@@ -142,7 +142,7 @@ def masks(
 
 def bounds(
     model: Transformer,
-    pairs: Sequence[Pair],
+    pairs: Sequence[PreferencePair],
     noises: Sequence[Sequence[Noise]],
     family: Family | None = None,
 ) -> Tensor:
@@ -186,7 +186,7 @@ def measured(policy_N2: Tensor, reference_N2: Tensor) -> dict[str, float]:
 def referred(
     model: Transformer,
     reference: Average,
-    pairs: Sequence[Pair],
+    pairs: Sequence[PreferencePair],
     noises: Sequence[Sequence[Noise]],
     family: Family | None = None,
 ) -> tuple[Tensor, Tensor]:

@@ -36,7 +36,7 @@ def encode_with_surprise(
     for a model of another layout.
     """
     known = family_of(model, family)
-    if known.layout != "aside":
+    if not known.appended:
         raise UsageError(f"{known.name} has no surprise: it sees no context on its own.")
     shown = torch.tensor([context_ids(known, ids)], device=model.device)
     hidden_1CD, cache = model.hidden(shown)

@@ -23,7 +23,7 @@ MEASURED = 3  # steps, after one to warm up
 
 
 @dataclass(frozen=True)
-class Plan:
+class Estimate:
     parameters: int
     steps: int
     tokens: int  # over all steps
@@ -73,7 +73,7 @@ def memory_of(model: Transformer, recipe: Recipe, tokens: float, half: bool) -> 
     return 4.0 * kept + values * (2.0 if half else 4.0)
 
 
-def plan(
+def estimate(
     model: Transformer,
     recipe: Recipe,
     supply: Supply,
@@ -81,7 +81,7 @@ def plan(
     last: int,
     device: torch.device,
     flops_per_second: float | None = None,
-) -> Plan:
+) -> Estimate:
     """Measured on `device` in the last stage's mixture, or computed from a rate of FLOPs.
 
     The model is trained a little by it: give one that is not needed any more.
@@ -97,7 +97,7 @@ def plan(
         speed = _measure(model.to(device), recipe, iter(coming), device)
     else:
         speed = flops_per_second / each
-    return Plan(
+    return Estimate(
         parameters=sum(p.numel() for p in model.parameters()),
         steps=last - first,
         tokens=round(tokens),
