@@ -11,6 +11,7 @@ import pytest
 from diffufix.repair import jury
 from diffufix.repair.types import Status
 from diffufix.report.terminal import summary_lines
+from diffufix.trust import assess as trust
 from tests.repair.test_loop import repair
 
 FILES = {
@@ -47,7 +48,7 @@ CHANCE = {"shop.py": 0.9, "tax.py": 0.3}
 
 @pytest.fixture(autouse=True)
 def chances(monkeypatch: pytest.MonkeyPatch) -> None:
-    judged = jury.assess
+    judged = trust.assess
 
     def assess(greens: Any, *rest: Any) -> Any:
         return [
