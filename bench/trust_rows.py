@@ -86,7 +86,8 @@ def row_of(collected: dict[str, Any], most: int, inputs: int) -> dict[str, Any]:
                 "badness": rank_cost(old, new, raw["score"], goals[0]["tests_source"]),
                 "early": number <= first + AFTER, "number": number,
                 "edit": [case.buggy[green.start : green.end], green.text],
-                "qualname": green.qualname, "apart": each.apart,
+                "qualname": green.qualname,
+                "apart": each.difference.words("the first", "this one") if each.difference else "",
             }
         )  # fmt: skip
     return row

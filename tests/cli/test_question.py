@@ -8,6 +8,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+import typer
 
 from diffufix.cli import question
 from diffufix.config import Settings
@@ -27,7 +28,7 @@ def terminal(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     typed: list[str] = []
     there = SimpleNamespace(isatty=lambda: True)
     monkeypatch.setattr(question, "sys", SimpleNamespace(stdin=there, stderr=there))
-    monkeypatch.setattr(question.typer, "prompt", lambda *a, **k: typed.pop(0))
+    monkeypatch.setattr(typer, "prompt", lambda *a, **k: typed.pop(0))
     return typed
 
 

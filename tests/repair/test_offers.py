@@ -60,7 +60,7 @@ def chances(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_what_is_likely_right_is_the_patch_and_the_rest_another(tmp_path: Path) -> None:
-    result, _ = repair(tmp_path, FILES, SCRIPT, threshold=0.8)
+    result, _ = repair(tmp_path, FILES, SCRIPT, threshold=0.8, budget=600.0)
     assert result.status is Status.NOT_REPAIRED
     assert result.patch is not None
     assert [edit.path for edit in result.patch.edits] == ["shop.py"]
@@ -78,7 +78,7 @@ def test_what_is_likely_right_is_the_patch_and_the_rest_another(tmp_path: Path) 
 
 
 def test_all_is_the_patch_where_the_user_takes_what_is_plausible(tmp_path: Path) -> None:
-    result, _ = repair(tmp_path, FILES, SCRIPT, threshold=0.8, accept="plausible")
+    result, _ = repair(tmp_path, FILES, SCRIPT, threshold=0.8, budget=600.0, accept="plausible")
     assert result.status is Status.PLAUSIBLE
     assert result.patch is not None
     assert [edit.path for edit in result.patch.edits] == ["shop.py", "tax.py"]

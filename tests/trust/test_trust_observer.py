@@ -129,7 +129,8 @@ def test_assess_ranks_the_right_one_first_and_refuses_nonsense(seen: Seen) -> No
     assert judged[0].evidence.strength.words() == (
         "the tests reject 60 of 62 other edits of this statement"
     )
-    assert any(each.apart.startswith("they differ at `clamp(") for each in judged[1:])
+    told = [each.difference.words("one", "other") for each in judged[1:] if each.difference]
+    assert any(line.startswith("they differ at `clamp(") for line in told)
 
 
 def test_what_cannot_be_observed_says_why(lab: Callable[..., Lab]) -> None:

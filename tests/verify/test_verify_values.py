@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from diffufix.verify.inside.values import Values
+from diffufix.verify.inside.values import HonestValues
 from diffufix.verify.methods import deciding
 
 #: As the text of an edited file: what is compiled under this name is "ours".
@@ -27,8 +27,8 @@ def made(source: str) -> Any:
     return space["f"]()
 
 
-def values(*words: str) -> Values:
-    return Values(lambda code: code.co_filename == EDITED, words)
+def values(*words: str) -> HonestValues:
+    return HonestValues(lambda code: code.co_filename == EDITED, words)
 
 
 SUBCLASS = "class S(int):\n    {}\nreturn S(3)"

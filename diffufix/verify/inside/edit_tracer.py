@@ -12,7 +12,7 @@ import re
 import sys
 import threading
 
-from .values import Values
+from .values import HonestValues
 
 #: Audit events that lead from any object to the test runner's own, by the word that asks for them.
 IMMEDIATE = {
@@ -71,7 +71,7 @@ class EditTracer:
         self.probe = None
         self.on = self.lost = self.spent = False
         self.looks = self.steps = 0
-        self.values = Values(lambda code: self._path(code) is not None)
+        self.values = HonestValues(lambda code: self._path(code) is not None)
         self.writes = set()  # files of the project that edited code has opened to write
         self.stale = {}
         for relative, first, last, changed in places:

@@ -28,7 +28,7 @@ _FLAGS, _HEAP = type.__dict__["__flags__"].__get__, 1 << 9
 _HOLDERS = (list, tuple, set, frozenset, dict)
 
 
-class Values:
+class HonestValues:
     """`ours(code)`: is it code of an edited file? `words`: what the original texts name, with
     `Class.__eq__` for the methods of their classes and `*.__eq__` for those that are set."""
 
