@@ -1,14 +1,15 @@
 """Which of the edits that are known without a model is right? Fits the weights, measures the rank.
 
-    python bench/edits.py fit PAIRS.jsonl.gz... --weights FILE [--count 600]
-    python bench/edits.py rank FIXES [--weights FILE] [--count N]
+    python bench/edits.py fit PAIRS.jsonl.gz... --weights FILE [--count 2000] [--looked 500]
+    python bench/edits.py rank FIXES [--weights FILE] [--count N] [--out NAME]
 
-`fit` takes pairs of real fixes, enumerates all edits of the function before, and where one of them
-makes the function after, keeps it for a conditional logit over the function's edits: a weight for
-each kind of edit and for what the model says (diffufix/propose/rank.py lists the features).
-NEGATIVES others of each function are drawn, and stand for all. `rank` says at which place the right
-edit of other fixes stands; FIXES as in reach.py, or a file of HumanEvalFix-type lines. The last
-line on stdout is one JSON object.
+`fit` takes pairs of real fixes, enumerates all edits of the function before, and keeps those pairs
+where one of them makes the function after. On the first COUNT of them a conditional logit is fitted
+over what the text says (diffufix/propose/edits/features.py), NEGATIVES others of each function
+standing for all; on LOOKED further ones a second one over that and what the model says of the TOP
+edits by the first (rank.py). `rank` says at which place the right edit of other fixes stands, by
+the text alone and with the model; FIXES as in reach.py, or a file of HumanEvalFix-type lines. The
+last line on stdout is one JSON object.
 """
 
 from __future__ import annotations
@@ -17,57 +18,70 @@ import argparse
 import gzip
 import json
 import math
-import pickle
 import random
+import sys
 import textwrap
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from tokenize import TokenError
 
 import torch
 
 from bench.reach import Fix, Target, code_of, fixes
+from bench.repair import RESULTS
 from diffufix.model.checkpoint import LoadedModel, load_model
 from diffufix.propose.edits.code import Code
 from diffufix.propose.edits.enumerate import edits_of
-from diffufix.propose.edits.rank import NUMBERS, numbers_of, scores
-from diffufix.propose.edits.score import Look, Scorer
+from diffufix.propose.edits.features import Features, Survey, words_of
+from diffufix.propose.edits.rank import opinion, read, scores, text_score, weights
+from diffufix.propose.edits.score import Scorer
 from diffufix.source.edits import Edit
 
 NEGATIVES = 200
-MOST = 12_000  # characters of a function that is looked at
-MAX_CHANGED = 14  # tokens that a pair removes, and adds
-PULL = 0.02  # of the weights towards zero, per case
+TOP = 300  # edits by the text that the model is asked about
+MOST = 1_500  # characters of a function that is looked at
+MAX_CHANGED = 10  # tokens that a pair removes, and adds
+PULL = 0.3  # of a weight towards zero, in all
+RANKS = (1, 5, 20, 100, 300, 1000)
 
 
 @dataclass
 class Case:
-    """One function: the kinds and numbers of some of its edits, what each stands for, the hits."""
+    """Edits of one function, the right ones first; each other one stands for e^offset."""
 
-    kinds: list[str]
-    numbers: list[tuple[float, ...]]
-    offsets: list[float]
+    features: list[Features]
+    hits: int
+    offset: float = 0.0
+
+
+@dataclass
+class Prepared:
+    fix: Fix
+    code: Code
+    edits: list[Edit]
     hits: list[int]
+    told: frozenset[str]
 
 
 def small(paths: list[Path], seed: int = 0) -> Iterator[Fix]:
     """Pairs that one small edit may explain, in an order that is always the same."""
     rows = []
-    for path in paths:
+    for path in sorted(paths):
         with gzip.open(path, "rt") as file:
             for row in map(json.loads, file):
-                fits = max(row["tokens"]) <= MAX_CHANGED and row["hunks"] <= 2
+                fits = max(row["tokens"]) <= MAX_CHANGED and row["hunks"] == 1
                 if row["kind"] == "function" and fits and row["rank"] <= 1:
                     rows.append(row)
     random.Random(seed).shuffle(rows)
     for row in rows:
         before, after = textwrap.dedent(row["before"]), textwrap.dedent(row["after"])
-        if len(before) <= MOST // 4:
+        if len(before) <= MOST:
             name = row["qualname"].split(".")[-1]
             fix = Fix(row["commit"][:9], row["edit"], before, after, name)
-            fix.outline = row["outline"]
+            fix.outline, fix.tests = row["outline"], row["tests"]
             yield fix
 
 
@@ -75,74 +89,199 @@ def human(path: Path) -> Iterator[Fix]:
     for case in map(json.loads, path.open()):
         source = case["declaration"] + case["buggy_solution"]
         fixed = case["declaration"] + case["canonical_solution"]
-        yield Fix(case["task_id"], case.get("bug_type", ""), source, fixed, case["entry_point"])
+        fix = Fix(case["task_id"], case.get("bug_type", ""), source, fixed, case["entry_point"])
+        fix.tests = case["test"]
+        yield fix
 
 
-def prepared(fix: Fix) -> tuple[list[Edit], list[int], Code] | None:
+def prepared(fix: Fix) -> Prepared | None:
     """The edits of a fix's function, which of them are right, and its code."""
     try:
         target, made = Target(fix.source, fix.fixed), code_of(fix)
-    except (SyntaxError, ValueError, RecursionError):
+        if made is None or target.same(fix.source):
+            return None
+        edits = edits_of(*made)
+    except (SyntaxError, ValueError, RecursionError, TokenError):
         return None
-    if made is None or target.same(fix.source):
-        return None
-    edits = edits_of(*made)
-    return edits, [i for i, edit in enumerate(edits) if target.is_hit(edit)], made[0]
+    hits = [i for i, edit in enumerate(edits) if target.is_hit(edit)]
+    return Prepared(fix, made[0], edits, hits, words_of(fix.tests))
 
 
-def case_of(model: LoadedModel, fix: Fix, rng: random.Random) -> Case | None:
-    found = prepared(fix)
-    if found is None or not found[1]:
-        return None
-    edits, hits, code = found
-    counts = Counter(edit.kind for edit in edits)
-    others = [i for i in range(len(edits)) if i not in set(hits)]
+# -- fitting ---------------------------------------------------------------------------------------
+
+
+def text_case(found: Prepared, rng: random.Random) -> Case:
+    """The right edits and a sample of the others, by what their text says."""
+    right = set(found.hits)
+    others = [i for i in range(len(found.edits)) if i not in right]
     drawn = rng.sample(others, min(NEGATIVES, len(others)))
-    chosen = [*hits, *drawn]
-    looks = Scorer(model, fix.source, code.node).looks([edits[i] for i in chosen])
-    weight = math.log(max(1.0, len(others) / max(1, len(drawn))))
-    return Case(
-        [edits[i].kind for i in chosen],
-        [
-            numbers_of(edits[i], look, counts[edits[i].kind])
-            for i, look in zip(chosen, looks, strict=True)
-        ],
-        [0.0] * len(hits) + [weight] * len(drawn),
-        list(range(len(hits))),
-    )  # fmt: skip
+    kinds = Counter(edit.kind for edit in found.edits)
+    chosen = [found.edits[i] for i in (*found.hits, *drawn)]
+    features = Survey(found.code, found.told).of(chosen, kinds)
+    return Case(features, len(found.hits), math.log(max(1.0, len(others) / max(1, len(drawn)))))
 
 
-def fit(cases: list[Case]) -> tuple[dict[str, float], float]:
+def model_case(model: LoadedModel, found: Prepared, known: dict[str, float]) -> Case | None:
+    """The likeliest edits by their text, the right ones first, by what the model says of them."""
+    features = Survey(found.code, found.told).of(found.edits)
+    texts = [text_score(each, known) for each in features]
+    top = sorted(range(len(texts)), key=lambda i: -texts[i])[:TOP]
+    right = [i for i in top if i in set(found.hits)]
+    if not right:
+        return None
+    chosen = [*right, *(i for i in top if i not in set(right))]
+    edits = [found.edits[i] for i in chosen]
+    looks = Scorer(model, found.fix.source, found.code.node).looks(edits)
+    made = [
+        opinion(look, texts[i], edit.kind)
+        for i, look, edit in zip(chosen, looks, edits, strict=True)
+    ]
+    return Case(made, len(right))
+
+
+def fit(cases: Sequence[Case]) -> tuple[dict[str, float], float]:
     """Weights by feature, and the mean negative log-likelihood of the right edits (nats)."""
-    kinds = sorted({kind for case in cases for kind in case.kinds})
-    index = {kind: i for i, kind in enumerate(kinds)}
-    weight = torch.zeros(len(kinds) + len(NUMBERS), requires_grad=True)
-    data = []
-    for case in cases:
-        data.append((
-            torch.tensor([index[kind] for kind in case.kinds]),
-            torch.tensor(case.numbers), torch.tensor(case.offsets), torch.tensor(case.hits),
-        ))  # fmt: skip
-    optimizer = torch.optim.LBFGS([weight], max_iter=200, line_search_fn="strong_wolfe")
+    counts = Counter(name for case in cases for each in case.features for name in each)
+    names = sorted(name for name, count in counts.items() if count >= 5)
+    index = {name: i for i, name in enumerate(names)}
+    rows: list[int] = []
+    columns: list[int] = []
+    values: list[float] = []
+    owner: list[int] = []
+    offsets: list[float] = []
+    hit: list[bool] = []
+    for number, case in enumerate(cases):
+        for i, features in enumerate(case.features):
+            known = [(index[n], v) for n, v in features.items() if n in index]
+            rows += [len(owner)] * len(known)
+            columns += [column for column, _ in known]
+            values += [value for _, value in known]
+            owner.append(number)
+            hit.append(i < case.hits)
+            offsets.append(0.0 if i < case.hits else case.offset)
+    places = torch.tensor([rows, columns])
+    shape = (len(owner), len(names))
+    matrix = torch.sparse_coo_tensor(places, torch.tensor(values), shape).coalesce()
+    owner_R, offset_R, hit_R = torch.tensor(owner), torch.tensor(offsets), torch.tensor(hit)
+    weight = torch.zeros(len(names), requires_grad=True)
+    optimizer = torch.optim.LBFGS([weight], max_iter=150, line_search_fn="strong_wolfe")
+
+    def summed(value: torch.Tensor) -> torch.Tensor:
+        """log sum exp by case."""
+        top = torch.full((len(cases),), -1e30).index_reduce(
+            0, owner_R, value.detach(), "amax"
+        )  # fmt: skip
+        total = torch.zeros(len(cases)).index_add(0, owner_R, (value - top[owner_R]).exp())
+        return total.log() + top
 
     def loss() -> torch.Tensor:
-        total = torch.zeros(())
-        for kind, numbers, offsets, hits in data:
-            value = weight[kind] + numbers @ weight[len(kinds) :] + offsets
-            total = total - (value[hits].logsumexp(0) - value.logsumexp(0))
-        return total / len(data)
+        value = torch.sparse.mm(matrix, weight[:, None])[:, 0] + offset_R
+        right = summed(torch.where(hit_R, value, torch.full_like(value, -1e9)))
+        return (summed(value) - right).mean()
 
     def closure() -> torch.Tensor:
         optimizer.zero_grad()
-        whole = loss() + PULL * (weight[: len(kinds)] ** 2).mean()
+        whole = loss() + PULL * (weight**2).sum() / len(cases)
         whole.backward()
         return whole
 
     optimizer.step(closure)
     with torch.no_grad():
         final = float(loss())
-    values = weight.detach().tolist()
-    return dict(zip([*kinds, *NUMBERS], [round(v, 4) for v in values], strict=True)), final
+    found = dict(zip(names, [round(v, 3) for v in weight.detach().tolist()], strict=True))
+    return {name: value for name, value in found.items() if value}, final
+
+
+def fitted(args: argparse.Namespace, model: LoadedModel) -> dict[str, object]:
+    rng, seen, began = random.Random(0), 0, time.perf_counter()
+    cases: list[Case] = []
+    later: list[Prepared] = []
+    for fix in small(args.paths):
+        seen += 1
+        found = prepared(fix)
+        if found is None or not found.hits:
+            continue
+        if len(cases) < args.count:
+            cases.append(text_case(found, rng))
+        else:
+            later.append(found)
+        if len(later) >= args.looked:
+            break
+        if len(cases) % 100 == 0:
+            print(seen, len(cases), len(later), file=sys.stderr, flush=True)
+    text, nats = fit(cases)
+    looked = [case for each in later if (case := model_case(model, each, text))]
+    opinions, after = fit(looked)
+    args.weights.write_text(json.dumps({"text": text, "model": opinions}, indent=0) + "\n")
+    return {
+        "looked at": seen,
+        "cases": len(cases),
+        "nats": round(nats, 3),
+        "with the model": len(looked),
+        "nats with it": round(after, 3),
+        "seconds": round(time.perf_counter() - began),
+    }
+
+
+# -- measuring -------------------------------------------------------------------------------------
+
+
+def ranked(args: argparse.Namespace, model: LoadedModel) -> dict[str, object]:
+    given = read(args.weights) if args.weights else weights()
+    path, total, spent = args.paths[0], 0, 0.0
+    rows: list[dict[str, object]] = []
+    for fix in human(path) if path.name.startswith("humaneval") else fixes(path):
+        if total >= args.count:
+            break
+        found = prepared(fix)
+        if found is None:
+            continue
+        total += 1
+        if not found.hits:
+            continue
+        began = time.perf_counter()
+        features = Survey(found.code, found.told).of(found.edits)
+        texts = [text_score(each, given.text) for each in features]
+        said = time.perf_counter()
+        looks = Scorer(model, fix.source, found.code.node).looks(found.edits)
+        values = scores(found.edits, texts, looks, given.model)
+        spent += time.perf_counter() - said
+        row = {
+            "name": fix.name, "kind": found.edits[found.hits[0]].kind, "edits": len(values),
+            "text": rank(texts, found.hits), "model": rank(values, found.hits),
+            "seconds": round(said - began, 3),
+        }  # fmt: skip
+        rows.append(row)
+        print(json.dumps(row), file=sys.stderr, flush=True)
+    document = {
+        "fixes": total, "enumerated": len(rows),
+        "text": shares([int(str(row["text"])) for row in rows]),
+        "model": shares([int(str(row["model"])) for row in rows]),
+        "seconds of the model a function": round(spent / max(1, len(rows)), 2),
+    }  # fmt: skip
+    if args.out:
+        write(args.out, rows, document)
+    return document
+
+
+def rank(values: Sequence[float], hits: Sequence[int]) -> int:
+    best = max(values[i] for i in hits)
+    return 1 + sum(value > best for value in values)
+
+
+def shares(ranks: Sequence[int]) -> dict[str, int]:
+    return {f"<= {n}": sum(r <= n for r in ranks) for n in RANKS}
+
+
+def write(name: str, rows: list[dict[str, object]], document: dict[str, object]) -> None:
+    (RESULTS / f"{name}.json").write_text(json.dumps({"total": document, "fixes": rows}) + "\n")
+    head = f"{document['enumerated']} of {document['fixes']} fixes are enumerated."
+    lines = [f"# {name}", "", head, "", "| rank | by the text | with the model |", "|---|---|---|"]
+    text, both = document["text"], document["model"]
+    assert isinstance(text, dict)
+    assert isinstance(both, dict)
+    lines += [f"| {key} | {text[key]} | {both[key]} |" for key in text]
+    (RESULTS / f"{name}.md").write_text("\n".join(lines) + "\n")
 
 
 def main() -> None:
@@ -150,61 +289,15 @@ def main() -> None:
     parser.add_argument("task", choices=["fit", "rank"])
     parser.add_argument("paths", type=Path, nargs="+")
     parser.add_argument("--weights", type=Path)
-    parser.add_argument("--count", type=int, default=600)
-    parser.add_argument("--keep", type=Path, help="where the cases of a fit are kept as they come")
+    parser.add_argument("--count", type=int, default=2000)
+    parser.add_argument("--looked", type=int, default=500)
+    parser.add_argument("--out", help="name of the files in bench/results")
     args = parser.parse_args()
+    if args.task == "fit" and args.weights is None:
+        parser.error("--weights says where the weights go")
     torch.set_num_threads(1)
     model = load_model("mini", device="cpu")
-    if args.task == "fit":
-        rng, cases, seen = random.Random(0), [], 0
-        for fix in small(args.paths):
-            seen += 1
-            case = case_of(model, fix, rng)
-            if case is not None:
-                cases.append(case)
-                if args.keep:
-                    args.keep.write_bytes(pickle.dumps(cases))
-            if len(cases) >= args.count:
-                break
-        found, loss = fit(cases)
-        assert args.weights is not None
-        args.weights.write_text(json.dumps(found, indent=0) + "\n")
-        print(
-            json.dumps(
-                {
-                    "looked at": seen,
-                    "cases": len(cases),
-                    "nats": loss,
-                    **{n: found[n] for n in NUMBERS},
-                }
-            )
-        )
-        return
-    given = json.loads(args.weights.read_text()) if args.weights else None
-    path, ranks, spent = args.paths[0], [], 0.0
-    source = human(path) if path.name.startswith("humaneval") else fixes(path)
-    total = 0
-    for fix in source:
-        if total >= args.count:
-            break
-        found_ = prepared(fix)
-        if found_ is None:
-            continue
-        total += 1
-        edits, hits, code = found_
-        if not hits:
-            continue
-        began = time.perf_counter()
-        looks: list[Look | None] = Scorer(model, fix.source, code.node).looks(edits)
-        spent += time.perf_counter() - began
-        values = scores(edits, looks, given)
-        best = max(values[i] for i in hits)
-        rank = 1 + sum(v > best for v in values)
-        ranks.append(rank)
-        print(f"{fix.name:24} {edits[hits[0]].kind:18} {rank:6} of {len(edits)}", flush=True)
-    shares = {f"<= {n}": sum(r <= n for r in ranks) for n in (1, 10, 50, 100, 300, 1000, 3000)}
-    print(json.dumps({"fixes": total, "enumerated": len(ranks), **shares,
-                      "seconds a function": round(spent / max(1, len(ranks)), 2)}))  # fmt: skip
+    print(json.dumps((fitted if args.task == "fit" else ranked)(args, model)))
 
 
 if __name__ == "__main__":

@@ -43,6 +43,7 @@ from diffufix.propose.candidates import EditTarget
 from diffufix.propose.edits.code import Code
 from diffufix.propose.edits.enumerate import edits_of
 from diffufix.propose.edits.pool import Pool, make_pool
+from diffufix.propose.shown import own_test
 from diffufix.source.edits import Edit
 from diffufix.source.functions import FunctionNode, functions
 from diffufix.source.spans import Text, Token, lexical_tokens
@@ -64,6 +65,7 @@ class Fix:
     line: int = 1
     outline: str = ""
     others: dict[str, str] = field(default_factory=dict)
+    tests: str = ""  # lines of the failing tests
 
 
 class Target:
@@ -178,7 +180,7 @@ def fixes(path: Path) -> Iterator[Fix]:
                 continue
             name = row["qualname"].split(".")[-1] if row["kind"] == "function" else "<module>"
             fix = Fix(f"{row['repo']}@{row['commit'][:8]}", row["edit"], before, after, name)
-            fix.outline = row["outline"]
+            fix.outline, fix.tests = row["outline"], row["tests"]
             yield fix
 
 
@@ -202,8 +204,10 @@ def _real(folder: Path) -> Iterator[Fix]:
                 cwd=name, input=bug["fix"].encode(), check=True,
             )  # fmt: skip
             fixed = file.read_text()
+            tests = "\n".join(own_test((Path(name) / test.partition("::")[0]).read_text(), test)
+                              for test in bug["failing"][:1])  # fmt: skip
         yield Fix(bug["id"], bug["kind"], source, fixed, bug["qualname"], bug["first_line"],
-                  others=others)  # fmt: skip
+                  others=others, tests=tests)  # fmt: skip
 
 
 def outline_text(outline: str) -> str:

@@ -10,7 +10,7 @@ import re
 from collections.abc import Collection
 
 from diffufix.generate.stubs import Emptied, functions_of
-from diffufix.propose.candidates import Change, EditTarget
+from diffufix.propose.candidates import Change, EditTarget, Sound
 from diffufix.propose.holes import holes
 from diffufix.source.edits import splice
 from diffufix.source.functions import FunctionNode
@@ -41,13 +41,13 @@ class Body(EditTarget):
     def holes(self) -> list[Hole]:
         return [self.hole]
 
-    def change(self, hole: Hole, fill: str) -> Change | None:
+    def change(self, hole: Hole, fill: str, sound: Sound | None = None) -> Change | None:
         """As of a subject; None also for what is still a stub, or does not give what it should.
 
         A last `return (x)` is written `return x`.
         """
         fill = self._plain(fill)
-        change = super().change(hole, fill)
+        change = super().change(hole, fill, sound)
         return change if change and self._sound(fill) else None
 
     def _plain(self, body: str) -> str:
@@ -128,9 +128,9 @@ class Draft(EditTarget):
         every = holes(self.source, self.node, self.suspect.lines)
         return [hole for hole in every if self.begin <= hole.start and hole.end <= self.stop]
 
-    def change(self, hole: Hole, fill: str) -> Change | None:
+    def change(self, hole: Hole, fill: str, sound: Sound | None = None) -> Change | None:
         text = self.source[self.begin : hole.start] + fill + self.source[hole.end : self.stop]
-        return self.body.change(self.body.hole, text)
+        return self.body.change(self.body.hole, text, sound)
 
 
 def gives_what_it_says(node: FunctionNode) -> bool:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import hashlib
 import keyword
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from diffufix.propose.holes import holes
@@ -14,6 +15,10 @@ from diffufix.source.names import GIVEN, bound, imports_everything, loaded
 from diffufix.source.spans import Text
 from diffufix.source.syntax import parse
 from diffufix.types import Hole, SuspiciousFunction
+
+#: Says whether an edit is worth a run: the trees before and after, the lines (first, last) of both
+#: that it touches.
+Sound = Callable[[ast.AST, ast.AST, tuple[int, int], tuple[int, int]], bool]
 
 
 @dataclass(frozen=True)
@@ -49,7 +54,7 @@ class EditTarget:
         self._indented = source.rfind("\n", 0, self.start) + 1 < self.start
         self._outer = GIVEN | bound(tree)
         self._open = imports_everything(tree)
-        original = self._parse(source[self.start : self.end])
+        original = self._original = self._parse(source[self.start : self.end])
         self._known = {_digest(original)} if original else set()
         self._used = loaded(original) if original else set()
         self._names = self._used | self._outer | (bound(original) if original else set())
@@ -73,9 +78,9 @@ class EditTarget:
         """Whether anything defines the name, a keyword included, as far as can be seen."""
         return self._open or name in self._names or keyword.iskeyword(name)
 
-    def change(self, hole: Hole, fill: str) -> Change | None:
+    def change(self, hole: Hole, fill: str, sound: Sound | None = None) -> Change | None:
         """The whole function with the fill in its hole; None if that was seen, is no function of
-        that name any more, or uses names that nothing defines."""
+        that name any more, uses names that nothing defines, or is not `sound`."""
         start, end = self.start, self.end
         text = splice(self.source, hole, fill)[start : end + len(fill) - (hole.end - hole.start)]
         parsed = self._parse(text)
@@ -88,6 +93,12 @@ class EditTarget:
         strange = loaded(parsed) - self._used - self._outer
         if strange and not self._open and strange - bound(parsed):
             return None
+        if sound is not None and self._original is not None:
+            wrapped = self._indented and not isinstance(self.node, ast.Module)
+            first = self.source.count("\n", start, hole.start) + (2 if wrapped else 1)
+            old = (first, first + self.source.count("\n", hole.start, hole.end))
+            if not sound(self._original, parsed, old, (first, first + fill.count("\n"))):
+                return None
         return Change(self.suspect.path, hole.start, hole.end, fill)
 
     def _parse(self, text: str) -> ast.AST | None:

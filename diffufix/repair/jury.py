@@ -2,7 +2,8 @@
 
 Touches one sandbox a goal, in which calls are recorded (diffufix.trust). It is asked often and
 works seldom: after a first success has had a moment to be followed by others, and again when new
-ones have come. A change that nobody would write is refused for good. How long it takes is bounded
+ones have come. Meanwhile it works in a thread and the search goes on; when the search is over it
+is waited for. A change that nobody would write is refused for good. How long it takes is bounded
 by a share of the time that is left.
 """
 
@@ -10,6 +11,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -49,7 +51,8 @@ class _Case:
 
 
 class Jury:
-    """Judges; used by one thread. `close` removes the sandboxes."""
+    """Judges, in a thread of its own where it is not waited for; used by one thread. `close` ends
+    it and removes the sandboxes."""
 
     def __init__(
         self,
@@ -73,6 +76,8 @@ class Jury:
         self._until, self._note = until, note
         self._cases: dict[int, _Case] = {}
         self._stopped = False
+        self._thread = ThreadPoolExecutor(1, "jury")
+        self._working: Future[None] | None = None
 
     def stop(self) -> None:
         """Judge nothing more: the user wants to get away."""
@@ -83,19 +88,25 @@ class Jury:
         return min(0.1 * budget, 4 * (self._run.start_seconds + PLAY))
 
     def close(self) -> None:
-        for case in self._cases.values():
+        self._stopped = True
+        self._end_observers()
+        self._thread.shutdown()
+        self._end_observers()  # of what was under way
+
+    def _end_observers(self) -> None:
+        for case in list(self._cases.values()):
             if case.observer is not None:
                 case.observer.close()
 
     # -- what a search asks ------------------------------------------------------------------------
 
     def settles(self, search: Search) -> bool:
-        """Whether one of the successes is good enough to stop at."""
+        """Whether one of the successes is good enough to stop at, as far as they are judged."""
+        idle = self._working is None or self._working.done()
+        if idle and time.monotonic() - self._case(search).at >= AGAIN:
+            self._begin(search)
         if self.terms.all:
             return False
-        case = self._case(search)
-        if time.monotonic() - case.at >= AGAIN:
-            self.judge(search)
         best = self.best(search)
         good_enough = self.terms.accept == "plausible"
         return best is not None and (good_enough or best.probability >= self.terms.threshold)
@@ -143,33 +154,50 @@ class Jury:
         return sorted(found, key=cost)
 
     def judge(self, search: Search) -> None:
-        """Judge the successes of a search together, those that may be best first; nothing is done
-        where there are no new ones."""
+        """Judge the successes of a search together, those that may be best first, and wait for it;
+        nothing is done where there are no new ones."""
+        if self._stopped:
+            return
+        if self._working is not None:
+            self._working.result()
+        self._begin(search)
+        if self._working is not None:
+            self._working.result()
+
+    # -- parts -------------------------------------------------------------------------------------
+
+    def _begin(self, search: Search) -> None:
+        """Have what is new judged by the thread, as many as there is time for."""
         case = self._case(search)
         known = [*search.successes, *search.partial]
-        ids = frozenset(s.candidate_id for s in known)
-        if self._stopped or ids <= case.seen:
+        if self._stopped or {s.candidate_id for s in known} <= case.seen:
             return
-        case.seen |= ids
         chosen = sorted(known, key=lambda s: s.rank_cost)
         kept = [s for s in chosen if s.candidate_id in case.green]
         fresh = [s for s in chosen if s.candidate_id not in case.green]
         room = max(0, MOST - len(kept)) or min(3, len(fresh))
-        chosen = [*kept, *fresh[:room]]
-        greens = [self._green(search, success) for success in chosen]
-        if not greens:
-            return
-        observer = self._observer(search, case, len(fresh[:room]))
-        judged = assess(greens, observer, search.strength, search.tried, search.tests_source)
-        for each in judged:
-            success = chosen[each.index]
-            if success.candidate_id not in case.judged:
-                self._note(success.candidate_id, _told(each))
-            case.green[success.candidate_id] = success
-            case.judged[success.candidate_id] = each
+        fresh = fresh[:room]
+        observer, affordable = self._observer(search, case)
+        later = {s.candidate_id for s in fresh[affordable:]} if observer else set()
+        case.seen |= {s.candidate_id for s in known} - later
+        fresh = [s for s in fresh if s.candidate_id not in later]
         case.at = time.monotonic()
+        tried, chosen = search.tried, [*kept, *fresh]
+        self._working = self._thread.submit(self._judge, search, case, chosen, observer, tried)
 
-    # -- parts -------------------------------------------------------------------------------------
+    def _judge(
+        self, search: Search, case: _Case, chosen: Sequence[PlausiblePatch],
+        observer: Observer | None, tried: int,
+    ) -> None:  # fmt: skip
+        """In the thread."""
+        greens = [self._green(search, success) for success in chosen]
+        found = assess(greens, observer, search.strength, tried, search.tests_source)
+        judged = {chosen[each.index].candidate_id: each for each in found}
+        for key in judged.keys() - case.judged.keys():
+            self._note(key, _told(judged[key]))
+        case.green = case.green | {s.candidate_id: s for s in chosen}  # read meanwhile
+        case.judged = case.judged | judged
+        case.at = time.monotonic()
 
     def _case(self, search: Search) -> _Case:
         return self._cases.setdefault(id(search), _Case())
@@ -178,16 +206,17 @@ class Jury:
         assert success.found is not None
         return success.found
 
-    def _observer(self, search: Search, case: _Case, fresh: int) -> Observer | None:
-        """The goal's observer, or None where recording would take too much of what is left."""
+    def _observer(self, search: Search, case: _Case) -> tuple[Observer | None, int]:
+        """The goal's observer, and how many successes it may look at; None where recording would
+        take too much of the time that is left."""
         if case.observer is None:
             case.observer = Observer(self._sandbox, self._scene(search))
-            fresh += 2  # the project as it is, twice
+        if self.terms.expect:
+            return case.observer, MOST
         each = case.observer.scene.seconds + PLAY
-        left = self._until - time.monotonic()
-        if fresh and not self.terms.expect and each > SHARE * left:
-            return None
-        return case.observer
+        affordable = int(SHARE * (self._until - time.monotonic()) / each)
+        affordable -= 0 if case.observer.began else 2  # the project as it is, twice
+        return (case.observer if affordable > 0 else None), affordable
 
     def _scene(self, search: Search) -> Scene:
         tests = search.tests

@@ -290,7 +290,7 @@ def _progress(run: Run, searches: Sequence[Search], jury: Jury | None) -> Callab
     def tell() -> None:
         spent = sum(search.spent for search in searches) or 1e-9
         wanted = run.wanted
-        found = [s for search in searches for s in (*search.passed, *search.best()[:1])]
+        found = [s for search in searches for s in (*search.passed, *search.ranked()[:1])]
         green = len({test for success in found for test in success.green} & {*wanted})
         best = f"{green} of {len(wanted)} failing tests turned green" if green > 0 else ""
         top = max((jury.chance(search) for search in searches), default=0.0) if jury else 0.0

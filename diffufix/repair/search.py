@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Protocol
 
+from diffufix.localize.covering import covering
 from diffufix.propose.candidates import Change, EditTarget, PatchSet
 from diffufix.propose.failure import failure_text
 from diffufix.propose.proposals import Proposal
@@ -19,11 +20,11 @@ from diffufix.repair.ranking import rank_cost
 from diffufix.repair.reasons import SearchStats
 from diffufix.trust import strength
 from diffufix.trust.assess import Green
+from diffufix.trust.sound import sound
 from diffufix.trust.weak import Lowered
-from diffufix.types import RED, Candidate, State, SuspiciousFunction, TestRun, Verdict
+from diffufix.types import RED, Candidate, State, TestRun, Verdict
 from diffufix.verify import ValidatorPool
 
-COVERING = 1.0  # seconds of passing tests that screening runs beside the failing ones
 POLISH = 2.0  # seconds of further search after a first success, for better alternatives
 ENOUGH = 12  # successes after which nothing better is looked for
 
@@ -231,12 +232,18 @@ class Search:
             self._take(0.0)
 
     def best(self) -> list[PlausiblePatch]:
-        """Full successes, the most trustworthy first; without any, the partial ones."""
+        """Full successes, the most trustworthy first; without any, the partial ones. The jury
+        judges them all before."""
+        if self.jury is not None:
+            self.jury.judge(self)
+        return self.ranked()
+
+    def ranked(self) -> list[PlausiblePatch]:
+        """The same by what is known now."""
         whole, part = self.successes, self.partial
         if (jury := self.jury) is None:
             ranked = sorted(whole, key=lambda s: s.rank_cost)
             return ranked or sorted(part, key=lambda s: (-len(s.green), s.rank_cost))
-        jury.judge(self)
         whole, part = ([s for s in found if jury.admits(self, s)] for found in (whole, part))
         ranked = sorted(whole, key=lambda s: jury.rank(self, s))
         return ranked or sorted(part, key=lambda s: (-len(s.green), *jury.rank(self, s)))
@@ -252,7 +259,8 @@ class Search:
                 self.exhausted = True
                 return
             self.tally.generated += 1
-            change = proposal.subject.change(proposal.hole, proposal.text)
+            checked = sound if self.jury else None  # which would refuse it
+            change = proposal.subject.change(proposal.hole, proposal.text, checked)
             files = self.assembly.files(change) if change else None
             if change and files:
                 candidate = Candidate(files)
@@ -370,20 +378,3 @@ class Search:
             self._submit(
                 pending.change, pending.proposal, pending.candidate, pending.candidate_id, green
             )
-
-
-def covering(run: TestRun, suspect: SuspiciousFunction) -> tuple[str, ...]:
-    """Passing tests that execute the suspect's lines: the quickest, COVERING seconds of them."""
-    lines = range(suspect.first_line, suspect.last_line + 1)
-    found = []
-    for case in run.green:
-        executed = run.coverage.get(case.id, {}).get(suspect.path, frozenset())
-        if any(line in executed for line in lines):
-            found.append((case.seconds, case.id))
-    chosen, total = [], 0.0
-    for seconds, id_ in sorted(found):
-        total += seconds
-        if total > COVERING:
-            break
-        chosen.append(id_)
-    return tuple(chosen)

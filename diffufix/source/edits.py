@@ -6,7 +6,7 @@ Offsets count characters of the decoded text. Pure.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import NamedTuple, Protocol
 
 
@@ -22,12 +22,15 @@ class Span(Protocol):
 
 @dataclass(frozen=True, order=True)
 class Edit:
-    """[start, end) of a text becomes `text`; `kind` names the rule that says so."""
+    """[start, end) of a text becomes `text`; `kind` names the rule that says so.
+
+    `order` counts what the rule says before it of the same place, the nearest at hand first."""
 
     start: int
     end: int
     text: str
     kind: str = ""
+    order: int = field(default=0, compare=False)
 
 
 class Place(NamedTuple):

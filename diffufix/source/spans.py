@@ -6,6 +6,7 @@ import ast
 import io
 import re
 import tokenize
+from bisect import bisect_right
 from dataclasses import dataclass
 
 _LINE_END = re.compile(r"\r\n|\r|\n")
@@ -18,6 +19,11 @@ OPERATORS = frozenset(
 )
 
 
+def lines_of(source: str) -> list[str]:
+    """The lines with their ends, `\\n`, `\\r` or both."""
+    return io.StringIO(source, newline="").readlines()
+
+
 class Text:
     """A source text with the map from (line, column) pairs to character offsets."""
 
@@ -28,8 +34,7 @@ class Text:
     @property
     def lines(self) -> list[str]:
         """The lines with their ends. Form feeds and the line ends of Unicode are none of Python."""
-        ends = [*self.starts[1:], len(self.source)]
-        return [self.source[a:b] for a, b in zip(self.starts, ends, strict=True) if a < b]
+        return lines_of(self.source)
 
     def line_start(self, offset: int) -> int:
         """The offset at which the line of a character offset begins."""
@@ -37,11 +42,7 @@ class Text:
 
     def line_of(self, offset: int) -> int:
         """The 1-based line of a character offset."""
-        low, high = 0, len(self.starts)
-        while high - low > 1:
-            middle = (low + high) // 2
-            low, high = (middle, high) if self.starts[middle] <= offset else (low, middle)
-        return low + 1
+        return max(1, bisect_right(self.starts, offset))
 
     def at_column(self, line: int, column: int) -> int:
         """Offset of a 1-based line and a column in characters (as `tokenize` counts)."""

@@ -83,6 +83,11 @@ class Observer:
             sandbox.close()
 
     @property
+    def began(self) -> bool:
+        """Whether the original is recorded."""
+        return ORIGINAL in self._known
+
+    @property
     def original(self) -> Recording:
         """The files as they are; calls that come out differently in a second run are left out."""
         self.observe([])

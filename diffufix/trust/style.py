@@ -20,7 +20,7 @@ from diffufix.trust.layout import odd_layout
 
 Found = Iterator[tuple[str, str]]  # (rule, reason)
 _STATEMENTS = ("body", "orelse", "finalbody")
-_LEAVES = (ast.Return, ast.Raise, ast.Continue, ast.Break)
+LEAVES = (ast.Return, ast.Raise, ast.Continue, ast.Break)
 _ORDER = (ast.Lt, ast.LtE), (ast.Gt, ast.GtE), (ast.Eq,)
 #: Rules that no real fix of the development data breaks and that have no honest use.
 REFUSED = frozenset(
@@ -67,7 +67,7 @@ def faults(original: str, new: str, tests: str = "") -> tuple[Fault, ...]:
     known = Counter(ast.dump(node) for node in ast.walk(before))
     fresh = [node for node in ast.walk(after) if not known[ast.dump(node)]]
     found: dict[str, str] = {}
-    for rule in _RULES:
+    for rule in RULES:
         for node in fresh:
             for name, reason in rule(node):
                 found.setdefault(name, reason)
@@ -179,7 +179,7 @@ def _oddities(node: ast.AST) -> Found:
         yield "rare-construct", f"`{_text(node)}` is a rare way to mend something"
 
 
-_RULES: tuple[Callable[[ast.AST], Found], ...] = (
+RULES: tuple[Callable[[ast.AST], Found], ...] = (
     _comparison, _operands, _conditions, _statements, _oddities,
 )  # fmt: skip
 
@@ -198,7 +198,7 @@ def _after_leaving(tree: ast.AST) -> int:
         for name in _STATEMENTS:
             block = getattr(node, name, None)
             if isinstance(block, list):
-                count += any(isinstance(s, _LEAVES) for s in block[:-1])
+                count += any(isinstance(s, LEAVES) for s in block[:-1])
     return count
 
 

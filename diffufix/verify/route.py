@@ -10,11 +10,11 @@ from __future__ import annotations
 import ast
 import difflib
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 
 from diffufix.source.file import SourceFile
 from diffufix.source.functions import Definition, FunctionNode
-from diffufix.source.spans import Text
+from diffufix.source.spans import lines_of
 from diffufix.source.syntax import UNREADABLE, parse
 from diffufix.verify.methods import deciding
 
@@ -66,9 +66,8 @@ class Original:
 
     def places(self, path: str, candidate: str) -> list[Place]:
         """Where the candidate differs: every outermost function, and the module if it does."""
-        new = Text(candidate).lines
+        new, swap = _change(self, candidate)
         ranges = changed_ranges(self.lines, new)
-        swap = self._one_swap(new)
         if swap is not None:
             (_, start, _), end = swap
             functions = [(start, end + len(new) - len(self.lines))]
@@ -88,8 +87,7 @@ class Original:
         """The functions to exchange; none for equal texts, None where that is not enough."""
         if candidate == self.text:
             return []
-        new = Text(candidate).lines
-        one = self._one_swap(new)
+        new, one = _change(self, candidate)
         return [one[0]] if one else self._swaps(new, SourceFile(candidate).functions())
 
     def _one_swap(self, new: list[str]) -> tuple[Swap, int] | None:
@@ -124,6 +122,13 @@ class Original:
                 found.append((node.name, start, now))
             old_end, new_end = end, then
         return found if self.lines[old_end:] == new[new_end:] else None
+
+
+@lru_cache(8)  # of a candidate both questions are asked
+def _change(original: Original, candidate: str) -> tuple[list[str], tuple[Swap, int] | None]:
+    """The candidate's lines, and the function that all changes are in."""
+    new = lines_of(candidate)
+    return new, original._one_swap(new)
 
 
 def changed_ranges(old: list[str], new: list[str]) -> list[tuple[int, int]]:

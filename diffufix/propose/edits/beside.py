@@ -8,9 +8,11 @@ from diffufix.decode.aside import logits
 from diffufix.decode.threads import Threads
 from diffufix.model.checkpoint import LoadedModel
 from diffufix.propose.candidates import EditTarget
+from diffufix.propose.edits.features import words_of
 from diffufix.propose.edits.known import KnownEdits, Tried
 from diffufix.propose.edits.score import Look, Scorer
 from diffufix.propose.proposals import RANK, FailureContext, Proposal, cost_of, failure_ids, fit
+from diffufix.propose.shown import own_test
 from diffufix.source.edits import Edit
 from diffufix.types import Fill, Hole, Verdict
 
@@ -31,7 +33,8 @@ class Beside(Iterator[Proposal]):
         self._ranks = {id(subject): rank for rank, subject in enumerate(subjects)}
         self._scorers: dict[EditTarget, Scorer] = {}
         self._answer = Threads(busy).around(logits)
-        self._edits = KnownEdits(subjects, self._cost, self._looks, others)
+        told = words_of(own_test(story.test_source, story.test) + "\n" + story.message)
+        self._edits = KnownEdits(subjects, self._cost, self._looks, others, told)
 
     def __next__(self) -> Proposal:
         each = next(self._edits)

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import ast
 import re
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 
 from diffufix.propose.edits.code import SHORT, Code
@@ -45,11 +46,14 @@ def unique(code: Code, edits: Iterable[Edit]) -> list[Edit]:
     """Without repeats of the same whole text (the first rule names it) and without what changes
     nothing, in the order of the source."""
     found: dict[tuple[int, int, str], Edit] = {}
+    places: Counter[tuple[int, int, str]] = Counter()
     source = code.source
     for edit in edits:
         key = trimmed(source, edit)
-        if key[2] or key[0] < key[1]:
-            found.setdefault(key, edit)
+        if key not in found and (key[2] or key[0] < key[1]):
+            place = (edit.start, edit.end, edit.kind)
+            found[key] = Edit(edit.start, edit.end, edit.text, edit.kind, places[place])
+            places[place] += 1
     return sorted(found.values(), key=lambda e: (e.start, e.end, e.kind, e.text))
 
 

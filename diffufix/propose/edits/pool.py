@@ -11,6 +11,7 @@ import ast
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import lru_cache
 
 from diffufix.propose.edits.code import SHORT, Code, inner_blocks, tests_of, walk
 from diffufix.source.functions import FunctionNode
@@ -184,17 +185,24 @@ def make_pool(source: str, code: Code, others: Mapping[str, str] | None = None) 
             pool.add(source, n)
     pool.add_module(source, tree)
     for text in (others or {}).values():
-        try:
-            far = parse(text)
-        except (SyntaxError, ValueError, RecursionError):
-            continue
-        lines = text.split("\n")
-        for each in ast.walk(far):
-            if isinstance(each, FunctionNode | ast.ClassDef):
-                pool.definition(each)
-            elif isinstance(each, ast.Call):
+        lines, found = _far(text)
+        for each in found:
+            if isinstance(each, ast.Call):
                 pool.call(text, lines, each)
+            else:
+                pool.definition(each)
     return pool
+
+
+@lru_cache(128)  # the same files are near to all functions that are looked at
+def _far(text: str) -> tuple[list[str], list[FunctionNode | ast.ClassDef | ast.Call]]:
+    """The lines of another file, and its definitions and calls; none where it does not parse."""
+    try:
+        tree = parse(text)
+    except (SyntaxError, ValueError, RecursionError):
+        return [], []
+    kinds = FunctionNode | ast.ClassDef | ast.Call
+    return text.split("\n"), [each for each in ast.walk(tree) if isinstance(each, kinds)]
 
 
 def _line(node: ast.AST) -> int:

@@ -3,9 +3,14 @@
 
 A swap is right only if nothing of the old body has been used: the function was not called while
 the project was imported and collected, and no closure made by it is alive. `Calls` listens for
-the first, `Live` looks for the second.
+the first, `Live` looks for the second. Of a file only the function is compiled, within the classes
+that it stands in (`Frames`); the whole file where that cannot be.
 """
 
+import __future__
+
+import ast
+import contextlib
 import gc
 import os
 import sys
@@ -69,6 +74,7 @@ class Live:
         self.files = calls.files
         self.functions = {}
         self.codes = set()
+        self.frames = Frames(self.files)
         prefix, real = root + os.sep, {}
         for thing in gc.get_objects():
             if type(thing) is types.FunctionType:
@@ -81,8 +87,8 @@ class Live:
                     self.codes.add(id(code))
 
     def find(self, swaps):
-        """[(path, name, line in the new text, functions)] for {relative path: [[name, line, line
-        in the new text]]}, or why not, in words."""
+        """[(path, name, line in the new text, functions, frame)] for {relative path: [[name, line,
+        line in the new text]]}, or why not, in words."""
         found = []
         for relative, places in swaps.items():
             path = os.path.realpath(os.path.join(self.root, relative))
@@ -98,7 +104,8 @@ class Live:
                     return f"{name} was called during the import"
                 if any(id(inner) in self.codes for inner in _nested(code)):
                     return f"a closure of {name} is alive"
-                found.append((path, name, now, functions))
+                frame = self.frames.of(path, line, name) if len(places) == 1 else None
+                found.append((path, name, now, functions, frame))
         return found
 
     def codes_of(self, paths):
@@ -120,21 +127,85 @@ def _nested(code):
             yield from _nested(constant)
 
 
+class Frames:
+    """What stands around the functions of files, as they are now."""
+
+    def __init__(self, files):
+        self.texts = {}
+        self.known = {}
+        for path in files:
+            with contextlib.suppress(OSError), open(path, "rb") as file:
+                self.texts[path] = file.read()
+
+    def of(self, path, line, name):
+        """(last line, lines of the file, headers of what it stands in) of a function that begins
+        at a line; a header is (line, column, text). None where that cannot be told."""
+        if path not in self.known:
+            self.known[path] = {}
+            data = self.texts.pop(path, b"")
+            lines = data.splitlines()
+            told = b"coding" in b"".join(lines[:2]) or data[:3] == b"\xef\xbb\xbf"
+            with contextlib.suppress(SyntaxError, ValueError, RecursionError):
+                if lines and not told:
+                    self._note(self.known[path], ast.parse(data).body, len(lines), ())
+        return self.known[path].get((line, name))
+
+    def _note(self, known, block, count, headers):
+        for node in block:
+            if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)):
+                first = min([node.lineno, *(each.lineno for each in node.decorator_list)])
+                known[first, node.name] = (node.end_lineno, count, headers)
+                continue
+            is_class = isinstance(node, ast.ClassDef)
+            text = "class " + node.name + ":" if is_class else "if 1:"
+            own = (node.lineno, node.col_offset, text.encode("utf-8"))
+            inner = (*headers, own) if isinstance(node, ast.stmt) else headers
+            for part in ("body", "handlers", "cases", "orelse", "finalbody"):
+                statements = getattr(node, part, None)
+                if isinstance(statements, list):
+                    self._note(known, statements, count, inner)
+
+
+def alone(data, line, frame):
+    """The text of one function at its line, all but the headers around it blank; None where it
+    does not fit."""
+    last, count, headers = frame
+    lines = data.splitlines()
+    end = last + len(lines) - count
+    kept = [b""] * (line - 1) + lines[line - 1 : end]
+    for number, column, text in headers:
+        if number >= line or lines[number - 1][:column].strip():
+            return None
+        kept[number - 1] = lines[number - 1][:column] + text
+    return b"\n".join(kept) + b"\n"
+
+
+def future(code):
+    """What `from __future__` said where the code was compiled."""
+    features = [getattr(__future__, name) for name in __future__.all_feature_names]
+    flags = 0
+    for feature in features:
+        flags |= code.co_flags & feature.compiler_flag
+    return flags
+
+
 def exchange(found):
     """Give the functions their new code from the files on disk; the reason if that cannot be.
 
     Raises SyntaxError, ValueError and whatever else the compiler raises.
     """
     modules = {}
-    for path, name, line, functions in found:
+    for path, name, line, functions, frame in found:
+        old = functions[0].__code__
         if path not in modules:
-            with open(path, "rb") as file, warnings.catch_warnings(record=True) as told:
+            with open(path, "rb") as file:
+                data = file.read()
+            with warnings.catch_warnings(record=True) as told:
                 warnings.simplefilter("always")
-                modules[path] = compile(file.read(), path, "exec", dont_inherit=True)
+                modules[path] = _compiled(data, path, name, line, old, frame)
             if told:  # an error where the project's settings make errors of warnings
                 return "the compiler warns"
-        new = [c for c in _nested(modules[path]) if (c.co_name, c.co_firstlineno) == (name, line)]
-        old = functions[0].__code__
+        new = _named(modules[path], name, line)
         if len(new) != 1 or new[0].co_freevars != old.co_freevars:
             return f"the closure of {name} changed"
         kind = 0x20 | 0x80 | 0x100 | 0x200  # generator and coroutine flags, read by decorators
@@ -143,3 +214,19 @@ def exchange(found):
         for function in functions:
             function.__code__ = new[0]
     return None
+
+
+def _compiled(data, path, name, line, old, frame):
+    """A module that has the function; the whole file where the function alone is not the same."""
+    text = alone(data, line, frame) if frame else None
+    if text is not None:
+        with contextlib.suppress(SyntaxError, ValueError):
+            module = compile(text, path, "exec", future(old), dont_inherit=True)
+            new = _named(module, name, line)
+            if len(new) == 1 and new[0].co_freevars == old.co_freevars:
+                return module
+    return compile(data, path, "exec", dont_inherit=True)
+
+
+def _named(module, name, line):
+    return [c for c in _nested(module) if (c.co_name, c.co_firstlineno) == (name, line)]
