@@ -35,7 +35,7 @@ from bench.repair import RESULTS
 from diffufix.model.checkpoint import LoadedModel, load_model
 from diffufix.propose.edits.code import Code
 from diffufix.propose.edits.enumerate import edits_of
-from diffufix.propose.edits.features import Features, Survey, words_of
+from diffufix.propose.edits.features import Features, TextFeatures, words_of
 from diffufix.propose.edits.rank import opinion, read, scores, text_score, weights
 from diffufix.propose.edits.score import Scorer
 from diffufix.source.edits import Edit
@@ -117,13 +117,13 @@ def text_case(found: Prepared, rng: random.Random) -> Case:
     drawn = rng.sample(others, min(NEGATIVES, len(others)))
     kinds = Counter(edit.kind for edit in found.edits)
     chosen = [found.edits[i] for i in (*found.hits, *drawn)]
-    features = Survey(found.code, found.told).of(chosen, kinds)
+    features = TextFeatures(found.code, found.told).of(chosen, kinds)
     return Case(features, len(found.hits), math.log(max(1.0, len(others) / max(1, len(drawn)))))
 
 
 def model_case(model: LoadedModel, found: Prepared, known: dict[str, float]) -> Case | None:
     """The likeliest edits by their text, the right ones first, by what the model says of them."""
-    features = Survey(found.code, found.told).of(found.edits)
+    features = TextFeatures(found.code, found.told).of(found.edits)
     texts = [text_score(each, known) for each in features]
     top = sorted(range(len(texts)), key=lambda i: -texts[i])[:TOP]
     right = [i for i in top if i in set(found.hits)]
@@ -240,7 +240,7 @@ def ranked(args: argparse.Namespace, model: LoadedModel) -> dict[str, object]:
         if not found.hits:
             continue
         began = time.perf_counter()
-        features = Survey(found.code, found.told).of(found.edits)
+        features = TextFeatures(found.code, found.told).of(found.edits)
         texts = [text_score(each, given.text) for each in features]
         said = time.perf_counter()
         looks = Scorer(model, fix.source, found.code.node).looks(found.edits)

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 from diffufix.propose.candidates import EditTarget
 from diffufix.propose.edits.code import Code
 from diffufix.propose.edits.enumerate import edits_of
-from diffufix.propose.edits.features import Survey
+from diffufix.propose.edits.features import TextFeatures
 from diffufix.propose.edits.pool import Pool, make_pool
 from diffufix.propose.edits.rank import scores, text_score, weights
 from diffufix.source.edits import Edit
@@ -63,7 +63,7 @@ class Piece:
         self.subject, self.known = subject, list[Known]()
         self._code, self._edits, self._cost, self._looks = code, edits, cost, looks
         given = weights().text
-        self._texts = [text_score(each, given) for each in Survey(code, told).of(edits)]
+        self._texts = [text_score(each, given) for each in TextFeatures(code, told).of(edits)]
         self._whole: float | None = None  # of the looked-at scores
         self._holes: dict[tuple[int, int, Kind], tuple[Hole, float]] = {}
         whole = _summed(self._texts)
