@@ -306,7 +306,7 @@ def load_pairs(path: Path) -> list[FixPair]:
     except (OSError, EOFError, ValueError, TypeError) as error:
         raise UsageError(
             f"The pairs in {path} cannot be read: {type(error).__name__}: {error}",
-            "`python -m diffufix.train.bugs.history REPOSITORY --out FILE` makes such a file.",
+            "`diffufix train fixes REPOSITORY --out FILE` makes such a file.",
         ) from error
 
 
