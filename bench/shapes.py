@@ -4,8 +4,9 @@
         [--report FILE.md]
 
 FOLDER holds one small project a folder, each with one fault. Every one is copied, made a git
-repository and repaired with `--sandbox local`; the patch on stdout is applied with `git apply` and
-the project's tests are run once more. What is expected of each stands in `SHAPES`: `repaired` for
+repository and repaired with `--sandbox local --accept plausible` (how much speaks for a patch is
+another matter); the patch on stdout is applied with `git apply` and the project's tests are run
+once more. What is expected of each stands in `SHAPES`: `repaired` for
 those that are not named there. `--python` is an interpreter with pytest (and the plugins that
 `SHAPES` names; without them a shape is left out), `--newer` one with pytest on Python 3.12 or
 later. One row a project; the last line on stdout is one JSON object.
@@ -27,6 +28,18 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 REPAIRED = "repaired"
+SAID = (
+    "Repaired",
+    "The patch",
+    "A patch",
+    "No ",
+    "All ",
+    "Of ",
+    "Tried ",
+    "What ",
+    "error",
+    "hint",
+)
 
 
 @dataclass(frozen=True)
@@ -57,9 +70,6 @@ SHAPES: dict[str, Shape] = {
     "07b-envvar-in-test": Shape(environment={"MARKS_SCALE": "100"}),
     "09-helper": Shape(why="the helper of the tests is not edited"),
     "13-newsyntax": Shape(newer=True),
-    "14a-constant": Shape(expect="", why="a constant of a module is no hole"),
-    "14b-table": Shape(expect="", why="a table of a module is no hole"),
-    "14c-dataclass": Shape(expect="", why="a default of a class is no hole"),
     "14d-regex": Shape(expect="", why="a pattern of a module is no hole"),
     "16-mono": Shape(folder="libs/core", import_roots=("libs/core/src",)),
     "18-timeout-thread": Shape(needs="pytest_timeout"),
@@ -67,7 +77,9 @@ SHAPES: dict[str, Shape] = {
     "24b-closefds": Shape(
         expect="Still failing", why="the test closes what pytest writes to: pytest itself ends"
     ),
-    "36-one-file": Shape(expect="", why="code and tests in one file"),
+    "36-one-file": Shape(
+        expect="holds the tests and the code", arguments=("kata.py",), why="code and tests in one"
+    ),
     "39-skips": Shape(check=("-k", "not test_flaky")),
     "48-lint-items": Shape(needs="pytest_ruff"),
     "54-usersite": Shape(user_site=True),
@@ -116,7 +128,8 @@ def one(
         "PYTHONPATH": os.pathsep.join([str(ROOT), *filter(None, [environment.get("PYTHONPATH")])]),
     }
     command = [sys.executable, "-m", "diffufix", "repair", "--sandbox", "local"]
-    command += ["--python", python, f"--budget={options.budget:g}", *shape.arguments]
+    command += ["--accept", "plausible", "--python", python, f"--budget={options.budget:g}"]
+    command += shape.arguments
     began = time.monotonic()
     status, out, told = run(command, place, ours)
     seconds = time.monotonic() - began
@@ -133,13 +146,11 @@ def one(
     if shape.expect == REPAIRED:
         right = status == 0 and applied and passes
     else:
-        right = shape.expect in said + told and status != 0
+        right = shape.expect in said + told and "\nRepaired:" not in said
     row = {"name": source.name, "right": right, "status": status, "seconds": round(seconds, 1)}
     row |= {"patch": patch.decode("utf-8", "replace"), "applied": applied, "passes": passes}
     lines = [line for line in (said + told).splitlines() if line.strip()]
-    final = [
-        line for line in lines if line.startswith(("Repaired", "No ", "error", "What ", "hint"))
-    ]
+    final = [line for line in lines if line.startswith(SAID) and not line.startswith("No other")]
     return row | {"said": " | ".join(final)[:300], "why": shape.why, "log": told + said}
 
 

@@ -83,8 +83,9 @@ class TestRun:
     deselected: tuple[str, ...] = ()  # ids, the first thousand
     collection_errors: tuple[TestCase, ...] = ()  # id is the module or folder that failed
     output: str = ""  # the tail of what pytest printed
-    variables: tuple[str, ...] = ()  # of the environment that were read, outside of a sandbox
-    home_files: tuple[str, ...] = ()  # in the user's home that were read, outside of a sandbox
+    variables: tuple[str, ...] = ()  # of the environment that were read or asked for
+    home_files: tuple[str, ...] = ()  # in the home that were read
+    missed: tuple[str, ...] = ()  # what plugins do for these tests otherwise
 
     @property
     def ids(self) -> tuple[str, ...]:
@@ -202,17 +203,19 @@ class Claims:
     turned_green: tuple[str, ...] = ()  # failing in the unedited project, green with the candidate
     kept: tuple[str, ...] = ()  # passing in both
     still_failing: tuple[str, ...] = ()  # failing in both
-    flaky: tuple[str, ...] = ()  # the unedited project comes out now so, now otherwise
-    skipped: tuple[str, ...] = ()  # skipped, or failing as expected, in the unedited project
+    flaky: tuple[str, ...] = ()  # not the same in every run, of the unedited project mostly
+    skipped: tuple[str, ...] = ()  # skipped, or marked as xfail, in both
+    no_longer_skipped: tuple[str, ...] = ()  # the same, passing with the candidate
     differs: tuple[str, ...] = ()  # comes out otherwise in the sandbox than outside, unedited
     not_run: tuple[str, ...] = ()  # ends the whole run
+    uncollected: tuple[str, ...] = ()  # files whose tests cannot be collected without the edit
     runs: tuple[str, ...] = ()
     dropped: Mapping[str, str] = field(default_factory=dict)  # order -> what does not hold in it
 
     @property
     def complete(self) -> bool:
         """Whether there is no test of which nothing can be said."""
-        return not (self.flaky or self.differs or self.not_run)
+        return not (self.flaky or self.differs or self.not_run or self.uncollected)
 
     def document(self) -> dict[str, Any]:
         """As JSON holds it, tests that pass in both as a number. `new_failures` is always empty: a
@@ -224,8 +227,10 @@ class Claims:
             "new_failures": [],
             "flaky": list(self.flaky),
             "skipped": list(self.skipped),
+            "no_longer_skipped": list(self.no_longer_skipped),
             "differs_in_sandbox": list(self.differs),
             "not_run": list(self.not_run),
+            "not_collected": list(self.uncollected),
             "runs": list(self.runs),
             "orders_that_do_not_hold": dict(self.dropped),
         }

@@ -32,6 +32,7 @@ from diffufix.propose.pruning import Pruner
 from diffufix.propose.shown import fitted, own_test
 from diffufix.propose.surroundings import beside
 from diffufix.propose.window import MAX_WINDOW, window
+from diffufix.source.spans import Text
 from diffufix.types import Hole, Kind
 
 #: First lengths in masks, and the nats that a long one starts behind with.
@@ -201,7 +202,7 @@ def end_of_body(text: str, indent: str) -> int | None:
     None while it goes on.
     """
     at = 0
-    for number, line in enumerate(text.splitlines(keepends=True)):
+    for number, line in enumerate(Text(text).lines):
         stripped = line.strip()
         if stripped.startswith("```") or (number and stripped and not line.startswith(indent)):
             return len(text[:at].rstrip())
@@ -225,8 +226,8 @@ def prompt(model: LoadedModel, body: Body, story: FailureContext) -> tuple[str, 
     """What stands left and right of the hole for families that read prose."""
     source, hole = body.source, body.hole
     before, after = source[: hole.start], source[hole.end :]
-    left = "".join(before.splitlines(keepends=True)[-BEFORE:])
-    right = "".join(after.splitlines(keepends=True)[: AFTER + 1])
+    left = "".join(Text(before).lines[-BEFORE:])
+    right = "".join(Text(after).lines[: AFTER + 1])
     return fitted(
         model.family,
         "generate",

@@ -13,6 +13,7 @@ from collections.abc import Callable, Sequence
 
 from diffufix.model.family import Family
 from diffufix.propose.prompting import render, spoken
+from diffufix.source.spans import Text
 from diffufix.source.syntax import parse
 
 #: Lines of code around a hole, of the test and of the failure's report: the most of each that is
@@ -43,7 +44,7 @@ def own_test(source: str, test: str) -> str:
     if found is None:
         return source
     owner, node = found
-    lines = source.splitlines()
+    lines = [line.rstrip("\r\n") for line in Text(source).lines]
     asked = {each.arg for each in (*node.args.args, *node.args.kwonlyargs)}
     home = [*tree.body, *(owner.body if owner else ())]
     parts = [
@@ -140,7 +141,7 @@ def cut_test(text: str, limit: int, near: str = "") -> str:
 def cut_code(left: str, right: str, limit: int) -> tuple[str, str]:
     """The code on both sides of a hole in at most about `limit` lines: the signature and the
     lines next to the hole; a comment stands for lines that are left out."""
-    before, after = left.splitlines(keepends=True), right.splitlines(keepends=True)
+    before, after = Text(left).lines, Text(right).lines
     if len(before) + len(after) <= limit:
         return left, right
     head = min(SIGNATURE, limit // 4)

@@ -122,8 +122,9 @@ class RepairJob:
             )
         if not diagnosis.red:
             return SearchPlan(
-                message="What failed the first time did not fail the second: flaky tests.",
-                hint="Make them deterministic first: " + ", ".join(diagnosis.flaky[:3]),
+                message="What failed the first time did not fail the second time, under coverage.",
+                hint="Make these tests come out the same each time: "
+                + ", ".join(diagnosis.flaky[:3]),
             )
         plan, run, root = SearchPlan(), diagnosis.run, self.settings.root
         shown = []

@@ -50,14 +50,26 @@ class SearchStats:
     states: Counter[str] = field(default_factory=Counter)
     rules: Counter[str] = field(default_factory=Counter)  # by which candidates were refused
     first: dict[str, str] = field(default_factory=dict)  # state -> detail of its first candidate
+    partly: int = 0  # that turned a failing test green, and failed another one
+    spoiled: str = ""  # what the first of those failed
+    refused: Counter[str] = field(default_factory=Counter)  # why what passed is not offered
 
-    def note(self, verdict: Verdict) -> None:
+    def note(self, verdict: Verdict, green: bool = False) -> None:
+        """`green`: it turned a failing test green."""
         self.tried += 1
+        if green and verdict.state is State.FAIL:
+            self.partly += 1
+            self.spoiled = self.spoiled or verdict.detail
         state = str(verdict.state)
         self.states[state] += 1
         self.first.setdefault(state, verdict.detail)
         if verdict.state is State.SUSPICIOUS:
             self.rules[rule_of(verdict.detail)] += 1
+
+    def judge(self, verdict: Verdict) -> None:
+        """What was thought of one that passed."""
+        if verdict.state is State.SUSPICIOUS:
+            self.refused[verdict.detail.removeprefix("refused: ")] += 1
 
     def take_back(self, state: State) -> None:
         """A candidate is tried once more: its first verdict does not count."""
@@ -105,6 +117,8 @@ def explain(tally: SearchStats, searched: float, ended: str = TIME) -> Reason:
             f"None of {number(tally.generated, 'sample')} made a program that is new and parses.",
             ended,
         )
+    if passed := counts.get(State.PASS, 0):
+        return _not_offered(tally, passed)
     if len(counts) == 1:
         return _all_alike(tally, next(iter(counts)), searched, ended)
     if not counts.get(State.FAIL):
@@ -115,10 +129,24 @@ def explain(tally: SearchStats, searched: float, ended: str = TIME) -> Reason:
         )
     refused = counts.get(State.SUSPICIOUS, 0)
     more = f" {number(refused, 'other')} refused: {_rules(tally)}." if refused else ""
+    return Reason(f"{_tried(tally, searched)}{more}", ended)
+
+
+def _tried(tally: SearchStats, searched: float) -> str:
+    tried = f"Tried {number(tally.tried, 'candidate')} in {searched:.0f} s"
+    if not tally.partly:
+        return f"{tried}: none turned a failing test green."
+    first = f"; the first: {tally.spoiled}" if tally.spoiled else ""
+    return f"{tried}: {tally.partly:,} turned a failing test green, but failed another test{first}."
+
+
+def _not_offered(tally: SearchStats, passed: int) -> Reason:
+    """Some passed, and none of them may be offered."""
+    why = tally.refused.most_common(1)
     return Reason(
-        f"Tried {number(tally.tried, 'candidate')} in {searched:.0f} s: none turned a failing test "
-        f"green.{more}",
-        ended,
+        f"Of {number(tally.tried, 'candidate')}, {passed:,} passed the screening; none is offered: "
+        + (f"refused, as {why[0][0]}." if why else "none does what --expect says."),
+        LOOK,
     )
 
 
@@ -127,11 +155,7 @@ def _all_alike(tally: SearchStats, state: str, searched: float, ended: str) -> R
     first = tally.first.get(state, "")
     match state:
         case State.FAIL:
-            return Reason(
-                f"Tried {number(tally.tried, 'candidate')} in {searched:.0f} s: none turned a "
-                "failing test green.",
-                ended,
-            )
+            return Reason(_tried(tally, searched), ended)
         case State.SUSPICIOUS:
             return Reason(
                 f"{every} were refused before or after the tests: {_rules(tally)}."

@@ -29,7 +29,7 @@ from diffufix.sandbox import Sandbox
 from diffufix.source.plain import write_within
 from diffufix.testing import fresh_copy
 from diffufix.testing.environment import inherited_environment
-from diffufix.types import TestRun
+from diffufix.types import TestRun, Verdict
 from diffufix.verify import Confirmer, ValidatorPool
 from diffufix.workspace.choice import Runtime
 from diffufix.workspace.clock import Clock
@@ -187,12 +187,17 @@ def jury_of(run: Run, place: Runtime) -> Jury | None:
     assert diagnosis is not None
     if run.job.command != "repair":
         return None
+
+    def note(candidate_id: int, verdict: Verdict) -> None:
+        run.tally.judge(verdict)
+        run.record.verdict(candidate_id, verdict, "trust")
+
     return Jury(
         Terms(settings.threshold, settings.accept, settings.all, settings.expect),
         lambda: sandbox_of(run, place), diagnosis.run, diagnosis.seconds, python=place.python,
         args=settings.pytest_args, root=settings.root, folder=settings.folder,
         env=environment_of(diagnosis), seed=settings.seed, until=run.clock.deadline,
-        note=lambda id, verdict: run.record.verdict(id, verdict, "trust"),
+        note=note,
     )  # fmt: skip
 
 
@@ -202,7 +207,8 @@ def confirmer_of(run: Run, place: Runtime, beside: Mapping[str, str]) -> Confirm
     return Confirmer(
         lambda: sandbox_of(run, place, beside), python=place.python, args=settings.pytest_args,
         root=settings.root, baseline=diagnosis.baseline, seconds=diagnosis.seconds,
-        flaky=diagnosis.flaky, hung=diagnosis.hung, wanted=diagnosis.wanted,
+        flaky=diagnosis.flaky, hung=diagnosis.hung, uncollected=diagnosis.uncollected,
+        wanted=diagnosis.wanted,
         protected=diagnosis.tests, start_seconds=diagnosis.run.start_seconds,
         folder=settings.folder, env=environment_of(diagnosis),
     )  # fmt: skip

@@ -306,7 +306,9 @@ class Search:
             pending = self._waiting.pop(token, None)
             if pending is None:
                 continue
-            self.tally.note(verdict)
+            seen, mended = verdict.outcomes, self.screen.mended
+            green = tuple(t for t in pending.targets if mended(t, seen.get(t, "")))
+            self.tally.note(verdict, bool(green))
             if not verdict.hurried:  # it will be tried again
                 self.tried += 1
                 change = pending.change
@@ -321,7 +323,7 @@ class Search:
             elif self._hand_on(pending, verdict):
                 continue
             elif verdict.state in (State.FAIL, State.TIMEOUT):
-                self._retry(pending, verdict)
+                self._retry(pending, green)
 
     def _succeed(self, pending: _Pending) -> None:
         old, new = pending.proposal.subject.base.edited(pending.change)
@@ -368,10 +370,8 @@ class Search:
         )
         return True
 
-    def _retry(self, pending: _Pending, verdict: Verdict) -> None:
+    def _retry(self, pending: _Pending, green: tuple[str, ...]) -> None:
         """A candidate that turned some targets green may be the repair of those."""
-        outcomes = verdict.outcomes
-        green = tuple(t for t in pending.targets if self.screen.mended(t, outcomes.get(t, "")))
         whole = set(pending.targets) == set(self.goal.targets)
         some = not self.goal.name and 0 < len(green) < len(pending.targets)
         if some and whole and not self.successes and self.screen.capacity > 0:

@@ -144,10 +144,13 @@ def _claims(result: RepairResult) -> list[str]:
         return []
     for title, ids in (
         ("Still failing, run again with the patch in a copy of the project", claims.still_failing),
-        ("Flaky without the patch, too, so nothing is said of them", claims.flaky),
+        ("Not the same in every run, so nothing is said of them", claims.flaky),
         ("Different in the sandbox without the patch, too, so nothing is said of them",
          claims.differs),
         ("Not run to the end, as they hang, take long or end the whole run", claims.not_run),
+        ("Not collected without the patch, so none of their tests was run", claims.uncollected),
+        ("Skipped or failing as expected without the patch, passing with it",
+         claims.no_longer_skipped),
     ):  # fmt: skip
         if ids:
             lines.append(f"{title}: {len(ids):,}")
@@ -156,12 +159,13 @@ def _claims(result: RepairResult) -> list[str]:
         lines.append(f"Not run, as the project or the arguments deselect them: "
                      f"{len(result.deselected):,}")  # fmt: skip
     if claims.skipped:
-        lines.append(f"Skipped, or failing as expected, as before: {len(claims.skipped):,}")
+        lines.append(f"Skipped, or marked as xfail, as before: {len(claims.skipped):,}")
     if claims.runs:
         lines.append(f"Confirmed in {counted(len(claims.runs), 'run')} of {_suite(result)}: "
                      f"{_orders(claims.runs)}.")  # fmt: skip
     for order, test in claims.dropped.items():
-        lines.append(f"Not in {order} order: there {test} comes out otherwise without the patch.")
+        lines.append(f"Not in {order} order: there {test} comes out otherwise, or fails in other "
+                     "words, without the patch.")  # fmt: skip
     return lines
 
 

@@ -44,6 +44,7 @@ class Records:
     collection_errors: list[TestCase] = field(default_factory=list)
     variables: tuple[str, ...] = ()
     home_files: tuple[str, ...] = ()
+    missed: tuple[str, ...] = ()
     _cases: dict[str, _Growing] = field(default_factory=dict)
 
     def take(self, line: bytes) -> bool:
@@ -78,6 +79,9 @@ class Records:
 
     def _on_begin(self, event: Event) -> None:
         self.versions = {"python": event["python"], "pytest": event["pytest"]}
+
+    def _on_aside(self, event: Event) -> None:
+        self.missed = tuple(event["missed"])
 
     def _on_collected(self, event: Event) -> None:
         self.collected = tuple(event["ids"])

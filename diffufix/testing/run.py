@@ -72,13 +72,12 @@ def run_tests(
     """
     root = Path(os.path.abspath(root))
     collector = {**os.environ, **(env or {})}.get("DIFFUFIX_COLLECTOR", "auto")
-    here = sandbox is None or sandbox.capabilities.name.startswith("local")  # the user's variables
     settings = {
         "root": str(root),
         "coverage": collector if coverage else "",
         "test_timeout": test_timeout,
         "folder": folder,
-        "around": here and not coverage,
+        "around": not coverage,
     }
     lists = {"ids": ids, "known": known or None}
     if sandbox is None:
@@ -115,6 +114,7 @@ def run_tests(
         output=output,
         variables=records.variables,
         home_files=records.home_files,
+        missed=records.missed,
     )
 
 
@@ -243,10 +243,12 @@ def _judge(records: Records, ended: Ended, shown: str, python: str, timeout: flo
             f"The interpreter ended {where} ({_how(ended.returncode)}) without a result.\n{shown}",
             f"{skip}, or run that test alone.",
         )
-    if records.status in (_INTERRUPTED, _INTERNAL) or records.unfinished():
-        left = len(records.unfinished())
+    left = len(records.unfinished())
+    # An exit status after the last test is a hook's: every outcome is known.
+    if left or (records.status in (_INTERRUPTED, _INTERNAL) and not records.cases()):
+        early = f", {left} test{'s' if left > 1 else ''} before the end" if left else ""
         raise ProjectError(
-            f"pytest stopped {where}, {left} tests before the end.\n{shown}",
+            f"pytest stopped {where}{early}.\n{shown}",
             f"{skip}, or run that test alone.",
         )
 

@@ -12,6 +12,7 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from diffufix.source.spans import Text
 from diffufix.trust.types import Call, Recording
 from diffufix.types import PASSED
 
@@ -41,7 +42,7 @@ class Behaviour:
             return ["its calls could not be observed"]
         said = []
         if not self.passing:
-            said.append("no passing test calls the changed code")
+            said.append("no call in a passing test was recorded")
         elif not self.passing_changed:
             said.append(f"changes no result of {_calls(self.passing)} in passing tests")
         else:
@@ -102,7 +103,7 @@ def _lines(texts: Mapping[str, tuple[str, str]]) -> dict[int, int]:
     """Line of a text after -> line before; a line of a replaced run counts as its counterpart."""
     found: dict[int, int] = {}
     for old, new in texts.values():
-        before, after = old.splitlines(), new.splitlines()
+        before, after = Text(old).lines, Text(new).lines
         matcher = difflib.SequenceMatcher(None, before, after, autojunk=False)
         for tag, i1, i2, j1, j2 in matcher.get_opcodes():
             if tag == "equal" or (tag == "replace" and i2 - i1 == j2 - j1):

@@ -7,6 +7,8 @@ import io
 import tokenize
 from collections.abc import Iterator
 
+from diffufix.source.spans import Text
+
 _TIGHT_LEFT = {")", "]", "}", ",", ";"}
 _TIGHT_RIGHT = {"(", "[", "{"}
 _SPACED = {"==", "!=", "<=", ">=", "<", ">", "->", "+=", "-=", "*=", "/=", ":=", "and", "or", "in",
@@ -16,7 +18,7 @@ _SIDED = {"+", "-", "*", "/", "//", "%", "|", "&", "^", "<<", ">>", "@"}
 
 def odd_layout(original: str, new: str) -> Iterator[tuple[str, str]]:
     """("layout", reason) for a changed line that is laid out as no other line of the file."""
-    before, after = original.splitlines(keepends=True), new.splitlines(keepends=True)
+    before, after = Text(original).lines, Text(new).lines
     matcher = difflib.SequenceMatcher(None, before, after, autojunk=False)
     changed = {
         line

@@ -4,8 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 
-from diffufix.types import FAILED, PASSED, RED, Claims
+from diffufix.types import FAILED, PASSED, RED, SKIPPED, XFAILED, XPASSED, Claims
 from diffufix.verify.trials import Trial
+
+#: What an outcome of the unedited project may become.
+ALLOWED = {
+    PASSED: PASSED,
+    SKIPPED: f"{SKIPPED}|{PASSED}",
+    XFAILED: f"{XFAILED}|{XPASSED}|{PASSED}",  # by a hook, where a test before it had failed
+    XPASSED: f"{XPASSED}|{PASSED}",
+}
 
 
 def claims(
@@ -16,9 +24,11 @@ def claims(
     unstable: Collection[str],
     left_out: Collection[str],
     dropped: Mapping[str, str],
+    uncollected: Sequence[str] = (),
 ) -> Claims:
     """`trials` are the runs with the candidate; `baseline` is what the unedited project said
-    outside of the sandbox, `base` inside. `dropped`: order -> a test that does not hold in it."""
+    outside of the sandbox, `base` inside. `dropped`: order -> a test that does not hold in it;
+    `uncollected`: files whose tests are not known."""
     seen = [trial.outcomes for trial in trials]
     lists: dict[str, list[str]] = {}
     for test, outside in baseline.items():
@@ -36,12 +46,15 @@ def claims(
             found = "turned_green" if after == {PASSED} else "still_failing"
         elif inside == PASSED:
             found = "kept"
-        else:
+        elif after == {inside}:
             found = "skipped"
+        else:
+            found = "no_longer_skipped" if after <= {PASSED, XPASSED} else "flaky"
         lists.setdefault(found, []).append(test)
     return Claims(
         runs=tuple(str(trial.way) for trial in trials),
         dropped=dict(dropped),
+        uncollected=tuple(uncollected),
         **{name: tuple(tests) for name, tests in lists.items()},
     )
 

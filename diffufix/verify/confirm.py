@@ -25,15 +25,13 @@ from diffufix.types import (
     FAILED,
     PASSED,
     RED,
-    XFAILED,
-    XPASSED,
     Candidate,
     Claims,
     State,
     Verdict,
     file_of_test,
 )
-from diffufix.verify.claims import claims, kind
+from diffufix.verify.claims import ALLOWED, claims, kind
 from diffufix.verify.controls import unheld
 from diffufix.verify.deadlines import Deadlines
 from diffufix.verify.inside.frames import ANY
@@ -58,13 +56,6 @@ FIRST = (Way(OWN, 0), Way(OWN, 1))  # always; in one folder
 FURTHER = (Way(REVERSED, 2), Way(SHUFFLED, 3))  # as far as they hold and there is time
 INSTEAD = Way(OWN, 4)  # where neither of those holds
 STOPPERS = 5  # tests that end the whole run and are left out, at most
-#: What an outcome of the unedited project may become.
-ALLOWED = {
-    PASSED: PASSED,
-    "skipped": f"skipped|{PASSED}",
-    XFAILED: f"{XFAILED}|{XPASSED}",
-    XPASSED: f"{XPASSED}|{PASSED}",
-}
 
 
 @dataclass(frozen=True)
@@ -80,10 +71,10 @@ class Confirmer:
 
     `factory` makes a sandbox with its own copy of the project (not started), `baseline` maps every
     test id to its outcome outside of the sandbox, in the project's own order. `flaky` are ids that
-    did not hold there, `hung` ids that did not end; `wanted` are outcomes that repair a target
-    other than by passing. `protected` are files that may not be edited (None: those that hold
-    tests, and what is named like tests). `start_seconds`: interpreter, import and collection.
-    `folder` is where in the tree pytest is started.
+    did not hold there, `hung` ids that did not end, `uncollected` files whose tests could not be
+    collected; `wanted` are outcomes that repair a target other than by passing. `protected` are
+    files that may not be edited (None: those that hold tests, and what is named like tests).
+    `start_seconds`: interpreter, import and collection. `folder`: where pytest is started.
     """
 
     def __init__(
@@ -97,6 +88,7 @@ class Confirmer:
         seconds: Mapping[str, float] | None = None,
         flaky: Collection[str] = (),
         hung: Collection[str] = (),
+        uncollected: Sequence[str] = (),
         wanted: Mapping[str, str] | None = None,
         protected: Container[str] | None = None,
         start_seconds: float = 0.0,
@@ -107,14 +99,15 @@ class Confirmer:
         setup = Setup.of(python, args, root, env, limits, list(baseline), folder)
         deadlines = Deadlines(seconds or {}, floor=FLOOR)
         start = max(START, 10 * start_seconds)
-        self._trials = Trials(factory, setup, tuple(baseline), deadlines, start)
+        self._trials = Trials(factory, setup, tuple(baseline), deadlines, start, uncollected)
         self._baseline, self._wanted, self._protected = dict(baseline), wanted or {}, protected
         self._root = setup.root
         self._unstable = set(flaky)
+        self._uncollected = tuple(uncollected)
         self._left_out = set(hung)
         self._usual = Usual()
         self._base: dict[Way, dict[str, str]] = {}
-        self._said: dict[Way, dict[str, str]] = {}
+        self._said: dict[Way, dict[str, str]] = {}  # messages of the unedited project
         self._rechecked: set[str] = set()
         self._dropped: dict[str, str] = {}  # order -> a test that does not hold in it
         self.slowest = 0.0  # seconds of a run
@@ -195,8 +188,9 @@ class Confirmer:
             return Confirmed(replace(first, state=State.SUSPICIOUS, detail=reason))
         base = self._base[FIRST[0]]
         found = claims(
-            trials, targets, self._baseline, base, self._unstable, self._left_out, self._dropped
-        )
+            trials, targets, self._baseline, base, self._unstable, self._left_out, self._dropped,
+            self._uncollected,
+        )  # fmt: skip
         return Confirmed(first, found)
 
     def _controllable(self, targets: Collection[str]) -> list[str]:
@@ -346,13 +340,17 @@ class Confirmer:
         """Tests that come out otherwise in this order than in the project's own, or fail with
         other words: then they share state, and in this order nobody knows what is right."""
         own, here = self._base[FIRST[0]], self._base[way]
-        before, now = self._said[FIRST[0]], self._said[way]
+        before, again, now = (self._said[each] for each in (*FIRST, way))
         return [
             test for test, outcome in here.items()
             if test not in self._unstable
             and (
                 kind(own.get(test, outcome)) != kind(outcome)
-                or (outcome in RED and before.get(test, "") != now.get(test, ""))
+                or (
+                    outcome in RED
+                    and before.get(test) == again.get(test)  # it says the same each time
+                    and before.get(test) != now.get(test)
+                )
             )
         ]  # fmt: skip
 

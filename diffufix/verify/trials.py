@@ -82,6 +82,7 @@ class Trial:
     way: Way
     tests: Sequence[str]
     report: Report
+    tree: str = ""  # where it ran
 
     @property
     def outcomes(self) -> dict[str, str]:
@@ -97,8 +98,11 @@ class Trial:
 
     @property
     def messages(self) -> dict[str, str]:
-        """What the tests said, without addresses."""
-        seen = (_ADDRESS.sub("", str(message)) for _, message in self.report.get("outcomes", ()))
+        """What the tests said, without addresses and without where they ran."""
+        said = (str(message) for _, message in self.report.get("outcomes", ()))
+        seen = (
+            _ADDRESS.sub("", text.replace(self.tree, "") if self.tree else text) for text in said
+        )
         return dict(zip(self.tests, seen, strict=False))
 
     @property
@@ -110,7 +114,8 @@ class Trial:
 
 
 class Trials:
-    """`collected` are the ids that every run must collect. For several threads."""
+    """`collected` are the ids that every run must collect; where it could not be known what is in
+    a file (`uncollected`), there may be others. For several threads."""
 
     def __init__(
         self,
@@ -119,7 +124,9 @@ class Trials:
         collected: Sequence[str],
         deadlines: Deadlines,
         start: float = START,
+        uncollected: Sequence[str] = (),
     ) -> None:
+        self._uncollected = list(uncollected)
         self._collected, self._deadlines, self._start = tuple(collected), deadlines, start
         self._workers = [Worker(factory, setup, cold=True) for _ in range(WORKERS)]
         self._alone = threading.Lock()  # without a boundary, runs would share ports and files
@@ -198,7 +205,7 @@ class Trials:
             exact=exact, env={"PYTHONHASHSEED": str(way.seed)},
             places=edit.places, words=edit.words, patience=PATIENCE,
         )  # fmt: skip
-        return request | {"pids": secrets.randbelow(SPENT)}
+        return request | {"pids": secrets.randbelow(SPENT), "uncollected": self._uncollected}
 
     def _series(
         self,
@@ -220,7 +227,7 @@ class Trials:
             if way.order == OWN:
                 request["sentinel"] = len(order)  # no test but the project's before one of its own
             report = worker.ask(request)
-            found.append(Trial(way, order, report))
+            found.append(Trial(way, order, report, worker.sandbox.tree))
             complete = report.get("ended") and len(report["outcomes"]) == len(order)
             if not report.get("clean", False) or (goes_on and not complete):
                 worker.stale = True

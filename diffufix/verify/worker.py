@@ -73,6 +73,7 @@ def inside_files() -> dict[str, bytes]:
     shared = (
         resources.files("diffufix.sandbox.inside") / "removal.py",
         resources.files("diffufix.testing") / "inside" / "_diffufix_ids.py",
+        resources.files("diffufix.testing") / "inside" / "_diffufix_calm.py",
     )
     own = [entry for entry in folder.iterdir() if entry.name.endswith(".py")]
     return {entry.name: entry.read_bytes() for entry in (*own, *shared)}

@@ -32,7 +32,7 @@ class Runtime:
 
     kind: str
     python: str
-    make: Callable[[Path], Sandbox]
+    make: Callable[..., Sandbox]  # (tree)
     enclosed: bool = False
     note: str = ""
 
@@ -40,8 +40,7 @@ class Runtime:
         """The same, with copies of these files (path in the home -> file) in the sandbox's home."""
         if self.enclosed or not files:
             return self
-        make = partial(LocalSandbox, python=self.python, home=files)
-        return replace(self, make=make)
+        return replace(self, make=partial(self.make, home=files))
 
 
 def choose(settings: Settings, tell: Tell | None = None) -> Runtime:
@@ -94,7 +93,7 @@ def _local(settings: Settings, note: str = "") -> Runtime:
     return Runtime(
         "local",
         python,
-        lambda tree: LocalSandbox(tree, python=python, before=before),
+        partial(LocalSandbox, python=python, before=before),
         enclosed=bubblewrap_works() and not settings.trust,
         note=note,
     )

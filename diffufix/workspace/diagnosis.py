@@ -26,6 +26,7 @@ from diffufix.workspace.surroundings import (
     choose_surroundings,
     named_variables,
     open_variables,
+    unpassed,
 )
 
 RETRIES = 2  # of a sandbox that fails
@@ -55,6 +56,11 @@ class Diagnosis:
     def hung(self) -> tuple[str, ...]:
         """Tests that did not end."""
         return tuple(case.id for case in self.run.cases if case.timed_out)
+
+    @property
+    def uncollected(self) -> tuple[str, ...]:
+        """Files and folders whose tests cannot be collected."""
+        return tuple(case.id for case in self.run.collection_errors)
 
     @property
     def wanted(self) -> dict[str, str]:
@@ -118,6 +124,8 @@ def _diagnose(
     if not first.red:
         return Diagnosis(first)
     on_red()
+    if first.missed:
+        warn(f"the tests run without {' and '.join(first.missed)}: what needs that may fail here")
     for error in first.collection_errors:
         warn(f"{error.id} cannot be collected and is left out: {error.message}")
     listener(events.Stage("finding out which code the tests execute"))
@@ -132,9 +140,20 @@ def _diagnose(
         test for test in flaky(replace(first, cases=tuple(known)), again) if test not in late
     )
     if unsteady:
-        warn(f"flaky, left out: {', '.join(unsteady[:5])}")
+        warn(
+            "left out, as they came out otherwise in a second run, under coverage: "
+            + ", ".join(unsteady[:5])
+        )
     tests = test_code(settings.root, first.ids)
-    around = choose_surroundings(first, suite.named)
+    if suite.place.kind == "local":
+        around = choose_surroundings(first, suite.named)
+    else:
+        around = SharedEnvironment(suite.named)
+        if names := ",".join(unpassed(first, suite.named)):
+            warn(
+                f"failing tests ask for {names}, which is set here and not in the sandbox: a "
+                f"container gets only what is named; pass it with --pass-env {names}"
+            )
     if around.variables:
         listener(events.Stage("passing into the sandbox: " + ", ".join(sorted(around.variables))))
     if around.kept_back:

@@ -88,6 +88,19 @@ def choose_surroundings(run: TestRun, named: Mapping[str, str]) -> SharedEnviron
     return SharedEnvironment(variables, _home_files(run.home_files), tuple(sorted(secret)))
 
 
+def unpassed(run: TestRun, passed: Mapping[str, str]) -> tuple[str, ...]:
+    """Variables of the user's that a failing test names and asked for in vain, in a `run` in a
+    container with the `passed` ones."""
+    asked = [
+        name for name in run.variables
+        if name in os.environ and name not in OWN and name not in passed
+    ]  # fmt: skip
+    return tuple(
+        name for name in asked
+        if any(re.search(rf"\b{re.escape(name)}\b", case.report) for case in run.red)
+    )  # fmt: skip
+
+
 def _home_files(paths: Sequence[str]) -> dict[str, Path]:
     found: dict[str, Path] = {}
     total = 0

@@ -200,7 +200,7 @@ def test_what_is_only_plausible_is_written_if_accepted(project: Path, search, ca
     def plausible(settings: Settings, listener: events.Listener) -> RepairResult:
         return replace(
             repaired(settings, listener), status=Status.PLAUSIBLE, probability=0.4,
-            threshold=0.8, evidence=("no passing test calls the changed code",),
+            threshold=0.8, evidence=("no call in a passing test was recorded",),
             accepted=settings.accept == "plausible",
         )  # fmt: skip
 
@@ -209,7 +209,7 @@ def test_what_is_only_plausible_is_written_if_accepted(project: Path, search, ca
     assert (project / "m.py").read_text() == BROKEN
     said = capsys.readouterr().out
     assert "passes your tests, but little speaks for it" in said
-    assert "Likely right: 40%, less than the 80% of a repair\n  no passing test calls" in said
+    assert "Likely right: 40%, less than the 80% of a repair\n  no call in a passing test" in said
     assert "`diffufix repair --apply --accept plausible` writes the patch" in said
     assert main(["repair", "--apply", "--accept", "plausible"]) == 0
     assert (project / "m.py").read_text() == MENDED

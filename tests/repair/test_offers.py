@@ -12,7 +12,7 @@ from diffufix.repair import jury
 from diffufix.repair.types import Status
 from diffufix.report.terminal import summary_lines
 from diffufix.trust import assess as trust
-from tests.repair.test_loop import repair
+from tests.support.scripted import repair
 
 FILES = {
     "shop.py": """\

@@ -61,6 +61,27 @@ def test_the_reason_that_holds(counts: dict[str, int], said: str, unsaid: str) -
     assert reason.hint
 
 
+def test_a_failing_test_that_turned_green_is_not_denied() -> None:
+    counts = tally(fail=3)
+    counts.note(Verdict(State.FAIL, detail="t.py::test_b: AssertionError"), green=True)
+    said = explain(counts, 30.0).message
+    assert said == (
+        "Tried 4 candidates in 30 s: 1 turned a failing test green, but failed another test; the "
+        "first: t.py::test_b: AssertionError."
+    )
+
+
+def test_what_passed_and_is_not_offered() -> None:
+    counts = tally(fail=1)
+    counts.note(Verdict(State.PASS))
+    said = explain(counts, 30.0).message
+    assert said == "Of 2 candidates, 1 passed the screening; none is offered: none does what " + (
+        "--expect says."
+    )
+    counts.judge(Verdict(State.SUSPICIOUS, detail="refused: `a == a` compares nothing"))
+    assert "none is offered: refused, as `a == a` compares" in explain(counts, 30.0).message
+
+
 def test_the_next_step_follows_what_ended_the_search() -> None:
     assert "--budget" in explain(tally(fail=3), 1.0).hint
     assert "--budget" not in explain(tally(fail=3), 1.0, MODEL).hint

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ast
 import os
 import signal
 import sys
@@ -336,6 +335,54 @@ def test_a_run_cut_short_is_an_error(make: Make, body: str) -> None:
         run_tests(make({"test_a.py": text}), [], python=PYTHON)
 
 
+def test_an_exit_status_after_the_last_test_is_a_hooks(make: Make) -> None:
+    conftest = "def pytest_sessionfinish(session):\n    session.exitstatus = 3\n"
+    root = make({"conftest.py": conftest, "test_a.py": "def test_a(): pass\n"})
+    assert outcomes(run_tests(root, [], python=PYTHON)) == {"test_a": "passed"}
+
+
+#: Stands for plugins with these options.
+PLUGINS = """
+def pytest_addoption(parser, pluginmanager):
+    for name in ("randomly", "rerunfailures"):
+        pluginmanager.register(type(name, (), {})(), name)
+    parser.addoption("--randomly-seed", default="default")
+    parser.addoption("--randomly-dont-reorganize", action="store_true")
+    parser.addoption("--reruns", type=int, default=None)
+    parser.addoption("--numprocesses", default=None)
+"""
+ASKS = """
+def test_seed(request):
+    assert request.config.option.randomly_seed == "{seed}"
+    assert request.config.option.reruns == 0
+"""
+
+
+@pytest.mark.parametrize(("option", "seed"), [("--randomly-seed=7", "7"), ("", "0")])
+def test_plugins_stand_aside_and_what_that_takes_away_is_known(
+    make: Make, option: str, seed: str
+) -> None:
+    root = make(
+        {
+            "plugs.py": PLUGINS,
+            "pytest.ini": f"""
+            [pytest]
+            pythonpath = .
+            addopts = -p plugs --reruns=2 --numprocesses=3 {option}
+            """,
+            "test_a.py": ASKS.format(seed=seed),
+        }
+    )
+    alone = {"PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"}  # the real ones may be there
+    run = run_tests(root, [], python=PYTHON, env=alone)
+    assert outcomes(run) == {"test_seed": "passed"}, run.output
+    assert run.missed == (
+        "the workers of pytest-xdist", "the second tries of pytest-rerunfailures",
+    )  # fmt: skip
+    plain = run_tests(root, ["-o", "addopts=-p plugs"], python=PYTHON, env=alone)
+    assert plain.missed == ()
+
+
 HANG = """
 import os, subprocess, sys, time
 
@@ -489,23 +536,3 @@ def test_flaky(make: Make, tmp_path: Path) -> None:
     second = run_tests(root, [], python=PYTHON, env=env)
     assert flaky(first, second) == ("test_a.py::test_unsteady",)
     assert flaky(second, second) == ()
-
-
-def test_what_stands_aside_is_the_same_here_and_in_the_fork_server() -> None:
-    """Both lists are in code that runs elsewhere and imports nothing of ours."""
-    folder = Path(__file__).parents[2] / "diffufix"
-    texts = [
-        (folder / path).read_text(encoding="utf-8")
-        for path in ("testing/inside/_diffufix_reporter.py", "verify/inside/calm.py")
-    ]
-    found: list[dict[str, str]] = []
-    for text in texts:
-        values = {}
-        for node in ast.parse(text).body:
-            if isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name):
-                name = {"ASIDE": "CALM"}.get(node.targets[0].id, node.targets[0].id)
-                if name in ("UNWANTED", "CALM"):
-                    values[name] = ast.unparse(node.value)
-        found.append(values)
-    assert found[0] == found[1]
-    assert {*found[0]} == {"UNWANTED", "CALM"}

@@ -13,7 +13,12 @@ from diffufix.sandbox import LocalSandbox
 from diffufix.testing import copy_project, run_tests
 from diffufix.types import Candidate, State
 from diffufix.verify import ValidatorPool
-from diffufix.workspace.surroundings import choose_surroundings, is_secret, named_variables
+from diffufix.workspace.surroundings import (
+    choose_surroundings,
+    is_secret,
+    named_variables,
+    unpassed,
+)
 
 CODE = """
 import os
@@ -84,6 +89,22 @@ def test_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
             screen.submit(Candidate({"marks.py": CODE.replace(">", ">=")}), ids)
             ((_, verdict),) = screen.results(None)
             assert verdict.state is State.PASS, verdict
+
+
+def test_what_a_test_asks_for_in_vain_is_known(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As in a container, where the user's variables are not."""
+    asks = "import os\n\n\ndef test_a():\n    assert int(os.environ['MARKS_SCALE'])\n\n\n"
+    asks += "def test_b():\n    assert os.environ.get('MARKS_OTHER', '')\n\n\n"
+    asks += "def test_c():\n    assert not os.environ.get('MARKS_UNNEEDED')\n"
+    (tmp_path / "test_marks.py").write_text(asks)
+    run = run_tests(tmp_path, [], python=Path(sys.executable))
+    assert [case.outcome for case in run.cases] == ["failed", "failed", "passed"]
+    for name in ("MARKS_SCALE", "MARKS_OTHER", "MARKS_UNNEEDED", "MARKS_UNASKED"):
+        monkeypatch.setenv(name, "1")
+    assert {*unpassed(run, {})} == {"MARKS_SCALE", "MARKS_OTHER"}
+    assert unpassed(run, {"MARKS_SCALE": "1"}) == ("MARKS_OTHER",)
 
 
 @pytest.mark.parametrize(

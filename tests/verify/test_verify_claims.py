@@ -256,10 +256,96 @@ def test_skipped_and_expected_failures_are_not_counted_as_passing(make_project: 
     )
     claims = claims_of(project)
     assert names(claims.kept) == ["test_plain"]
-    assert len(claims.skipped) == 5
+    assert len(claims.skipped) == 4
+    assert names(claims.no_longer_skipped) == ["test_better_with_the_repair"]
     # A test that was skipped, or passed against expectation, must not get worse.
     worse = {"app.py": "def price(n):\n    return n if n == 2 or n == 1 else 0\n"}
     assert claims_of(project, worse).kept == claims.kept
+
+
+def test_what_is_left_out_after_a_failure_runs_with_the_repair(make_project: Any) -> None:
+    """A hook or a fixture leaves tests out for the sake of one that fails."""
+    project = make(
+        make_project,
+        """
+        def test_ready():
+            if price(2) != 2:
+                pytest.skip("not ready")
+
+        def test_step():
+            assert price(1)
+        """,
+        conftest__py="""
+        import pytest
+
+        def pytest_runtest_makereport(item, call):
+            if call.excinfo is not None and item.name == "test_price":
+                item.session.stuck = True
+
+        def pytest_runtest_setup(item):
+            if item.name == "test_step" and getattr(item.session, "stuck", False):
+                pytest.xfail("a step before it failed")
+        """,
+    )
+    claims = claims_of(project)
+    assert names(claims.no_longer_skipped) == ["test_ready", "test_step"]
+    assert claims.skipped == claims.flaky == ()
+
+
+def test_files_that_cannot_be_collected_are_named(make_project: Any) -> None:
+    """Whether the edit lets them be collected or not; none of their tests was run."""
+    project = make(
+        make_project,
+        "",
+        test_never__py="import no_such_module\n\n\ndef test_a():\n    pass\n",
+        test_now__py="from app import price\n\nassert price(1) == 1\n\n\ndef test_b():\n    pass\n",
+    )
+    files = ["test_never.py", "test_now.py"]
+    claims = claims_of(project, uncollected=files)
+    assert claims.turned_green == (TARGET,)
+    assert [*claims.uncollected] == files
+    assert not claims.complete
+    with project.confirmer() as confirmer:  # where nobody knows of them, they are strange
+        verdict = confirmer.confirm(Candidate(RIGHT), [TARGET], 0.0).verdict
+    assert verdict.state is State.ERROR
+
+
+def test_messages_that_differ_each_time_or_name_the_folder_are_no_other_order(
+    make_project: Any,
+) -> None:
+    project = make(
+        make_project,
+        """
+        def test_where():
+            assert price(2) == 2, __file__
+
+        def test_when():
+            assert price(2) == 2, os.urandom(8)
+        """,
+    )
+    claims = claims_of(project, every=True)
+    assert claims.dropped == {}
+    assert len(claims.runs) == 4
+
+
+def test_subtests_that_are_skipped_or_expected_to_fail(make_project: Any) -> None:
+    project = make(
+        make_project,
+        """
+        import unittest
+
+        class Parts(unittest.TestCase):
+            def test_parts(self):
+                for n in range(3):
+                    with self.subTest(n=n):
+                        if n == 1:
+                            self.skipTest("not this one")
+                        assert price(n) >= n
+        """,
+    )
+    claims = claims_of(project)
+    assert names(claims.kept) == ["test_parts"]
+    assert claims.differs == claims.skipped == ()
 
 
 def test_a_strict_xfail_that_passes_is_repaired_by_failing(make_project: Any) -> None:

@@ -34,6 +34,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
+from _diffufix_calm import calm, move_imports  # type: ignore[import-not-found]
 from _diffufix_children import Children  # type: ignore[import-not-found]
 from _diffufix_ids import lead_back, stable_ids  # type: ignore[import-not-found]
 from _diffufix_lines import FileNames, make_collector  # type: ignore[import-not-found]
@@ -45,25 +46,6 @@ MAX_TEXT = 20_000
 MAX_MESSAGE = 500
 # Times its limit that a test may take that sleeps, that comes back into its file, that does not.
 ASLEEP, ABOUT, STUCK = 5.0, 2.0, 0.99
-# Options that stop early, wait for a person, need an earlier run or processes of their own. What
-# failed last time is not all there is: the other tests say whether a repair is one.
-UNWANTED = {
-    *("--pdb", "--trace", "--sw", "--stepwise", "--sw-skip", "--stepwise-skip"),
-    *("--lf", "--last-failed", "--ff", "--failed-first", "--nf", "--new-first"),
-    *("--testmon", "--forked", "--boxed"),
-}
-# Plugins (by the name pytest knows them under) and the options that make them stand aside.
-CALM = {
-    "xdist": ("-n0", "--dist=no"),
-    "pytest_cov": ("--no-cov",),
-    "randomly": ("--randomly-dont-reorganize", "--randomly-seed=0"),
-    "random_order": ("--random-order-bucket=none",),
-    "rerunfailures": ("--reruns=0",),
-    "timeout": ("--timeout=0",),
-    "testmon": ("--no-testmon",),
-    "monitor": ("--no-monitor",),
-    "benchmark": ("--benchmark-disable",),
-}
 
 
 def pytest_addoption(pluginmanager: Any) -> None:
@@ -73,23 +55,6 @@ def pytest_addoption(pluginmanager: Any) -> None:
         settings = json.loads(settings)
         move_imports(settings["root"], settings["tree"])
         pluginmanager.register(Reporter(settings), "diffufix-reporter")
-
-
-def move_imports(root: str, tree: str) -> None:
-    """Let imports that an editable install points into `root` find the copy in `tree`."""
-    if root == tree:
-        return
-
-    def moved(path: str) -> str:
-        inside = path == root or path.startswith(root + os.sep)
-        there = tree + path[len(root) :] if inside else path
-        return there if os.path.exists(there) else path
-
-    sys.path[:] = [moved(path) for path in sys.path]
-    for name, module in list(sys.modules.items()):  # setuptools' import hooks
-        if name.startswith("__editable__") and isinstance(getattr(module, "MAPPING", None), dict):
-            for package, path in module.MAPPING.items():
-                module.MAPPING[package] = moved(path)
 
 
 class Reporter:
@@ -142,7 +107,7 @@ class Reporter:
     def pytest_load_initial_conftests(
         self, early_config: pytest.Config, args: list[str]
     ) -> Iterator[None]:
-        calm(early_config, args)
+        self.emit("aside", missed=calm(early_config, args))
         outcome: Any = yield
         error: Any = outcome.excinfo[1] if outcome.excinfo else None
         if type(error).__name__ == "ConftestImportFailure":
@@ -417,20 +382,6 @@ class Deadline:
             self.over = True
             signal.setitimer(signal.ITIMER_REAL, 1.0, 1.0)
         pytest.fail(f"Timeout: still running after {round(elapsed, 1):g} s")
-
-
-def calm(config: pytest.Config, args: list[str]) -> None:
-    """Append what every run needs to the arguments, options of the project's plugins included."""
-    args[:] = [argument for argument in args if argument not in UNWANTED]
-    wanted = ["--maxfail=0", "--continue-on-collection-errors", "--color=no"]
-    for plugin, options in CALM.items():
-        if config.pluginmanager.hasplugin(plugin):
-            wanted.extend(options)
-    place = args.index("--") if "--" in args else len(args)
-    args[place:place] = wanted
-    # pytest-cov decides before the arguments are parsed for good.
-    config.known_args_namespace.no_cov = True
-    config.known_args_namespace.cov_source = []
 
 
 def one_line(error: BaseException) -> str:

@@ -15,7 +15,7 @@ MOST = 200  # files that are told
 
 
 class EnvironmentReads:
-    """`variables` are names that were read, `files` paths in the home that were read."""
+    """`variables` are names that were asked for, `files` paths in the home that were read."""
 
     def __init__(self, elsewhere: list[str]) -> None:
         self.variables: set[str] = set()
@@ -36,14 +36,13 @@ class EnvironmentReads:
         get, all_of = kind.__getitem__, kind.__iter__
 
         def read(environ: Any, name: Any) -> Any:
-            value = get(environ, name)
             if self.copied and self.copied[-1] == name:
                 self.copied.pop()
-                return value
+                return get(environ, name)
             self.copied = []
             if isinstance(name, str):
-                self.variables.add(name)
-            return value
+                self.variables.add(name)  # also where it is not set: it may be kept out
+            return get(environ, name)
 
         def read_all(environ: Any) -> Iterator[Any]:
             names = list(all_of(environ))

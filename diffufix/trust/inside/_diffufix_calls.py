@@ -16,8 +16,8 @@ import sys
 import threading
 
 import pytest
+from _diffufix_calm import calm
 from _diffufix_ids import stable_ids
-from _diffufix_reporter import calm
 from _diffufix_values import Values
 
 PER_TEST = 40  # calls of one function in one test

@@ -21,7 +21,8 @@ from . import again, frames, leftovers, rights, supervise
 from ._diffufix_ids import stable_ids  # put beside this one by `verify.worker.inside_files`
 from .world import World, digests
 
-RANK = {"passed": 0, "xpassed": 1, "skipped": 2, "xfailed": 3, "failed": 4, "error": 5}
+RED = ("failed", "error")
+OUTCOMES = ("passed", "xpassed", "skipped", "xfailed", *RED)
 MESSAGE = 300  # characters of a failure's message that travel
 
 
@@ -153,15 +154,16 @@ class Recorder:
     @pytest.hookimpl(tryfirst=True)
     def pytest_runtest_logreport(self, report):
         self.witness.pause()
-        outcome = report.outcome
+        outcome, when = report.outcome, report.when
         if hasattr(report, "wasxfail"):
             outcome = {"skipped": "xfailed", "passed": "xpassed"}.get(outcome, outcome)
-        if outcome == "failed" and report.when != "call":
+        if outcome == "failed" and when != "call":
             outcome = "error"
-        if outcome == "passed" and report.when != "call":
+        if outcome == "rerun" or self.outcome in RED:
             return
-        if self.outcome is None or RANK.get(outcome, 5) > RANK[self.outcome]:
-            self.outcome = outcome if outcome in RANK else "error"
+        # Subtests report several calls: the test's own comes last.
+        if outcome in RED or when == "call" or (when == "setup" and outcome != "passed"):
+            self.outcome = outcome if outcome in OUTCOMES else "error"
             if outcome in ("failed", "error", "skipped"):
                 longrepr = report.longrepr
                 self.message = str(longrepr[2] if isinstance(longrepr, tuple) else longrepr)
@@ -278,7 +280,9 @@ def _run_tests(ready, request, emit, witness, problem):
     if missing:
         emit("error", reason=problem or "not collected: " + missing[0])
         return 4
-    if request.get("exact") is not None and set(request["exact"]) != set(known):
+    opened = tuple(request.get("uncollected", ()))  # what is in them was not known before
+    found = {name for name in known if not opened or not name.startswith(opened)}
+    if request.get("exact") is not None and set(request["exact"]) != found:
         emit("error", reason=problem or "other tests are collected than before")
         return 4
     order = list(enumerate(known[name] for name in request["tests"]))

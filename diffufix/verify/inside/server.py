@@ -31,7 +31,7 @@ import warnings
 import pytest
 
 from . import child, frames, leftovers, rights, supervise
-from .calm import calm_arguments, move_imports
+from ._diffufix_calm import calm, move_imports  # put here by `verify.worker.inside_files`
 from .edit_tracer import EditTracer
 from .launch import COLD
 from .swap import Calls, Live, exchange
@@ -117,7 +117,7 @@ class Server:
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_load_initial_conftests(self, early_config, args):
-        calm_arguments(early_config, args, self.config["temporary"])
+        calm(early_config, args, os.path.join(self.config["temporary"], "pytest"))
         if self.role == "start":
             self.tree.drop_bytecode()
             self.stay("early", early_config)

@@ -1,10 +1,12 @@
 # mypy: ignore-errors
 """Make every run of a suite comparable with every other; touches pytest's arguments and sys.path.
 
-One process, the same order, no early stop, no coverage of somebody else, no debugger prompt.
+PYTEST_DONT_REWRITE. Python 3.9 and later, no dependency. One process, the same order, no early
+stop, no coverage of somebody else, no debugger prompt.
 """
 
 import os
+import re
 import sys
 
 # Options that stop early, wait for a person, need an earlier run or processes of their own. What
@@ -26,21 +28,41 @@ ASIDE = {
     "monitor": ("--no-monitor",),
     "benchmark": ("--benchmark-disable",),
 }
+_SEED = re.compile(r"--randomly-seed=\d+")
 
 
-def calm_arguments(config, args, temporary):
-    """Change `args` in place, before pytest parses them for good."""
+def calm(config, args, basetemp=""):
+    """Change `args` in place, before pytest parses them for good; returns what that takes from the
+    tests, in words."""
+    missed = missed_by(config)
     args[:] = [argument for argument in args if argument not in UNWANTED]
+    seeded = any(_SEED.fullmatch(argument) for argument in args)  # the project's own seed stays
     wanted = ["--maxfail=0", "--continue-on-collection-errors", "--color=no"]
-    wanted.append("--basetemp=" + os.path.join(temporary, "pytest"))
+    if basetemp:
+        wanted.append("--basetemp=" + basetemp)
     for plugin, options in ASIDE.items():
         if config.pluginmanager.hasplugin(plugin):
-            wanted.extend(options)
+            wanted.extend(o for o in options if not (seeded and _SEED.fullmatch(o)))
     place = args.index("--") if "--" in args else len(args)
     args[place:place] = wanted
     # pytest-cov decides before that.
     config.known_args_namespace.no_cov = True
     config.known_args_namespace.cov_source = []
+    return missed
+
+
+def missed_by(config):
+    """What the project's plugins do for its tests and will not do now."""
+    known = config.known_args_namespace
+    found = []
+    if getattr(known, "numprocesses", None):
+        found.append("the workers of pytest-xdist")
+    reruns = getattr(known, "reruns", None)
+    if reruns is None and config.pluginmanager.hasplugin("rerunfailures"):
+        reruns = config.inicfg.get("reruns")
+    if reruns and str(getattr(reruns, "value", reruns)) != "0":
+        found.append("the second tries of pytest-rerunfailures")
+    return found
 
 
 def move_imports(root, tree):
