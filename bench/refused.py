@@ -69,12 +69,12 @@ def real(folder: Path) -> Iterator[tuple[str, str, float]]:
             for _ in Path(bug["path"]).parts[:-1]:
                 top = top.parent
             before = (top / bug["path"]).read_text(encoding="utf-8")
+            known = identifiers(top)  # those of the faulty project: as when it is repaired
             patched = subprocess.run(
                 ["patch", "-p1", "-s"], input=bug["fix"], text=True, cwd=top, check=False
             )
             assert patched.returncode == 0, bug["id"]
             after = (top / bug["path"]).read_text(encoding="utf-8")
-            known = identifiers(top)
         began = time.perf_counter()
         reason = suspicion(before, after, path=bug["path"], known=known)
         yield bug["id"], reason, time.perf_counter() - began

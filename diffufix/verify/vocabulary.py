@@ -6,6 +6,7 @@ of these modules, other builtins, other names between double underscores.
 
 from __future__ import annotations
 
+import ast
 import builtins
 import collections
 import datetime
@@ -247,4 +248,6 @@ def harmless() -> frozenset[str]:
     )
     found = {name for kind in pure for name in dir(kind) if name[:1] != "_"}
     paths = {name for name in dir(pathlib.PurePath) if name[:1] != "_"}
-    return frozenset(found | paths | MORE) - LEADING
+    nodes = [kind for kind in vars(ast).values() if isinstance(kind, type)]
+    fields = {name for kind in nodes if issubclass(kind, ast.AST) for name in kind._fields}
+    return frozenset(found | paths | fields | MORE) - LEADING - TESTERS

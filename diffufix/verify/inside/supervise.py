@@ -372,6 +372,7 @@ class Disk:
 
     def __init__(self, folders):
         self.folders = {os.path.realpath(folder) for folder in folders if os.path.isdir(folder)}
+        self.places = [*{os.stat(folder).st_dev: folder for folder in self.folders}.values()]
         self.free = self._free()
         self.began = time.time() - 1.0
 
@@ -384,8 +385,8 @@ class Disk:
 
     def _free(self):
         """Bytes left, of each file system once: some folders are memory."""
-        infos = {os.stat(path).st_dev: os.statvfs(path) for path in self.folders}
-        return [info.f_bavail * info.f_frsize for info in infos.values()]
+        infos = [os.statvfs(path) for path in self.places]
+        return [info.f_bavail * info.f_frsize for info in infos]
 
     def _filled(self):
         """Bytes of the files in the folders that have changed since the beginning."""
