@@ -48,6 +48,7 @@ class _Case:
     judged: dict[int, Judged] = field(default_factory=dict)
     seen: frozenset[int] = frozenset()  # successes at the last judgement
     at: float = 0.0  # monotonic seconds of the last judgement
+    pace: float = 0.0  # seconds that one version has taken; the machine may be busy
 
 
 class Jury:
@@ -190,6 +191,9 @@ class Jury:
         observer: Observer | None, tried: int,
     ) -> None:  # fmt: skip
         """In the thread."""
+        began = time.monotonic()
+        versions = sum(s.candidate_id not in case.green for s in chosen)
+        versions += 2 if observer is not None and not observer.began else 0
         greens = [self._green(search, success) for success in chosen]
         found = assess(greens, observer, search.strength, tried, search.tests_source)
         judged = {chosen[each.index].candidate_id: each for each in found}
@@ -197,6 +201,8 @@ class Jury:
             self._note(key, _told(judged[key]))
         case.green = case.green | {s.candidate_id: s for s in chosen}  # read meanwhile
         case.judged = case.judged | judged
+        if observer is not None and versions:
+            case.pace = max(case.pace, (time.monotonic() - began) / versions)
         case.at = time.monotonic()
 
     def _case(self, search: Search) -> _Case:
@@ -213,7 +219,7 @@ class Jury:
             case.observer = Observer(self._sandbox, self._scene(search))
         if self.terms.expect:
             return case.observer, MOST
-        each = case.observer.scene.seconds + PLAY
+        each = max(case.observer.scene.seconds + PLAY, case.pace)
         affordable = int(SHARE * (self._until - time.monotonic()) / each)
         affordable -= 0 if case.observer.began else 2  # the project as it is, twice
         return (case.observer if affordable > 0 else None), affordable

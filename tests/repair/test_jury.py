@@ -109,3 +109,18 @@ def test_a_jury_that_is_stopped_is_not_waited_for(assessing: Assessing) -> None:
     assert assessing.asked == []
     assessing.may.set()
     jury.close()
+
+
+def test_what_a_look_has_taken_bounds_the_next_ones(
+    assessing: Assessing, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    jury = jury_with(1.8 / SHARE)
+    search = Searched([Success(number) for number in range(3)])
+    monkeypatch.setattr(jury_module, "PLAY", 0.1)  # what a version is thought to take
+    threading.Timer(1.0, assessing.may.set).start()  # and five take ten times that
+    jury.judge(search)  # type: ignore[arg-type]
+    search.successes += [Success(number) for number in range(3, 10)]
+    jury.judge(search)  # type: ignore[arg-type]
+    assert assessing.asked[0] == 3
+    assert assessing.asked[1] < 10  # not all of them
+    jury.close()
