@@ -53,7 +53,7 @@ class ValidatorPool:
     named like tests); `wanted` are outcomes that mend a failing test other than by passing. Used by
     one thread.
 
-        with Screen(factory, python=..., args=[...], root=..., expected=..., seconds=...,
+        with ValidatorPool(factory, python=..., args=[...], root=..., expected=..., seconds=...,
                     failing=[...]) as screen:
             token = screen.submit(candidate, tests)
             for token, verdict in screen.results(timeout=0.1): ...

@@ -170,9 +170,9 @@ def test_somebody_else_fills_the_disk(tmp_path: Any) -> None:
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "before").write_bytes(b"0" * 4096)
     disk = supervise.Disk([str(tmp_path / "mine")])
-    disk.free += supervise.DISK + 1  # as if so much had vanished
+    disk.free = [disk.free[0] + supervise.DISK + 1]  # as if so much had vanished
     assert not disk.flooded()
     disk.began -= 3600  # as if the file had been written meanwhile
-    disk.free += supervise.DISK + 1
+    disk.free = [disk.free[0] + supervise.DISK + 1]
     os.truncate(tmp_path / "mine" / "before", 0)
     assert not disk.flooded()

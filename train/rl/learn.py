@@ -1,6 +1,6 @@
 """The loop of `diffufix train`: sample, verify, update, again and again, on the user's project.
 
-    with Practice(settings, model) as practice:
+    with SelfPlayEnv(settings, model) as practice:
         result = learn(model, practice, Plan(method="coupled", minutes=10), out)
 
 A step: 1. tasks by the curriculum; 2. groups of the policy as it is now, verified while the next

@@ -1,6 +1,6 @@
 """A project to practise on: its tests run twice, its functions split, its tasks made and proved.
 
-    with Practice(settings, model) as practice:
+    with SelfPlayEnv(settings, model) as practice:
         practice.tasks       to learn from
         practice.held_out    mutants of functions that no task to learn from touches
         practice.screen      warm workers for the candidates of all of them

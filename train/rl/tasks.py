@@ -8,7 +8,7 @@ are those that execute the function and pass. Four ways to make one:
 - masked: nothing is broken, and what stood in the hole is not shown.
 `intact` tasks are shown a hole in which nothing is wrong: they are solved by leaving it alone, and
 keep a model from learning that whatever it is asked about must be changed.
-Pure, but for reading the git history; whether a broken function fails its tests is for a Screen to
+Pure, but for reading the git history; whether a broken function fails its tests is for a pool to
 say (train/rl/self_play.py).
 """
 

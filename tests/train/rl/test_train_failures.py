@@ -295,11 +295,12 @@ torch.set_num_threads(1)
 from diffufix.config import Settings
 from diffufix.model import load_model
 from diffufix.store import Store
-from diffufix.train.rl.self_play import Practice
+from diffufix.train.rl.self_play import SelfPlayEnv
 from tests.train.rl.test_train_failures import WANTED, session
 root, out = Path(sys.argv[1]), Path(sys.argv[2])
 settings = Settings(root=root, sandbox="local", workers=1)
-with Store.open(out) as store, Practice(settings, load_model("mini", device="cpu"), WANTED) as here:
+model = load_model("mini", device="cpu")
+with Store.open(out) as store, SelfPlayEnv(settings, model, WANTED) as here:
     session(here, out, store, steps=1000)
 """
 
