@@ -5,15 +5,16 @@
 
 Each line of the file has `task_id`, `declaration`, `buggy_solution`, `test` (code that calls the
 function and raises). A case becomes a small pytest project; what follows `--` goes to diffufix.
-A case counts as repaired when diffufix says so (exit code 0), that is when the whole suite passed
-twice in fresh processes, and the tests pass once more here with the patch applied. Per case and
-in total: repaired, candidates, seconds. With --out results go to bench/results/NAME.json and .md.
-The last line on stdout is one JSON object.
+A case is green when there is a patch and the tests pass once more here with it; repaired when
+diffufix calls it so, too; the same when the patched function has the syntax tree of the line's
+`canonical_solution`. Per case and in total: these three, candidates, seconds. With --out results go
+to bench/results/NAME.json and .md. The last line on stdout is one JSON object.
 """
 
 from __future__ import annotations
 
 import argparse
+import ast
 import json
 import os
 import statistics
@@ -39,11 +40,11 @@ def make_project(case: dict[str, str], folder: Path) -> None:
 
 
 def run_case(case: dict[str, str], budget: float, options: list[str]) -> dict[str, object]:
-    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "DIFFUFIX_TRUST": "1"}
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         make_project(case, folder)
-        command = [sys.executable, "-m", "diffufix", "repair", "--json", "--apply"]
+        command = [sys.executable, "-m", "diffufix", "repair", "--json"]
         began = time.monotonic()
         ran = subprocess.run(
             [*command, f"--budget={budget}", *options],
@@ -57,23 +58,44 @@ def run_case(case: dict[str, str], budget: float, options: list[str]) -> dict[st
         row: dict[str, object] = {
             "task_id": case["task_id"],
             "bug_type": case.get("bug_type", ""),
+            "green": False,
             "repaired": False,
+            "same": False,
+            "probability": document.get("probability"),
             "status": document.get("status"),
             "tried": document.get("tried", 0),
             "generated": document.get("generated", 0),
             "seconds": round(seconds, 2),
         }
-        if ran.returncode == 0 and document.get("status") == "repaired":
-            check = subprocess.run(
-                [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider"],
-                cwd=folder, capture_output=True, check=False,
-            )  # fmt: skip
-            row["repaired"] = check.returncode == 0
-            row["diff"] = document["patch"]["diff"]
+        if document.get("patch"):
+            row["diff"] = diff = document["patch"]["diff"]
             row["alternatives"] = len(document["alternatives"])
+            row["green"] = green(folder, diff)
+            row["repaired"] = row["green"] and document["status"] == "repaired"
+            right = case["declaration"] + case.get("canonical_solution", "")
+            row["same"] = row["green"] and same((folder / "solution.py").read_text(), right)
         elif ran.returncode != 1:
             row["message"] = str(document.get("message") or document.get("error"))[-300:]
         return row
+
+
+def green(folder: Path, diff: str) -> bool:
+    """Whether the tests pass with the patch, which is applied."""
+    applied = subprocess.run(["git", "apply", "-"], cwd=folder, input=diff, text=True, check=False)
+    if applied.returncode != 0:
+        return False
+    check = subprocess.run(
+        [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider"],
+        cwd=folder, capture_output=True, check=False,
+    )  # fmt: skip
+    return check.returncode == 0
+
+
+def same(one: str, other: str) -> bool:
+    try:
+        return ast.dump(ast.parse(one)) == ast.dump(ast.parse(other))
+    except SyntaxError:
+        return False
 
 
 def median_seconds(rows: list[dict[str, object]]) -> float | None:
@@ -85,7 +107,10 @@ def median_seconds(rows: list[dict[str, object]]) -> float | None:
 def summary(rows: list[dict[str, object]], budget: float, options: list[str]) -> dict[str, object]:
     repaired = [row for row in rows if row["repaired"]]
     return {
+        "green": sum(bool(row["green"]) for row in rows),
         "repaired": len(repaired),
+        "same": sum(bool(row["same"]) for row in rows),
+        "repaired_and_same": sum(bool(row["same"]) for row in repaired),
         "total": len(rows),
         "median_seconds": median_seconds(rows),
         "median_seconds_repaired": median_seconds(repaired),
@@ -96,17 +121,27 @@ def summary(rows: list[dict[str, object]], budget: float, options: list[str]) ->
     }
 
 
+def outcome(row: dict[str, object]) -> str:
+    words = [word for word in ("green", "repaired", "same") if row[word]]
+    return ", ".join(words) or str(row["status"])
+
+
 def write_results(name: str, rows: list[dict[str, object]], total: dict[str, object]) -> None:
     RESULTS.mkdir(parents=True, exist_ok=True)
     document = json.dumps({"total": total, "cases": rows}, indent=1)
     (RESULTS / f"{name}.json").write_text(document + "\n")
     command = " ".join(["python", "bench/repair.py", *sys.argv[1:]])
     lines = [f"# {name}", "", f"`{command}`", ""]
-    lines += [f"{total['repaired']} of {total['total']} repaired.", ""]
-    lines += ["| case | kind of bug | repaired | candidates | seconds |", "|---|---|---|---|---|"]
+    lines += [
+        f"Of {total['total']}: {total['green']} green, {total['repaired']} called repaired; "
+        f"{total['same']} have the reference's syntax tree, {total['repaired_and_same']} of those "
+        "called repaired.", "",
+    ]  # fmt: skip
+    lines += ["| case | kind of bug | outcome | likely right | candidates | seconds |"]
+    lines += ["|---|---|---|---|---|---|"]
     for row in rows:
-        done = "yes" if row["repaired"] else ""
-        cells = [row["task_id"], row["bug_type"], done, row["tried"], row["seconds"]]
+        cells = [row["task_id"], row["bug_type"], outcome(row), row.get("probability") or ""]
+        cells += [row["tried"], row["seconds"]]
         lines.append("| " + " | ".join(map(str, cells)) + " |")
     (RESULTS / f"{name}.md").write_text("\n".join(lines) + "\n")
 
@@ -136,10 +171,13 @@ def main() -> None:
         row = run_case(case, args.budget, args.options)
         at = next((i for i, old in enumerate(rows) if old["task_id"] == row["task_id"]), len(rows))
         rows[at : at + 1] = [row]
-        mark = "repaired" if row["repaired"] else str(row["status"])
         figures = f"{row['tried']:>6} tried {row['seconds']:>7} s"
         message = row.get("message", "")
-        print(f"{row['task_id']:12} {mark:14} {figures}  {message}", file=sys.stderr, flush=True)
+        print(
+            f"{row['task_id']:12} {outcome(row):22} {figures}  {message}",
+            file=sys.stderr,
+            flush=True,
+        )
         if args.out:
             write_results(args.out, rows, summary(rows, args.budget, args.options))
     print(json.dumps(summary(rows, args.budget, args.options)))
