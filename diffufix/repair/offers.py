@@ -92,6 +92,7 @@ class Offers:
         offered = self.jury.offered(search)
         replaced = [s.change for s, _ in offered if s.change in changes]
         confirmed = {j.group for s, j in offered if s.change in changes}
+        compared = bool(offered) and offered[0][0].change in changes
         for success, judged in offered:
             if success.change in known or count + len(found) >= MOST:
                 continue
@@ -104,7 +105,8 @@ class Offers:
             whole = [*beside, success.change]
             offer = self._offer(count + len(found) + 1, whole, judged, words, confirmed=holds)
             if offer is not None:
-                found.append(offer)
+                # It was compared with the best one, which is not always in the first patch.
+                found.append(offer if compared else replace(offer, difference=None))
         return found
 
     def _offer(

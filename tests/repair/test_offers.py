@@ -42,7 +42,7 @@ def test_tax():
     assert tax(100) == 81
 """,
 }
-SCRIPT = [("count + each", "count * each"), ("net + 19", "net - 19")]
+SCRIPT = [("count + each", "count * each"), ("net + 19", "net - 19"), ("net + 19", "81")]
 CHANCE = {"shop.py": 0.9, "tax.py": 0.3}
 
 
@@ -67,7 +67,8 @@ def test_what_is_likely_right_is_the_patch_and_the_rest_another(tmp_path: Path) 
     assert result.probability == 0.9
     assert result.turned_green == ("test_shop.py::test_price",)
     assert result.still_red == ("test_tax.py::test_tax",)
-    first, second = result.offers
+    first, second, third = result.offers
+    assert third.difference is None  # it is not the first patch that it was compared with
     assert (first.confirmed, second.confirmed) == (True, True)
     assert [edit.path for edit in second.patch.edits] == ["shop.py", "tax.py"]
     assert second.probability == 0.3
