@@ -39,7 +39,7 @@ class ModelConfig:
     rms_norm_eps: float = 1e-6
     tie_word_embeddings: bool = False
     attention_bias: bool = True
-    copy_size: int = 0  # width of the copying head (copying.py); 0: none
+    copy_size: int = 0  # width of the copying head (pointer_generator.py); 0: none
     head_size: int = 0  # of one head; 0: hidden_size over the number of heads
     qk_norm: bool = False  # queries and keys are normed, head by head (Qwen3)
     rope_float32: bool = False  # they are rotated in float32, whatever the weights are (LLaDA)

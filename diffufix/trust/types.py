@@ -48,11 +48,3 @@ class Recording:
     @property
     def complete(self) -> bool:
         return not self.problem
-
-
-@dataclass(frozen=True)
-class Version:
-    """Files with other texts than the tree has, and where the observed functions are in them."""
-
-    name: str
-    files: Mapping[str, str]  # relative path -> whole new text; empty: the tree as it is

@@ -9,7 +9,6 @@ from diffufix.propose.edits.code import Code, inner_blocks
 from diffufix.source.edits import Edit
 from diffufix.source.functions import FunctionNode
 
-MOST_GUARDS = 24  # conditions from elsewhere that one statement is guarded by
 _ENDS = ("return", "return None", "return False", "return True", "continue", "break")
 
 
