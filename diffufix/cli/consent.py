@@ -20,7 +20,10 @@ _DEVICES = ("/dev/nvidiactl", "/dev/nvidia0", "/dev/kfd", "/dev/dxg")
 
 def settled(settings: Settings) -> Settings:
     """The settings with a model; where it is not the one that suits the machine, with a note."""
-    if settings.model or settings.device == "cpu" or not _may_have_gpu():
+    if settings.model:
+        _licensed(settings)
+        return settings
+    if settings.device == "cpu" or not _may_have_gpu():
         return settings
     from diffufix.model import hub  # and torch: only where there may be something to decide
 
@@ -31,28 +34,42 @@ def settled(settings: Settings) -> Settings:
     return replace(settings, model=choice.name, model_note=choice.note)
 
 
-def agreed(offer: object, *, yes: bool, ask: bool = True) -> bool:
-    """Whether a download is wanted: `--yes`, what was answered before, or what is answered now."""
-    from diffufix.model import hub
+def agreed(offer: object, *, yes: bool, ask: bool = True, named: bool = False) -> bool:
+    """Whether a download is wanted: `--yes`, what was answered before, or what is answered now.
+    `named`: the user named it, so a no of before is asked about again."""
+    from diffufix.model import hub, remembered
 
     assert isinstance(offer, hub.Download)
     if yes:
-        hub.remember(offer.name, True)
+        remembered.keep_answer(offer.name, True)
         return True
-    before = hub.remembered(offer.name)
-    if before is not None:
+    before = remembered.answered(offer.name)
+    if before or (before is not None and not named):
         return before
     if not ask or not (sys.stdin.isatty() and sys.stderr.isatty()):
         return False
     size = f"{offer.bytes / 1e9:.1f} GB" if offer.bytes else "of unknown size"
-    print(
-        f"{offer.name} suits this machine: {size} to download, under {offer.licence}.",
-        file=sys.stderr,
-    )
-    print("Download it? Without it, mini is used. [y/N] ", end="", file=sys.stderr, flush=True)
+    said = "is" if named else "suits this machine:"
+    print(f"{offer.name} {said} {size} to download, under {offer.licence}.", file=sys.stderr)
+    without = "" if named else " Without it, mini is used."
+    print(f"Download it?{without} [y/N] ", end="", file=sys.stderr, flush=True)
     answer = sys.stdin.readline().strip().lower() in ("y", "yes")
-    hub.remember(offer.name, answer)
+    remembered.keep_answer(offer.name, answer)
     return answer
+
+
+def _licensed(settings: Settings) -> None:
+    """Ask about a named model's licence where it has to be accepted before a download."""
+    from diffufix.model.families import repository
+
+    for name in settings.model.split(","):
+        known = repository(name.strip())
+        if known is None or not known.restricted or Path(name).expanduser().is_dir():
+            continue
+        from diffufix.model import hub
+
+        if hub.in_cache(known.id) is None:
+            agreed(hub.offer_of(known.id), yes=settings.yes, ask=not settings.json, named=True)
 
 
 def _may_have_gpu() -> bool:

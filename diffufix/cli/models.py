@@ -1,4 +1,4 @@
-"""`diffufix models …`: what was trained in this project, which of it is in use, and the hub."""
+"""`diffufix models …`: checkpoints that can be had, and what was trained in this project."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import tempfile
 from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -18,8 +18,11 @@ from diffufix.registry.cards import CARD, Card, read_card
 from diffufix.registry.models import Registry
 from diffufix.report import jsondoc
 
+if TYPE_CHECKING:
+    from diffufix.registry.checkpoints import PublishedCheckpoint
+
 app = typer.Typer(
-    no_args_is_help=True, help="Models trained on this project: list, use, go back, share."
+    no_args_is_help=True, help="Models: what there is, what was trained here, use, go back, share."
 )
 
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout.")]
@@ -36,18 +39,32 @@ ModelOption = Annotated[
 
 @app.command("list")
 def list_(json: Json = False) -> None:
-    """All trained models, the oldest first; `*` is in use."""
+    """Models trained here, the oldest first (`*` is in use), then checkpoints that can be had."""
+    from diffufix.registry.checkpoints import published
+    from diffufix.report.checkpoints import checkpoint_lines
+
     registry = _registry()
     cards, used = registry.cards(), registry.in_use()
     damaged = sorted(set(registry.names()) - {card.name for card in cards})
     if json:
         rows = [card.document() | {"in_use": used.get(card.base) == card.name} for card in cards]
-        document = jsondoc.rows_document("models", rows) | {"damaged": damaged}
+        document = jsondoc.rows_document("models", rows) | {
+            "damaged": damaged, "checkpoints": [each.document() for each in published()]
+        }  # fmt: skip
         echo(jsondoc.dump(document), nl=False)
         return
-    if not cards and not damaged:
+    if cards or damaged:
+        _list_trained(cards, used, damaged)
+    else:
         echo("Nothing was trained here yet: `diffufix train --self-play` does.")
-        return
+    echo()
+    for line in checkpoint_lines(published()):
+        echo(line)
+    echo("Memory: bfloat16 weights and a batch of holes, an estimate. Any other folder or hub id")
+    echo("of a known family goes with --model, too; `diffufix models show NAME` says more.")
+
+
+def _list_trained(cards: list[Card], used: dict[str, str], damaged: list[str]) -> None:
     width = max(len(card.name) for card in cards) if cards else 4
     head = f"  {'name':{width}}  {'made':16}  {'base':12}  {'from':{width}}  {'method':9}"
     echo(f"{head}  held-out tasks")
@@ -64,8 +81,14 @@ def list_(json: Json = False) -> None:
 
 @app.command("show")
 def show(name: Name, json: Json = False) -> None:
-    """One model: what it was made from, by what, and what it was worth."""
+    """One model: what it was made from and what it was worth; or a checkpoint: what it takes."""
+    from diffufix.registry.checkpoints import find
+
     registry = _registry()
+    known = find(name) if name not in registry else None
+    if known is not None:
+        _show_checkpoint(known, json)
+        return
     card = registry.card(name)
     used = registry.in_use().get(card.base) == name
     size = sum(p.stat().st_size for p in registry.path(name).rglob("*") if p.is_file())
@@ -83,6 +106,17 @@ def show(name: Name, json: Json = False) -> None:
         for key, value in values.items():
             echo(f"  {title:5} {key.replace('_', ' '):22} {_plain(value)}")
     echo(f"  in {registry.path(name)}")
+
+
+def _show_checkpoint(known: PublishedCheckpoint, json: bool) -> None:
+    from diffufix.report.checkpoints import facts_of
+
+    if json:
+        echo(jsondoc.dump(jsondoc.rows_document("checkpoints", [known.document()])), nl=False)
+        return
+    echo(known.name)
+    for key, value in facts_of(known).items():
+        echo(f"  {key:11} {value}")
 
 
 @app.command("adopt")
@@ -156,7 +190,7 @@ def push(
     card, folder = registry.card(name), registry.path(name)
     with tempfile.TemporaryDirectory() as scratch:
         outgoing = Path(scratch) / name
-        _copy_for_others(folder, outgoing, card)
+        share.copy_for_others(folder, outgoing, card)
         address = share.push(outgoing, repository, private=not public)
     echo(address)
 
@@ -173,9 +207,20 @@ def pull(
         str | None,
         typer.Option(help="A branch, tag or commit of the repository.", show_default="main"),
     ] = None,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Accept the licence unasked.")] = False,
     model: ModelOption = None,
 ) -> None:
-    """Fetch an adapter or a checkpoint from the hub; `adopt` puts it to use."""
+    """Fetch a checkpoint into the hub's cache, or what others trained into this project.
+
+    A checkpoint of a known family is used with --model from then on, at the commit that was
+    fetched. An adapter, or a model that diffufix trained, is kept here; `adopt` puts it to use.
+    """
+    from diffufix.model.families import repository as published
+
+    known = published(repository)
+    if known is not None:
+        _pull_checkpoint(known.id, revision, yes)
+        return
     from diffufix.registry import share
 
     registry = _registry()
@@ -192,6 +237,27 @@ def pull(
         else f"{name} is here, not compared."
     )
     echo(f"`diffufix models adopt {name} --force` puts it to use.")
+
+
+def _pull_checkpoint(name: str, revision: str | None, yes: bool) -> None:
+    from diffufix.cli.consent import agreed
+    from diffufix.model import hub
+    from diffufix.registry.checkpoints import find
+
+    known = find(name)
+    assert known is not None
+    if known.refused:
+        raise UsageError(
+            f"{name} {known.refused} and sees nothing to their right: it cannot fill a hole.",
+            "Use the mdlm checkpoint of the same owner.",
+        )
+    offer = hub.offer_of(name)
+    missing = hub.in_cache(name, revision) is None
+    if known.restricted and missing and not agreed(offer, yes=yes, named=True):
+        raise UsageError(f"{name} was not fetched: its licence was not accepted.", "--yes does.")
+    folder, commit = hub.fetch(name, revision=revision, accepted=known.restricted)
+    echo(f"{name} is here, at commit {commit[:12]}: {folder}")
+    echo(f"`diffufix repair --model {name}` uses it.")
 
 
 # -- what the commands share -----------------------------------------------------------------------
@@ -242,32 +308,11 @@ def _plain(value: Any) -> str:
     return "".join(c if c.isprintable() else "?" for c in str(value))
 
 
-def _copy_for_others(folder: Path, target: Path, card: Card) -> None:
-    """The model's files, with a card that names no folder of this machine."""
-    import json
-    import shutil
-
-    from diffufix.registry.cards import readme
-
-    shutil.copytree(folder, target)
-    public = replace(card, base_name=_public(card.base_name))
-    (target / CARD).write_text(json.dumps(public.document(), indent=2) + "\n", "utf-8")
-    (target / "README.md").write_text(readme(public), "utf-8")
-    config = target / "adapter_config.json"
-    if config.is_file():
-        values = json.loads(config.read_text("utf-8"))
-        values["base_model_name_or_path"] = public.base_name
-        config.write_text(json.dumps(values, indent=2) + "\n", "utf-8")
-
-
-def _public(name: str) -> str:
-    return Path(name).name if Path(name).expanduser().is_dir() else name
-
-
 def _card_of(folder: Path, name: str, source: str, settings: Settings) -> Card:
     """The card that came along, or one for weights that have none. Raises CheckpointError."""
     from diffufix.model.checkpoint import fingerprint_of
-    from diffufix.model.weights import Adapter, shards
+    from diffufix.model.files import shards
+    from diffufix.model.weights import Adapter
 
     lora = (folder / "adapter_config.json").is_file()
     if lora:

@@ -18,9 +18,10 @@ from diffufix.model.adapted import attach
 from diffufix.model.devices import check_memory, choose_device, choose_dtype
 from diffufix.model.families import KINDS, plain_config, plain_name, repository
 from diffufix.model.family import Family, recognise
+from diffufix.model.files import read_json, shards
 from diffufix.model.tokenizer import Tokenizer, load_tokenizer
 from diffufix.model.transformer import ModelConfig, Transformer
-from diffufix.model.weights import Adapter, fingerprint, read_json, read_tensors, shards
+from diffufix.model.weights import Adapter, fingerprint, read_tensors
 
 _DAMAGED = "The weights and config.json belong to different checkpoints, or are damaged."
 

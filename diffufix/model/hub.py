@@ -7,9 +7,8 @@ that holds it, if it is there or the user agrees to fetch it; `mini` everywhere 
 
 from __future__ import annotations
 
-import json
-import os
 import re
+import shutil
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -17,7 +16,8 @@ from pathlib import Path
 
 from diffufix.errors import CheckpointError, DiffufixError, PrerequisiteError
 from diffufix.model.families import repository
-from diffufix.model.weights import shards
+from diffufix.model.files import shards
+from diffufix.model.remembered import answered, pin, pinned
 
 MINI = "mini"
 LARGE = "apple/DiffuCoder-7B-cpGRPO"
@@ -85,7 +85,7 @@ def decide(device: str = "auto", consent: Consent = never) -> ModelChoice:
             reason = f"{LARGE} is not here and was not to be downloaded"
         else:
             try:
-                locate(LARGE)
+                fetch(LARGE, accepted=True)
             except DiffufixError as error:
                 reason = error.message.rstrip(".")
     return ModelChoice(MINI, f"mini is used: {reason}") if reason else ModelChoice(LARGE)
@@ -103,34 +103,6 @@ def _too_large(offer: Download, device: str) -> str:
     if free < need:
         return f"{offer.name} needs {need / 1e9:.0f} GB, the GPU has {free / 1e9:.1f} GB free"
     return ""
-
-
-# -- what was answered before ----------------------------------------------------------------------
-
-
-def _answers() -> Path:
-    base = os.environ.get("XDG_CONFIG_HOME") or "~/.config"
-    return Path(base).expanduser() / "diffufix" / "models.json"
-
-
-def remembered(name: str) -> bool | None:
-    """What the user said to this download; None: not asked yet."""
-    try:
-        answer = json.loads(_answers().read_text("utf-8")).get(name)
-    except (OSError, ValueError, AttributeError):
-        return None
-    return answer if isinstance(answer, bool) else None
-
-
-def remember(name: str, answer: bool) -> None:
-    """Keep an answer, in the user's configuration folder; silently not where that is read-only."""
-    path = _answers()
-    try:
-        known = json.loads(path.read_text("utf-8")) if path.is_file() else {}
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(json.dumps({**known, name: answer}, indent=1) + "\n", "utf-8")
-    except (OSError, ValueError, TypeError):
-        pass
 
 
 # -- where a model is ------------------------------------------------------------------------------
@@ -158,7 +130,7 @@ def locate(name: str | Path, notify: Callable[[str], None] = _stderr) -> Path:
         return folder
     text = str(name)
     if is_hub_id(text):
-        return in_cache(text) or _download(text, notify)
+        return fetch(text, notify)[0]
     raise PrerequisiteError(
         f"There is no model {text!r}.",
         f"Name a checkpoint folder, `{MINI}`, or a hub id such as {LARGE}.",
@@ -195,34 +167,102 @@ def lacking(folder: Path) -> str:
     return "" if parts or (folder / "tokenizer.json").is_file() else "its tokenizer files"
 
 
-def in_cache(name: str) -> Path | None:
-    """The complete snapshot of a hub id in the local cache; None: not there, or only a part."""
+def in_cache(name: str, revision: str | None = None) -> Path | None:
+    """The complete snapshot of a hub id in the local cache; None: not there, or only a part.
+
+    Without a revision it is the one that was fetched before, whatever its branch says now.
+    """
     from huggingface_hub import snapshot_download
 
+    revision = revision or pinned(name)
     try:
-        folder = Path(snapshot_download(name, allow_patterns=_PATTERNS, local_files_only=True))
+        folder = Path(
+            snapshot_download(
+                name, revision=revision, allow_patterns=_PATTERNS, local_files_only=True
+            )
+        )
     except (OSError, ValueError):
         return None
     return None if lacking(folder) else folder
 
 
-def _download(name: str, notify: Callable[[str], None]) -> Path:
-    from huggingface_hub import snapshot_download
+def fetch(
+    name: str,
+    notify: Callable[[str], None] = _stderr,
+    revision: str | None = None,
+    accepted: bool = False,
+) -> tuple[Path, str]:
+    """The checkpoint's folder in the cache and its commit, downloaded where it is not there.
+    `accepted`: the user has accepted its licence just now.
 
-    for line in offer_of(name).lines():
-        notify(line)
-    try:
-        folder = Path(snapshot_download(name, allow_patterns=_PATTERNS))
-    except Exception as error:  # the HTTP client's errors differ from version to version
-        reason = next(iter(str(error).strip().splitlines()), type(error).__name__)
-        raise PrerequisiteError(
-            f"The checkpoint {name} is not in the local cache and cannot be downloaded: {reason}",
-            f"Use `--model {MINI}`, a checkpoint folder, or check the name and the network "
-            "(HF_TOKEN, HF_HUB_OFFLINE).",
-        ) from error
-    if lacking(folder) == "its tokenizer files":  # offline, the hub's client gives what there is
-        raise PrerequisiteError(
+    A download that was cut off goes on where it ended. The commit is kept: later runs use it.
+    Raises PrerequisiteError (no such repository or revision, no network, no room).
+    """
+    from huggingface_hub import HfApi, snapshot_download
+
+    revision = revision or pinned(name)
+    folder = in_cache(name, revision)
+    if folder is None:
+        offer = offer_of(name)
+        known = accepted or answered(offer.name) or _partial(name) is not None
+        if offer.restricted and not known:
+            raise PrerequisiteError(
+                f"{offer.name} is under {offer.licence}, which was not accepted here.",
+                f"`diffufix models pull {offer.name}` shows it and asks once; --yes accepts it.",
+            )
+        for line in offer.lines():
+            notify(line)
+        _check_room(offer)
+        try:
+            commit = str(HfApi(library_name="diffufix").model_info(name, revision=revision).sha)
+            folder = Path(snapshot_download(name, revision=commit, allow_patterns=_PATTERNS))
+        except Exception as error:  # the HTTP client's errors differ from version to version
+            raise _unreachable(name, error) from error
+        if missing := lacking(folder):
+            raise CheckpointError(
+                f"{name} is no checkpoint that can be used: it lacks {missing}.",
+                "A checkpoint has config.json, safetensors and tokenizer files.",
+            )
+    pin(name, folder.name)
+    return folder, folder.name
+
+
+def _unreachable(name: str, error: Exception) -> PrerequisiteError:
+    reason = next(iter(str(error).strip().splitlines()), type(error).__name__)
+    part = _partial(name)
+    if part is not None and lacking(part) == "its tokenizer files":
+        return PrerequisiteError(
             f"The local copy of {name} lacks its tokenizer files, and they cannot be downloaded.",
             "Run it once with a network: what is missing is fetched then.",
         )
-    return folder
+    return PrerequisiteError(
+        f"The checkpoint {name} is not in the local cache and cannot be downloaded: {reason}",
+        f"Use `--model {MINI}`, a checkpoint folder, or check the name and the network "
+        "(HF_TOKEN, HF_HUB_OFFLINE).",
+    )
+
+
+def _partial(name: str) -> Path | None:
+    """What there is of it in the cache, complete or not."""
+    from huggingface_hub import snapshot_download
+
+    try:
+        return Path(snapshot_download(name, revision=pinned(name), local_files_only=True))
+    except (OSError, ValueError):
+        return None
+
+
+def _check_room(offer: Download) -> None:
+    """Raises PrerequisiteError where the disk of the cache has no room for the weights."""
+    from huggingface_hub import constants
+
+    cache = Path(constants.HF_HUB_CACHE)
+    while not cache.exists() and cache != cache.parent:
+        cache = cache.parent
+    free = shutil.disk_usage(cache).free
+    if free < offer.bytes:
+        raise PrerequisiteError(
+            f"{offer.name} takes {offer.bytes / 1e9:.1f} GB, the disk of the Hugging Face cache "
+            f"has {free / 1e9:.1f} GB free.",
+            "Make room, or point HF_HOME to another disk.",
+        )

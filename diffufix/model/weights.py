@@ -12,7 +12,6 @@ import json
 import math
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
@@ -20,46 +19,12 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from diffufix.errors import CheckpointError
+from diffufix.model.files import INDEX, SINGLE, read_json, shards
 
-INDEX = "model.safetensors.index.json"
-SINGLE = "model.safetensors"
 #: An int8 matrix [rows, columns] has beside it the float scales [rows] under its name plus this.
 SCALE = ".scale"
 _WHOLE = 256 * 2**20  # files up to this size are hashed whole, larger ones by samples
 _SAMPLE, _SAMPLES = 2**20, 64
-
-
-def read_json(path: Path) -> dict[str, Any]:
-    """A JSON object. Raises CheckpointError."""
-    try:
-        value = json.loads(path.read_text("utf-8"))
-    except OSError as error:
-        raise CheckpointError(f"{path} cannot be read: {error}", "Fetch it again.") from error
-    except ValueError as error:
-        raise CheckpointError(f"{path} is not JSON: {error}", "Fetch it again.") from error
-    if not isinstance(value, dict):
-        raise CheckpointError(f"{path} holds no JSON object.", "Fetch it again.")
-    return value
-
-
-def shards(folder: Path) -> list[Path]:
-    """The weight files of a checkpoint folder, all present. Raises CheckpointError."""
-    if (folder / INDEX).is_file():
-        names = sorted(set(read_json(folder / INDEX).get("weight_map", {}).values()))
-        missing = [name for name in names if not (folder / name).is_file()]
-        if missing or not names:
-            raise CheckpointError(
-                f"{folder} lacks {len(missing)} of {len(names)} weight files"
-                + (f": {', '.join(missing)}." if missing else "."),
-                "Finish the download of the checkpoint.",
-            )
-        return [folder / name for name in names]
-    if (folder / SINGLE).is_file():
-        return [folder / SINGLE]
-    hint = f"A checkpoint folder holds {SINGLE}, or shards with {INDEX}."
-    if any(folder.glob("*.bin")) or any(folder.glob("*.pt")):
-        hint += " Pickled weights are not read: convert them to safetensors."
-    raise CheckpointError(f"{folder} holds no weights.", hint)
 
 
 def read_tensors(folder: Path) -> Iterator[tuple[str, Tensor]]:

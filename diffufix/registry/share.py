@@ -5,11 +5,15 @@ Only weights, configuration, tokenizer files and cards travel: nothing that a lo
 
 from __future__ import annotations
 
+import json
+import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from diffufix.errors import DiffufixError, PrerequisiteError, UsageError
+from diffufix.registry.cards import CARD, Card, readme
 
 FILES = ["*.json", "*.txt", "*.safetensors", "*.jinja", "README.md"]
 
@@ -31,6 +35,23 @@ def pull(repository: str, folder: Path, revision: str | None = None) -> str:
     """
     _check(repository)
     return str(_ask(f"{repository} cannot be fetched", _pull, repository, folder, revision))
+
+
+def copy_for_others(folder: Path, target: Path, card: Card) -> None:
+    """The model's files, with a card that names no folder of this machine."""
+    shutil.copytree(folder, target)
+    public = replace(card, base_name=_public(card.base_name))
+    (target / CARD).write_text(json.dumps(public.document(), indent=2) + "\n", "utf-8")
+    (target / "README.md").write_text(readme(public), "utf-8")
+    config = target / "adapter_config.json"
+    if config.is_file():
+        values = json.loads(config.read_text("utf-8"))
+        values["base_model_name_or_path"] = public.base_name
+        config.write_text(json.dumps(values, indent=2) + "\n", "utf-8")
+
+
+def _public(name: str) -> str:
+    return Path(name).name if Path(name).expanduser().is_dir() else name
 
 
 def _push(folder: Path, repository: str, private: bool, message: str) -> str:

@@ -99,6 +99,23 @@ def test_nothing_yet(tmp_path: Path, capsys, monkeypatch) -> None:
     assert not (tmp_path / ".diffufix").exists()
 
 
+def test_checkpoints_that_can_be_had(tmp_path: Path, capsys, monkeypatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path))
+    lines = {line.split("  ")[0]: line for line in run(capsys, "list").splitlines()}
+    assert "15.2 GB" in lines["apple/DiffuCoder-7B-Base"]
+    assert "to accept" in lines["apple/DiffuCoder-7B-Base"]
+    assert "here" in lines["mini"]
+    rows = json.loads(run(capsys, "list", "--json"))["checkpoints"]
+    assert {row["name"]: row["folder"] for row in rows}["GSAI-ML/LLaDA-8B-Base"] is None
+    shown = run(capsys, "show", "Salesforce/CoDA-v0-Base")
+    assert "to be accepted" in shown
+    assert "3.44 GB" in shown
+    assert "not accepted" in run(capsys, "pull", "Salesforce/CoDA-v0-Base", code=2)
+    blockwise = "dllm-hub/Qwen3-0.6B-diffusion-bd3lm-v0.1"
+    assert "cannot fill a hole" in run(capsys, "pull", blockwise, code=2)
+
+
 @pytest.fixture
 def hub():
     with Hub() as standin:
@@ -157,6 +174,31 @@ def test_what_others_pushed_without_a_card(
     assert (card.kind, card.base) == ("lora", fingerprint_of(base))
     names = {path.name for path in here.path("plain").iterdir()}
     assert not names & {"evil.py", "model.pt"}
+
+
+def test_a_checkpoint_is_pulled_once_and_then_offline(
+    base: Path, hub: Hub, tmp_path: Path, diffufix_cli
+) -> None:
+    name = "Dream-org/DreamOn-v0-7B"
+    files = {path.name: path.read_bytes() for path in base.iterdir() if path.is_file()}
+    commit = hub.commit(name, {**files, "modeling_dream.py": b"print()"})
+    there = {"HF_HOME": str(tmp_path / "hf"), "XDG_CONFIG_HOME": str(tmp_path / "config")}
+
+    def again(*argv: str, **environment: str):
+        return diffufix_cli("models", *argv, cwd=tmp_path, **there, **environment)
+
+    online = {"HF_ENDPOINT": hub.address, "HF_HUB_DISABLE_XET": "1", "HF_HUB_OFFLINE": "0"}
+    done = again("pull", name, **online)
+    assert done.returncode == 0, done.stderr
+    assert commit[:12] in done.stdout
+    assert "Apache-2.0" in done.stderr
+    hub.commit(name, {"README.md": b"# empty"})
+    assert commit[:12] in again("pull", name, HF_HUB_OFFLINE="1").stdout
+    done = again("show", name, HF_HUB_OFFLINE="1")
+    assert done.returncode == 0, done.stderr
+    shown = done.stdout
+    assert commit in shown
+    assert not list((tmp_path / "hf").rglob("*.py"))
 
 
 def test_what_cannot_be_pulled(here: Registry, hub: Hub, ask, capsys) -> None:

@@ -16,7 +16,8 @@ import diffufix
 from diffufix.errors import CheckpointError, PrerequisiteError
 from diffufix.model import Transformer, default_model, hub, load_model
 from diffufix.model.family import Family, recognise
-from diffufix.model.weights import INDEX, SCALE, pack_int8, write_tensors
+from diffufix.model.files import INDEX
+from diffufix.model.weights import SCALE, pack_int8, write_tensors
 from tests.support.checkpoints import make_dream_checkpoint
 
 

@@ -14,7 +14,7 @@ import torch
 from diffufix.cli import consent
 from diffufix.config import Settings
 from diffufix.errors import PrerequisiteError
-from diffufix.model import hub, load_model
+from diffufix.model import hub, load_model, remembered
 from diffufix.registry.policy import choose_policy
 from tests.support.checkpoints import make_dream_checkpoint
 
@@ -161,4 +161,34 @@ def test_damaged_answers_are_no_answers(home):
     path.parent.mkdir(parents=True)
     for text in ("{", "[]", json.dumps({hub.LARGE: "?"})):
         path.write_text(text)
-        assert hub.remembered(hub.LARGE) is None
+        assert remembered.answered(hub.LARGE) is None
+
+
+def test_a_licence_is_accepted_before_a_named_download(monkeypatch):
+    with pytest.raises(PrerequisiteError, match="was not accepted here") as caught:
+        hub.locate("apple/DiffuCoder-7B-Base")
+    assert "models pull apple/DiffuCoder-7B-Base" in caught.value.hint
+    named = Settings(root=Path.cwd(), model="apple/DiffuCoder-7B-Base", yes=True)
+    assert consent.settled(named) == named
+    assert remembered.answered("apple/DiffuCoder-7B-Base")
+    with pytest.raises(PrerequisiteError, match="cannot be downloaded"):
+        hub.locate("apple/DiffuCoder-7B-Base")
+
+
+def test_the_commit_that_was_fetched_stays(home):
+    first = cached(home, "Dream-org/DreamOn-v0-7B")
+    folder, commit = hub.fetch("Dream-org/DreamOn-v0-7B")
+    assert (folder, commit) == (first, "0" * 40)
+    newer = first.with_name("1" * 40)
+    shutil.copytree(first, newer)
+    (first.parents[1] / "refs" / "main").write_text("1" * 40)
+    assert hub.in_cache("Dream-org/DreamOn-v0-7B") == first
+    assert hub.in_cache("Dream-org/DreamOn-v0-7B", "1" * 40) == newer
+    assert hub.fetch("Dream-org/DreamOn-v0-7B", revision="1" * 40)[1] == "1" * 40
+    assert remembered.pinned("Dream-org/DreamOn-v0-7B") == "1" * 40
+
+
+def test_a_full_disk_is_said_before_the_download(monkeypatch):
+    monkeypatch.setattr("shutil.disk_usage", lambda path: shutil._ntuple_diskusage(10, 9, GB))
+    with pytest.raises(PrerequisiteError, match=r"1\.0 GB free"):
+        hub.locate("Dream-org/DreamOn-v0-7B")

@@ -21,8 +21,8 @@ from torch import Tensor
 from diffufix.errors import CheckpointError
 from diffufix.model.checkpoint import LoadedModel, load_model
 from diffufix.model.family import Family
+from diffufix.model.files import read_json
 from diffufix.model.tokenizer import Tokenizer, load_tokenizer
-from diffufix.model.weights import read_json
 from diffufix.train.batch import IGNORE
 from diffufix.train.checkpoints import TOKENIZER_FILES
 from diffufix.train.pretrain.batches import Listed, spread

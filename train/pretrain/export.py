@@ -16,7 +16,8 @@ import torch
 from torch import Tensor
 
 from diffufix.errors import CheckpointError, UsageError
-from diffufix.model.weights import INDEX, pack_int8, read_tensors, write_tensors
+from diffufix.model.files import INDEX
+from diffufix.model.weights import pack_int8, read_tensors, write_tensors
 from diffufix.train.checkpoints import MODEL, TOKENIZER_FILES
 
 DTYPES = ("bfloat16", "float32", "int8")
