@@ -20,6 +20,7 @@ FLOORS = [
     "__main__",
     "cli",
     "report",
+    "evaluation",
     "generate",
     "repair",
     "trust",

@@ -18,7 +18,19 @@ from typing import Annotated, Any
 import typer
 
 import diffufix
-from diffufix.cli import apply, clean, env, generate, models, repair, rewards, runs, train, undo
+from diffufix.cli import (
+    apply,
+    clean,
+    env,
+    evaluate,
+    generate,
+    models,
+    repair,
+    rewards,
+    runs,
+    train,
+    undo,
+)
 from diffufix.errors import DiffufixError, UsageError
 from diffufix.trusted import visible
 from diffufix.workspace.clock import process_began
@@ -46,6 +58,7 @@ app.add_typer(env.app, name="env")
 app.add_typer(train.app, name="train")
 app.add_typer(rewards.app, name="rewards")
 app.add_typer(models.app, name="models")
+app.add_typer(evaluate.app, name="evaluate")
 
 
 def _version(wanted: bool) -> None:

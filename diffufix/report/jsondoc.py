@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from typing import Any
 
 import diffufix
@@ -31,6 +32,11 @@ def error_document(error: DiffufixError) -> dict[str, Any]:
 def rows_document(name: str, rows: list[dict[str, Any]]) -> dict[str, Any]:
     """The document of a listing."""
     return _head() | {name: rows}
+
+
+def document(values: Mapping[str, Any]) -> dict[str, Any]:
+    """The document of any other result."""
+    return _head() | dict(values)
 
 
 def dump(document: dict[str, Any]) -> str:
