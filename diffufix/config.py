@@ -19,6 +19,7 @@ from diffufix import trusted
 from diffufix.errors import UsageError
 
 SANDBOXES = ("auto", "docker", "e2b", "local")
+FORMATS = ("text", "json", "junit", "github")
 DTYPES = ("auto", "float32", "bfloat16", "float16")
 ENV_PREFIX = "DIFFUFIX_"
 #: Variables that diffufix or its tests set for child processes; never settings.
@@ -110,8 +111,14 @@ class Settings:
     apply: bool = _option(False)
     #: With `apply`: write although the target files have uncommitted changes.
     force: bool = _option(False)
+    #: What stdout gets: text, one JSON document, JUnit's XML, annotations of a GitHub workflow.
+    output_format: str = _option("text", choices=FORMATS)
+    #: The same as the format `json`.
     json: bool = _option(False)
+    quiet: bool = _option(False)
     verbose: bool = _option(False)
+    #: Start over, though an interrupted run of the same command could be gone on with.
+    fresh: bool = _option(False)
     #: Why `model` is not the one that suits the machine, for the user; set by cli/consent.py.
     model_note: str = ""
 
@@ -140,6 +147,9 @@ def load_settings(
     brought = brought_along(root, {k: v for k, v in values.items() if k not in said})
     trusted.require(root, brought, bool(said.get("trust")))
     values |= said
+    if values.get("json") and "output_format" not in said:
+        values["output_format"] = "json"
+    values["json"] = values.get("output_format", "text") == "json"
     member = find_member(cwd, root)
     folder = "" if member == root else _posix(member, root)
     return Settings(root, folder, pytest_args=relocate(pytest_args, cwd, member), **values)

@@ -19,6 +19,15 @@ class Stage:
 
 
 @dataclass(frozen=True)
+class Placed:
+    """Where the tests run from now on; `enclosed`: in a sandbox from the first of them on."""
+
+    kind: str  # docker, e2b, local
+    python: str
+    enclosed: bool
+
+
+@dataclass(frozen=True)
 class TestsRan:
     """The suite ran on the unchanged project."""
 
@@ -101,6 +110,7 @@ class Finished:
 
 Event = (
     Stage
+    | Placed
     | TestsRan
     | Localized
     | ModelLoaded

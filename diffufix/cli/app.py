@@ -1,7 +1,6 @@
 """The `diffufix` command: its subcommands, and what the user sees when one fails.
 
-Exit codes: 0 repaired or nothing to do, 1 not repaired or only plausible, 2 usage, project,
-prerequisite or internal error, 130 interrupted. Nothing heavy is imported here.
+Nothing heavy is imported here.
 """
 
 from __future__ import annotations
@@ -10,55 +9,57 @@ import contextlib
 import os
 import signal
 import sys
-import traceback
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
 import diffufix
-from diffufix.cli import (
-    apply,
-    clean,
-    env,
-    evaluate,
-    generate,
-    models,
-    repair,
-    rewards,
-    runs,
-    train,
-    undo,
-)
-from diffufix.errors import DiffufixError, UsageError
-from diffufix.trusted import visible
+from diffufix.cli import clean, env, evaluate, failures, generate, models, repair, rewards, train
+from diffufix.cli.parsing import CliCommand, CliGroup, PytestCommand
+from diffufix.cli.past import apply, runs, undo
+from diffufix.errors import DiffufixError
 from diffufix.workspace.clock import process_began
 
 INTERRUPTED = 130
 #: The parser's base class for wrong arguments; it lives in another module in every typer.
 _WrongArguments: type[Any] = typer.BadParameter.__mro__[1]
 
+HELP = """Repairs failing tests with a masked diffusion language model.
+
+Examples:
+  diffufix repair                    # find a patch for what fails, show it
+  diffufix repair tests/test_x.py    # only what fails there
+  diffufix apply                     # write the patch that was found last
+  diffufix undo                      # and take it back
+"""
+
 app = typer.Typer(
     name="diffufix",
-    add_completion=False,
+    cls=CliGroup,
+    add_completion=True,
     pretty_exceptions_enable=False,
+    rich_markup_mode=None,
     no_args_is_help=True,
-    help="Repairs failing tests with a masked diffusion language model.",
-    epilog="Exit codes: 0 repaired or nothing to do, 1 not repaired or only plausible, 2 error, "
-    "130 interrupted.",
+    context_settings={"help_option_names": ["-h", "--help"]},
+    help=HELP,
+    epilog="Exit codes: 0 repaired, or nothing to do; 1 not repaired, or only plausible; 2 wrong "
+    "usage, a project that cannot be tested, a missing prerequisite, an internal error; "
+    "130 interrupted. Settings come from the command line, then DIFFUFIX_*, then "
+    "[tool.diffufix] in pyproject.toml.",
 )
-app.command("repair", context_settings=repair.PYTEST_PASSTHROUGH)(repair.repair)
-app.command("generate")(generate.generate)
-app.command("apply")(apply.apply)
-app.command("undo")(undo.undo)
-app.command("clean")(clean.clean)
-app.add_typer(runs.app, name="runs")
-app.add_typer(env.app, name="env")
-app.add_typer(train.app, name="train")
-app.add_typer(rewards.app, name="rewards")
-app.add_typer(models.app, name="models")
-app.add_typer(evaluate.app, name="evaluate")
+REPAIRS, LOOKS, LEARNS = "Repair", "Look", "Learn"
+app.command("repair", cls=PytestCommand, rich_help_panel=REPAIRS)(repair.repair)
+app.command("generate", cls=CliCommand, rich_help_panel=REPAIRS)(generate.generate)
+app.command("apply", cls=CliCommand, rich_help_panel=REPAIRS)(apply.apply)
+app.command("undo", cls=CliCommand, rich_help_panel=REPAIRS)(undo.undo)
+app.add_typer(runs.app, name="runs", rich_help_panel=LOOKS)
+app.add_typer(env.app, name="env", rich_help_panel=LOOKS)
+app.command("clean", cls=CliCommand, rich_help_panel=LOOKS)(clean.clean)
+app.add_typer(train.app, name="train", rich_help_panel=LEARNS)
+app.add_typer(rewards.app, name="rewards", rich_help_panel=LEARNS)
+app.add_typer(models.app, name="models", rich_help_panel=LEARNS)
+app.add_typer(evaluate.app, name="evaluate", rich_help_panel=LEARNS)
 
 
 def _version(wanted: bool) -> None:
@@ -70,7 +71,8 @@ def _version(wanted: bool) -> None:
 @app.callback()
 def _options(
     version: Annotated[
-        bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version.")
+        bool,
+        typer.Option("--version", "-V", callback=_version, is_eager=True, help="Show the version."),
     ] = False,
 ) -> None:
     pass
@@ -82,9 +84,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     for stream in (sys.stdout, sys.stderr):
         with contextlib.suppress(AttributeError, ValueError):  # not a real text stream
             stream.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
+    command = typer.main.get_command(app)
     try:
+        failures.check_system()
         with _terminate_as_interrupt():
-            code = typer.main.get_command(app).main(
+            code = command.main(
                 args,
                 prog_name="diffufix",
                 standalone_mode=False,
@@ -93,10 +97,9 @@ def main(argv: Sequence[str] | None = None) -> int:
             sys.stdout.flush()
         return int(code or 0)
     except DiffufixError as error:
-        return _fail(error, args)
+        return failures.tell(error, args)
     except _WrongArguments as error:
-        command = error.ctx.command_path if error.ctx else "diffufix"
-        return _fail(UsageError(error.format_message(), f"`{command} --help` shows how."), args)
+        return failures.tell(failures.usage(error, args, command), args)
     except (KeyboardInterrupt, typer.Abort):
         sys.stderr.write("interrupted\n")
         return INTERRUPTED
@@ -104,37 +107,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         with contextlib.suppress(OSError):
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
+    except SystemExit as ended:  # of shell completion
+        return ended.code if isinstance(ended.code, int) else 0
     except Exception as error:
-        return _fail(_crash(error, "--verbose" in args), args)
-
-
-def _fail(error: DiffufixError, args: Sequence[str]) -> int:
-    from diffufix.report import jsondoc, terminal
-
-    if "--json" in args:
-        sys.stdout.write(jsondoc.dump(jsondoc.error_document(error)))
-    else:
-        sys.stderr.write(visible("\n".join(terminal.error_lines(error))) + "\n")
-    return error.exit_code
-
-
-def _crash(error: Exception, verbose: bool) -> DiffufixError:
-    """An error that nobody foresaw; its traceback goes to a file, or to stderr."""
-    trace = "".join(traceback.format_exception(error))
-    message = f"diffufix failed: {type(error).__name__}: {error}"
-    try:
-        from diffufix.config import find_root
-        from diffufix.store.folder import private_folder
-
-        path = private_folder(find_root(Path.cwd())) / "crash.log"
-        path.unlink(missing_ok=True)  # never through a link
-        path.write_text(trace, encoding="utf-8", errors="backslashreplace")
-        hint = f"This is a fault of diffufix; the traceback is in {path}."
-    except (OSError, DiffufixError):
-        verbose, hint = True, "This is a fault of diffufix; please report the traceback above."
-    if verbose:
-        sys.stderr.write(visible(trace))
-    return DiffufixError(message, hint)
+        return failures.tell(failures.crash(error, {"--verbose", "-v"} & {*args}), args)
 
 
 @contextlib.contextmanager

@@ -27,6 +27,10 @@ def clean(
     """Remove log, rewards, trained models and undo records of this project (`.diffufix/`).
 
     What runs that were killed left behind goes too: scratch folders and containers.
+
+    Examples:
+      diffufix clean
+      diffufix clean --images    # the container images that were built, and nothing else
     """
     if images:
         echo(_images())
@@ -45,7 +49,10 @@ def clean(
             raise UsageError(
                 "`clean` removes what diffufix has learned here.", "Repeat with --yes."
             )
-        typer.confirm(f"Remove {folder} with its log, trained models and undo records?", abort=True)
+        sure = f"Remove {folder} with its log, trained models and undo records?"
+        if not typer.confirm(sure, err=True):
+            echo("Nothing was removed.")
+            return
     shutil.rmtree(folder)
     echo(f"Removed {folder}.")
 

@@ -23,7 +23,7 @@ def settled(settings: Settings) -> Settings:
     if settings.model:
         _licensed(settings)
         return settings
-    if settings.device == "cpu" or not _may_have_gpu():
+    if settings.device == "cpu" or not may_have_gpu():
         return settings
     from diffufix.model import hub  # and torch: only where there may be something to decide
 
@@ -72,7 +72,7 @@ def _licensed(settings: Settings) -> None:
             agreed(hub.offer_of(known.id), yes=settings.yes, ask=not settings.json, named=True)
 
 
-def _may_have_gpu() -> bool:
+def may_have_gpu() -> bool:
     """Without asking PyTorch, which takes a second to start."""
     if "torch" in sys.modules:
         return True

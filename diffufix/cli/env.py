@@ -6,17 +6,28 @@ import sys
 from collections.abc import Callable
 from dataclasses import asdict, replace
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from diffufix.cli import options
 from diffufix.cli.out import echo
+from diffufix.cli.parsing import CliCommand, CliGroup
 from diffufix.config import Settings, load_settings
 from diffufix.report import jsondoc
-from diffufix.workspace.images.types import ImagePlan
+
+if TYPE_CHECKING:
+    from diffufix.workspace.images.types import ImagePlan
 
 app = typer.Typer(
-    no_args_is_help=True, help="The project's environment in the sandbox: show it, build it."
+    cls=CliGroup,
+    no_args_is_help=True,
+    help="""The project's environment in the sandbox: show it, build it.
+
+    Examples:
+      diffufix env show                                    # the Dockerfile that would be built
+      diffufix env build --base-image python:3.12-slim     # build it, run the tests in it twice
+    """,
 )
 
 Image = Annotated[
@@ -29,10 +40,9 @@ BaseImage = Annotated[
 Dockerfile = Annotated[
     str | None, typer.Option(help="A Dockerfile of the project to build from.", show_default="none")
 ]
-Json = Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout.")]
 
 
-@app.command("show")
+@app.command("show", cls=CliCommand)
 def show(
     image: Image = None,
     base_image: BaseImage = None,
@@ -49,9 +59,14 @@ def show(
             help="With --e2b: the folder to write the build context to.", show_default="none"
         ),
     ] = None,
-    json: Json = False,
+    json: options.JsonFlag = False,
 ) -> None:
-    """Where the environment comes from and the Dockerfile that makes it; builds nothing."""
+    """Where the environment comes from and the Dockerfile that makes it; builds nothing.
+
+    Examples:
+      diffufix env show
+      diffufix env show --e2b --write template    # for E2B's command line
+    """
     from diffufix.workspace.images import image_name, plan, render, template
 
     settings = load_settings(
@@ -81,7 +96,7 @@ def show(
         echo(text, nl=False)
 
 
-@app.command("build")
+@app.command("build", cls=CliCommand)
 def build(
     image: Image = None,
     base_image: BaseImage = None,
@@ -93,9 +108,14 @@ def build(
     check: Annotated[
         bool, typer.Option("--check/--no-check", help="Run the tests in the image, twice.")
     ] = True,
-    json: Json = False,
+    json: options.JsonFlag = False,
 ) -> None:
-    """Build the image, then see that the tests are collected in it and say the same thing twice."""
+    """Build the image, then see that the tests are collected in it and say the same thing twice.
+
+    Examples:
+      diffufix env build
+      diffufix env build --dockerfile Dockerfile.test --no-check
+    """
     from diffufix.workspace.images import plan
 
     given = {"image": image, "base_image": base_image, "dockerfile": dockerfile}

@@ -11,10 +11,11 @@ import typer
 
 from diffufix.cli import options
 from diffufix.cli.consent import settled
+from diffufix.cli.parsing import preflight
 from diffufix.cli.repair import applied
 from diffufix.config import Settings, load_settings
 from diffufix.repair.types import RepairResult, Status
-from diffufix.report import jsondoc, terminal
+from diffufix.report import formats
 from diffufix.report.live import display
 
 
@@ -42,7 +43,12 @@ def generate(
     force: options.Force = None,
     budget: Annotated[
         float | None,
-        typer.Option(help="Time limit for each function, in seconds.", show_default="60"),
+        typer.Option(
+            metavar="SECONDS",
+            help="Time limit for each function.",
+            show_default="60",
+            rich_help_panel=options.SEARCH,
+        ),
     ] = None,
     candidates: options.Candidates = None,
     model: options.Model = None,
@@ -55,7 +61,9 @@ def generate(
     workers: options.Workers = None,
     seed: options.Seed = None,
     trust: options.Trust = None,
+    output_format: options.OutputFormat = None,
     json: options.Json = None,
+    quiet: options.Quiet = None,
     yes: options.Yes = None,
     verbose: options.Verbose = None,
 ) -> None:
@@ -63,18 +71,22 @@ def generate(
 
     A stub's body is `...`, `pass`, `raise NotImplementedError` or only a docstring. The working
     tree stays as it is unless --apply is given.
+
+    Examples:
+      diffufix generate shop/text.py                   # its only stub
+      diffufix generate shop/text.py::Receipt.total    # one function, stub or not
+      diffufix generate --all shop --apply             # every stub of a folder, written
     """
     given = dict(locals())
     arguments = given.pop("paths") or []
     every, unverified = given.pop("every"), given.pop("allow_unverified")
-    settings = settled(load_settings(Path.cwd(), (), given))
+    settings = load_settings(Path.cwd(), (), given)
+    preflight.check(settings)
+    settings = settled(settings)
     result = _run(replace(settings, pytest_args=()), arguments, every, unverified)
     if settings.apply and result.patch is not None and not result.applied:
         result = applied(settings, result)
-    if settings.json:
-        sys.stdout.write(jsondoc.dump(jsondoc.result_document(result)))
-    else:
-        terminal.write_result(result, sys.stdout)
+    formats.write(result, settings, sys.stdout)
     raise typer.Exit(result.exit_code)
 
 
@@ -86,7 +98,7 @@ def _run(
     choice = choose(settings.root, Path.cwd(), arguments, every)
     try:
         budget = settings.budget * len(choice.functions)
-        with display(sys.stderr, budget, settings.verbose) as listener:
+        with display(sys.stderr, budget, settings.verbose, settings.quiet) as listener:
             from diffufix.generate.job import GenerateJob
             from diffufix.repair.loop import run_job  # imports torch: seconds on a cold disk
 

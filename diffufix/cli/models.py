@@ -11,7 +11,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from diffufix.cli import options
 from diffufix.cli.out import echo
+from diffufix.cli.parsing import CliCommand, CliGroup
 from diffufix.config import Settings, find_root, load_settings
 from diffufix.errors import CheckpointError, UsageError
 from diffufix.registry.cards import CARD, Card, read_card
@@ -22,10 +24,16 @@ if TYPE_CHECKING:
     from diffufix.registry.checkpoints import PublishedCheckpoint
 
 app = typer.Typer(
-    no_args_is_help=True, help="Models: what there is, what was trained here, use, go back, share."
+    cls=CliGroup,
+    no_args_is_help=True,
+    help="""Models: what there is, what was trained here, use, go back, share.
+
+    Examples:
+      diffufix models list
+      diffufix models rollback    # use what was in use before
+    """,
 )
 
-Json = Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout.")]
 Name = Annotated[str, typer.Argument(help="The name that `diffufix models list` shows.")]
 ModelOption = Annotated[
     str | None,
@@ -37,9 +45,14 @@ ModelOption = Annotated[
 ]
 
 
-@app.command("list")
-def list_(json: Json = False) -> None:
-    """Models trained here, the oldest first (`*` is in use), then checkpoints that can be had."""
+@app.command("list", cls=CliCommand)
+def list_(json: options.JsonFlag = False) -> None:
+    """Models trained here, the oldest first (`*` is in use), then checkpoints that can be had.
+
+    Examples:
+      diffufix models list
+      diffufix models list --json
+    """
     from diffufix.registry.checkpoints import published
     from diffufix.report.checkpoints import checkpoint_lines
 
@@ -79,9 +92,14 @@ def _list_trained(cards: list[Card], used: dict[str, str], damaged: list[str]) -
         echo(f"! {name}  damaged: it has no card that can be read", err=True)
 
 
-@app.command("show")
-def show(name: Name, json: Json = False) -> None:
-    """One model: what it was made from and what it was worth; or a checkpoint: what it takes."""
+@app.command("show", cls=CliCommand)
+def show(name: Name, json: options.JsonFlag = False) -> None:
+    """One model: what it was made from and what it was worth; or a checkpoint: what it takes.
+
+    Examples:
+      diffufix models show shop-1
+      diffufix models show Dream-org/DreamOn-v0-7B
+    """
     from diffufix.registry.checkpoints import find
 
     registry = _registry()
@@ -119,7 +137,7 @@ def _show_checkpoint(known: PublishedCheckpoint, json: bool) -> None:
         echo(f"  {key:11} {value}")
 
 
-@app.command("adopt")
+@app.command("adopt", cls=CliCommand)
 def adopt(
     name: Name,
     force: Annotated[
@@ -127,7 +145,12 @@ def adopt(
         typer.Option("--force", help="Use the model even if it was not better or never compared."),
     ] = False,
 ) -> None:
-    """Use this one in `repair` and `generate` from now on."""
+    """Use this one in `repair` and `generate` from now on.
+
+    Examples:
+      diffufix models adopt shop-1
+      diffufix models adopt shop-1 --force    # though nothing shows that it is better
+    """
     registry = _registry()
     card = registry.card(name)
     if not force and (card.source or not (card.gate or {}).get("better")):
@@ -145,9 +168,13 @@ def adopt(
     )
 
 
-@app.command("rollback")
+@app.command("rollback", cls=CliCommand)
 def rollback(model: ModelOption = None) -> None:
-    """Go back to what was in use before the last adoption; nothing is deleted."""
+    """Go back to what was in use before the last adoption; nothing is deleted.
+
+    Examples:
+      diffufix models rollback
+    """
     registry = _registry()
     used = registry.in_use()
     if len(used) == 1 and model is None:
@@ -159,12 +186,16 @@ def rollback(model: ModelOption = None) -> None:
     echo(f"{left} is no longer in use; now: {now or 'the base as it is'}.")
 
 
-@app.command("remove")
+@app.command("remove", cls=CliCommand)
 def remove(
     name: Name,
     yes: Annotated[bool, typer.Option("--yes", help="Do not ask for confirmation.")] = False,
 ) -> None:
-    """Delete a trained model that is not in use."""
+    """Delete a trained model that is not in use.
+
+    Examples:
+      diffufix models remove shop-1
+    """
     registry = _registry()
     folder = registry.path(name)
     if not yes:
@@ -175,7 +206,7 @@ def remove(
     echo(f"Removed {name}.")
 
 
-@app.command("push")
+@app.command("push", cls=CliCommand)
 def push(
     name: Name,
     repository: Annotated[
@@ -183,7 +214,11 @@ def push(
     ],
     public: Annotated[bool, typer.Option("--public", help="Make the repository public.")] = False,
 ) -> None:
-    """Put a model with its card on the Hugging Face hub, privately unless --public."""
+    """Put a model with its card on the Hugging Face hub, privately unless --public.
+
+    Examples:
+      diffufix models push shop-1 me/shop-repair
+    """
     from diffufix.registry import share
 
     registry = _registry()
@@ -195,7 +230,7 @@ def push(
     echo(address)
 
 
-@app.command("pull")
+@app.command("pull", cls=CliCommand)
 def pull(
     repository: Annotated[
         str, typer.Argument(metavar="OWNER/NAME", help="The repository on the hub: OWNER/NAME.")
@@ -214,6 +249,10 @@ def pull(
 
     A checkpoint of a known family is used with --model from then on, at the commit that was
     fetched. An adapter, or a model that diffufix trained, is kept here; `adopt` puts it to use.
+
+    Examples:
+      diffufix models pull Dream-org/DreamOn-v0-7B
+      diffufix models pull me/shop-repair --name shop-2
     """
     from diffufix.model.families import repository as published
 

@@ -10,31 +10,47 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from diffufix.cli import options
 from diffufix.cli.out import echo
+from diffufix.cli.parsing import CliCommand, CliGroup
 from diffufix.config import find_root
 from diffufix.errors import UsageError
 from diffufix.report import jsondoc
 from diffufix.store import Store
+from diffufix.store.store import log_path
 
 if TYPE_CHECKING:
     from diffufix.store.overview import Summary
 
 app = typer.Typer(
+    cls=CliGroup,
     invoke_without_command=True,
-    help="The training data of this project: groups of candidates and their test outcomes.",
+    help="""The training data of this project: groups of candidates and their test outcomes.
+
+    Without a command: counts, groups with signal, age, model versions and size of the log.
+
+    Examples:
+      diffufix rewards
+      diffufix rewards export groups.jsonl --signal
+    """,
 )
 
-Json = Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout.")]
 DAY = 86_400.0  # seconds
 _SHOWN = 8  # versions of the model in the table
 
 
 @app.callback()
-def show(context: typer.Context, json: Json = False) -> None:
+def show(context: typer.Context, json: options.JsonFlag = False) -> None:
     """Counts, groups with signal, age, model versions and size of the log."""
     from diffufix.store.overview import summary
 
     if context.invoked_subcommand is not None:
+        return
+    if not log_path(find_root(Path.cwd())).is_file():
+        if json:
+            echo(jsondoc.dump(jsondoc.rows_document("rewards", [])), nl=False)
+        else:
+            echo("No groups yet: `diffufix repair` and `diffufix train --self-play` log them.")
         return
     with _log() as store:
         found = summary(store)
@@ -45,7 +61,7 @@ def show(context: typer.Context, json: Json = False) -> None:
         echo(line)
 
 
-@app.command("export")
+@app.command("export", cls=CliCommand)
 def export(
     file: Annotated[Path, typer.Argument(metavar="FILE", help="The file: *.jsonl or *.parquet.")],
     task: Annotated[str | None, typer.Option(help="Only groups of this task (its key).")] = None,
@@ -66,7 +82,12 @@ def export(
         int | None, typer.Option(min=1, help="At most this many groups in total.")
     ] = None,
 ) -> None:
-    """Write groups to a file, the newest first."""
+    """Write groups to a file, the newest first.
+
+    Examples:
+      diffufix rewards export groups.jsonl
+      diffufix rewards export groups.parquet --days 7 --signal
+    """
     from diffufix.store.exchange import write
     from diffufix.store.trajectories import read_groups
 
@@ -80,11 +101,15 @@ def export(
     echo(f"{count:,} groups are in {file}.")
 
 
-@app.command("import")
+@app.command("import", cls=CliCommand)
 def import_(
     file: Annotated[Path, typer.Argument(metavar="FILE", help="The file: *.jsonl or *.parquet.")],
 ) -> None:
-    """Add the groups of such a file; those that are here already are left out."""
+    """Add the groups of such a file; those that are here already are left out.
+
+    Examples:
+      diffufix rewards import groups.jsonl
+    """
     from diffufix.store.exchange import read
     from diffufix.store.overview import summary
 
@@ -102,7 +127,7 @@ def import_(
     echo(f"{added:,} groups added{known}.")
 
 
-@app.command("prune")
+@app.command("prune", cls=CliCommand)
 def prune_(
     days: Annotated[
         float | None, typer.Option(min=0, help="Remove groups and finished runs that are older.")
@@ -114,9 +139,14 @@ def prune_(
     no_signal: Annotated[
         bool, typer.Option("--no-signal", help="Remove groups whose rewards are all equal.")
     ] = False,
-    json: Json = False,
+    json: options.JsonFlag = False,
 ) -> None:
-    """Remove groups, the oldest first; give free room back to the disk (also without options)."""
+    """Remove groups, the oldest first; give free room back to the disk (also without options).
+
+    Examples:
+      diffufix rewards prune --days 30
+      diffufix rewards prune --megabytes 200
+    """
     from diffufix.store.overview import prune
 
     with _log() as store:

@@ -23,6 +23,8 @@ from diffufix.store.folder import private_folder, private_path
 from diffufix.trusted import read_regular
 from diffufix.types import EditedFile, Patch
 
+_UNDONE = ".undone-"  # before the name of a record that was used
+
 
 @dataclass(frozen=True)
 class _Write:
@@ -88,7 +90,19 @@ def undo(root: Path, run_id: int | str | None = None, force: bool = False) -> tu
         raise ApplyError(f"The undo record {journal} is damaged: {error}.") from error
     _replace_all([write for write in writes if write.before != write.after])
     shutil.rmtree(journal, ignore_errors=True)
+    with contextlib.suppress(OSError):
+        (folder / f"{_UNDONE}{journal.name}").touch()
     return tuple(write.name for write in writes)
+
+
+def fates(root: Path) -> dict[str, str]:
+    """Run -> "written" or "taken back", of the patches that were written."""
+    folder = private_path(root) / "undo"
+    names = [entry.name for entry in folder.iterdir()] if folder.is_dir() else []
+    back = [name.removeprefix(_UNDONE) for name in names if name.startswith(_UNDONE)]
+    run = re.compile(r"-\d+$")  # of a run whose patch was written again
+    found = {run.sub("", name): "taken back" for name in back}
+    return found | {run.sub("", entry.name): "written" for entry in _journals(folder)}
 
 
 def _plan(edit: EditedFile, root: Path) -> _Write:

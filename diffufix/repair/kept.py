@@ -28,7 +28,7 @@ def kept_patch(summary: Mapping[str, Any], root: Path, run: int, number: int) ->
     Raises UsageError where there is no such patch, ApplyError where a file is not the one that the
     patch was made for, ProjectError where one cannot be read.
     """
-    patches = summary.get("patches") or []
+    patches = summary.get("patches") or _only(summary)
     told = next((p for p in patches if p.get("number") == number), None)
     if told is None:
         known = f"It has 1 to {len(patches)}." if patches else "It has none to choose from."
@@ -49,3 +49,9 @@ def kept_patch(summary: Mapping[str, Any], root: Path, run: int, number: int) ->
     if not files:
         raise ApplyError(f"Patch {number} of run {run} does not fit together.")
     return SavedPatch(make_patch(sources, files), bool(told["confirmed"]), str(told["refused"]))
+
+
+def _only(summary: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """The patch of a run that offers no choice: what is handed back was confirmed."""
+    edits = (summary.get("patch") or {}).get("edits")
+    return [{"number": 1, "edits": edits, "confirmed": True, "refused": ""}] if edits else []

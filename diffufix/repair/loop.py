@@ -31,7 +31,7 @@ from diffufix.repair import collect, reasons
 from diffufix.repair.confirmation import Chosen, Confirmation
 from diffufix.repair.job import Job, RepairJob
 from diffufix.repair.jury import Jury
-from diffufix.repair.offers import Offered, Offers
+from diffufix.repair.offers import Offered, Offers, unconfirmed
 from diffufix.repair.reasons import Reason
 from diffufix.repair.record import Record
 from diffufix.repair.round_robin import RoundRobin
@@ -89,7 +89,7 @@ def run_job(job: Job, listener: Listener, began: float | None = None) -> RepairR
         except DiffufixError as error:
             record.finish("error", {"message": error.message, "hint": error.hint})
             raise
-        result = replace(result, run_id=record.run_id)
+        result = replace(result, run_id=record.number)
         record.finish(str(result.status), result.document())
         listener(events.Finished())
         return result
@@ -99,8 +99,15 @@ def _steps(run: Run) -> RepairResult:
     job, settings, clock = run.job, run.settings, run.clock
     reward_functions(settings.rewards)  # a wrong name is said before the search, not after it
     place = choose(settings, run.stage)
+    run.listener(events.Placed(place.kind, place.python, place.enclosed or place.kind != "local"))
     if place.note:
         run.warn(place.note)
+    if run.record.earlier.failed:
+        known, from_run = run.record.earlier.failed, run.record.earlier.runs[-1]
+        run.stage(
+            f"going on from run {from_run}, which was interrupted: {len(known):,} candidates are "
+            "known to fail (--fresh starts over)"
+        )
     if settings.model_note:
         run.warn(settings.model_note)
 
@@ -161,6 +168,7 @@ def _steps(run: Run) -> RepairResult:
                 turns.run(clock.deadline - look - min(usual, max(least, 0.5 * clock.left)))
         except KeyboardInterrupt:
             status = Status.INTERRUPTED
+            run.stage("interrupted: confirming what was found; Ctrl-C again ends at once")
             if jury is not None:
                 jury.stop()
         turns.finish()
@@ -198,7 +206,9 @@ def _steps(run: Run) -> RepairResult:
     if chosen.changes:
         return _repaired(run, chosen, searches, status, offered)
     if status is Status.INTERRUPTED:
-        return run.failed(reasons.interrupted(len(accepted)), status)
+        found = unconfirmed(accepted, plan.sources, job.complete)
+        reason = reasons.interrupted(len(found))
+        return run.result(status, message=reason.message, hint=reason.hint, offers=found)
     if odd and not any(search.goal.targets or search.passed for search in searches):
         return run.failed(reasons.none_reproduced(odd))
     if chosen.last is not None:
@@ -238,6 +248,7 @@ def _search(
         goal, supply.proposals, test_run, assembly, screen, run.record, run.tally, source,
         settings.candidates, supply.hear, jury,
     )  # fmt: skip
+    search.refused = run.record.earlier.failed
     search.leave_out(frozenset(run.diagnosis.flaky))
     return search
 
@@ -337,7 +348,7 @@ def _repaired(
     wanted = run.wanted
     reason = Reason("")
     if set(wanted) - {*claims.turned_green, *claims.flaky}:
-        reason = reasons.in_part(run.record.run_id, offered.more)
+        reason = reasons.in_part(run.record.number, offered.more)
     elif unseen := _unseen(run, chosen):
         reason = reasons.unverified(unseen)
     elif status is not Status.INTERRUPTED:

@@ -123,3 +123,21 @@ class Offers:
             judged.probability, judged.group, words, judged.difference, judged.refused, confirmed,
             judged.evidence.document(), tuple((c.path, c.start, c.end, c.text) for c in whole),
         )  # fmt: skip
+
+
+def unconfirmed(
+    accepted: Sequence[Sequence[PlausiblePatch]],
+    sources: Mapping[str, Source],
+    complete: Callable[[Sequence[Change]], Sequence[Change]],
+) -> tuple[Offer, ...]:
+    """What passed the search's tests, the best of each goal together, where there was no time to
+    confirm it: as one patch of which nothing more is known."""
+    changes = dict.fromkeys(ranked[0].change for ranked in accepted if ranked)
+    whole = complete(tuple(changes))
+    files = PatchSet({path: source.text for path, source in sources.items()}).files(*whole)
+    if not changes or not files:
+        return ()
+    patch = make_patch({path: sources[path] for path in files}, files)
+    words = ("passes the search's tests; the whole suite was not run with it",)
+    spans = tuple((c.path, c.start, c.end, c.text) for c in whole)
+    return (Offer(1, patch, 0.0, words=words, evidence={"words": list(words)}, spans=spans),)

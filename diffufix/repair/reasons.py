@@ -17,6 +17,7 @@ from diffufix.types import State, Verdict
 TIME = "Give it more time with --budget, or a larger model with --model."
 MODEL = "The model has nothing further to offer here: try a larger one with --model."
 CANDIDATES = "Allow more candidates with --candidates."
+GO_ON = "The same command goes on from here; --fresh starts over."
 LOOK = "`diffufix runs show` lists the candidates and what became of each."
 NAMED = 3  # rules or tests that are named
 
@@ -47,6 +48,7 @@ class SearchStats:
 
     generated: int = 0  # samples
     tried: int = 0  # candidates
+    recalled: int = 0  # further ones, known from an interrupted run
     states: Counter[str] = field(default_factory=Counter)
     rules: Counter[str] = field(default_factory=Counter)  # by which candidates were refused
     first: dict[str, str] = field(default_factory=dict)  # state -> detail of its first candidate
@@ -87,9 +89,11 @@ def rule_of(detail: str) -> str:
 def interrupted(accepted: int) -> Reason:
     """Interrupted before anything was confirmed; `accepted` patches passed the screening."""
     if not accepted:
-        return Reason("Interrupted before a repair was found.")
+        return Reason("Interrupted before a repair was found.", GO_ON)
     return Reason(
-        "Interrupted before a patch was confirmed; what passed the screening is in the log.", LOOK
+        "Interrupted before a patch was confirmed over the whole suite; what passed the search's "
+        "tests is kept.",
+        f"`diffufix runs show --patches` shows it, `diffufix apply` writes it. {GO_ON}",
     )
 
 
@@ -111,6 +115,11 @@ def explain(tally: SearchStats, searched: float, ended: str = TIME) -> Reason:
         return Reason(
             "No candidate could be made: the suspects have no place that the model can fill.",
             "Look at the suspects above; another model (--model) may take longer functions.",
+        )
+    if not tally.tried and tally.recalled:
+        return Reason(
+            f"All {number(tally.recalled, 'candidate')} had failed in the interrupted run already.",
+            f"{ended} `--fresh` tries all of them again.",
         )
     if not tally.tried:
         return Reason(
@@ -134,6 +143,8 @@ def explain(tally: SearchStats, searched: float, ended: str = TIME) -> Reason:
 
 def _tried(tally: SearchStats, searched: float) -> str:
     tried = f"Tried {number(tally.tried, 'candidate')} in {searched:.0f} s"
+    if tally.recalled:
+        tried += f", beside {tally.recalled:,} known from the interrupted run"
     if not tally.partly:
         return f"{tried}: none turned a failing test green."
     first = f"; the first: {tally.spoiled}" if tally.spoiled else ""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -10,6 +11,7 @@ from diffufix.config import Settings
 from diffufix.propose.proposals import Proposal
 from diffufix.store import Store
 from diffufix.store.overview import bound
+from diffufix.store.resume import MARK, Earlier, earlier, mark
 from diffufix.types import Candidate, Group, SuspiciousFunction, Verdict
 
 if TYPE_CHECKING:
@@ -21,13 +23,21 @@ class Record:
 
     def __init__(self, store: Store, settings: Settings, command: str = "repair") -> None:
         self._store = store
-        self.run_id = store.begin_run(settings, command)
+        asked = asdict(settings)
+        marked = mark(settings.root, asked, command) if command == "repair" else ""
+        self.run_id = store.begin_run(asked | {MARK: marked}, command)
+        self.earlier = Earlier() if settings.fresh else earlier(store, marked, self.run_id)
         self._holes: dict[tuple[str, int, int, str], int] = {}
         self._finished = False
 
     @classmethod
     def open(cls, root: Path, settings: Settings, command: str = "repair") -> Record:
         return cls(Store.open(root), settings, command)
+
+    @property
+    def number(self) -> int | None:
+        """The run's number, by which it is found again; None where the log is not kept."""
+        return self.run_id if self._store.kept else None
 
     @property
     def warning(self) -> str:

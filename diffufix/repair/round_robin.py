@@ -47,6 +47,8 @@ class RoundRobin:
         while self._left and (left := end - time.monotonic()) > 0:
             share = max(1.0, left / len(self._left)) if len(self._left) > 1 else left
             for search in list(self._left):
+                if search not in self._left:  # another's change has turned all of it green
+                    continue
                 search.step(min(end, time.monotonic() + min(self.turn, share)), self.progress)
                 if search.over or search.patience_spent > PATIENCE:
                     if search.best():

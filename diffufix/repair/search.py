@@ -120,6 +120,7 @@ class Search:
         self.tests_source, self.cap, self.hear = tests_source, cap, hear
         self.successes: list[PlausiblePatch] = []
         self.partial: list[PlausiblePatch] = []
+        self.refused: frozenset[str] = frozenset()  # keys of candidates that are known to fail
         self.exhausted = False
         self.passed: list[PlausiblePatch] = []  # of targets that are no longer wanted
         self.first_success = self.first_partial = 0.0
@@ -264,9 +265,20 @@ class Search:
             files = self.assembly.files(change) if change else None
             if change and files:
                 candidate = Candidate(files)
+                if candidate.key in self.refused:
+                    self._recall(change, proposal)
+                    return
                 candidate_id = self.log.proposal(proposal, candidate)
                 self._submit(change, proposal, candidate, candidate_id, self.goal.targets)
                 return
+
+    def _recall(self, change: Change, proposal: Proposal) -> None:
+        """An interrupted run has seen this candidate fail: as if it had been run now."""
+        self.tally.recalled += 1
+        self.tried += 1
+        self.strength.note(change.path, change.start, change.end, State.FAIL)
+        if self.hear:
+            self.hear(proposal, Verdict(State.FAIL))
 
     def _again(self, pending: _Pending) -> None:
         """With more time; not counted as another candidate."""

@@ -8,8 +8,9 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any, Protocol
 
+from diffufix.source.difference import changed_span
 from diffufix.trust.groups import Difference
-from diffufix.types import Claims, Patch, SuspiciousFunction
+from diffufix.types import Claims, EditedFile, Patch, SuspiciousFunction
 
 
 class GeneratedFunction(Protocol):
@@ -92,6 +93,14 @@ class Offer:
         }  # fmt: skip
 
 
+def _edit(edit: EditedFile) -> dict[str, Any]:
+    """One file of a patch, as `kept_patch` takes it: what stands between what stays."""
+    old, new = edit.original, edit.new
+    start, end = changed_span(old, new)
+    span = [start, end, new[start : len(new) - len(old) + end]]
+    return {"path": edit.path, "digest": digest(old), "spans": [span]}
+
+
 def digest(text: str) -> str:
     """Of a file's text: is it still the one that a patch was made for?"""
     return hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=16).hexdigest()
@@ -132,7 +141,11 @@ class RepairResult:
     functions: tuple[
         GeneratedFunction, ...
     ] = ()  # of a generation: each with what its body has passed
+    failing: tuple[str, ...] = ()  # test ids, in the unedited project, the same in two runs
+    flaky: tuple[str, ...] = ()  # test ids that came out otherwise in the second of them
+    hung: tuple[str, ...] = ()  # test ids that did not end
     applied: bool = False
+    commit: str = ""  # the commit that holds the patch, and its branch
     message: str = ""  # one sentence on what happened
     hint: str = ""  # the next step
     warnings: tuple[str, ...] = ()
@@ -155,8 +168,13 @@ class RepairResult:
                 "files": [edit.path for edit in self.patch.edits],
                 "edit_size": self.patch.edit_size,
                 "diff": self.patch.diff,
+                "edits": [_edit(edit) for edit in self.patch.edits],
             },
             "applied": self.applied,
+            "commit": self.commit,
+            "failing": list(self.failing),
+            "flaky": list(self.flaky),
+            "hung": list(self.hung),
             "turned_green": list(self.turned_green),
             "still_red": list(self.still_red),
             "tests": self.tests,

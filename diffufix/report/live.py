@@ -6,13 +6,14 @@
 from __future__ import annotations
 
 import os
+import textwrap
 import time
 from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Any, Protocol, TextIO
 
 from diffufix import events
 from diffufix.events import Event
-from diffufix.report.terminal import counted
+from diffufix.report.words import counted
 from diffufix.trusted import visible
 
 if TYPE_CHECKING:
@@ -30,18 +31,27 @@ class Display(AbstractContextManager["Display"], Protocol):
     def __call__(self, event: Event) -> None: ...
 
 
-def display(err: TextIO, budget: float, verbose: bool = False) -> Display:
-    """The live picture where `err` is a terminal that can move its cursor, else plain lines."""
+def display(
+    err: TextIO, budget: float, verbose: bool | None = False, quiet: bool | None = False
+) -> Display:
+    """The live picture where `err` is a terminal that can move its cursor, else plain lines; with
+    `quiet` warnings alone."""
+    if quiet:
+        return QuietDisplay(err)
     if err.isatty() and os.environ.get("TERM", "") not in ("", "dumb"):
-        return LiveDisplay(err, budget)
-    return PlainDisplay(err, verbose)
+        return LiveDisplay(err, budget, verbose=bool(verbose))
+    return PlainDisplay(err, bool(verbose))
 
 
-def milestone(event: Event) -> list[str]:
+def milestone(event: Event, verbose: bool = True) -> list[str]:
     """The lines worth keeping after the search, the same in both displays."""
     match event:
         case events.Stage(text):
             return [f"{text} ..."]
+        case events.Placed(kind, python, enclosed):
+            return [
+                f"with {_home(python)}, {_PLACES.get(kind, kind) if enclosed else 'in no sandbox'}"
+            ]
         case events.TestsRan(run):
             late = sum(case.timed_out for case in run.red)
             head = f"{counted(len(run.cases), 'test')} in {run.seconds:.1f} s, "
@@ -58,16 +68,17 @@ def milestone(event: Event) -> list[str]:
                 ]
                 return [f"{counted(len(suspects), 'function')} {title}:", *listed]
             shown = [
-                f"  {s.score:.2f}  {s.path}:{s.first_line} {s.qualname}"
+                "  " + (f"{s.score:.2f}  " if verbose else "")
+                + f"{s.path}:{s.first_line} {s.qualname}"
                 + (f"  ({s.evidence})" if s.evidence else "")
                 for s in suspects[:SUSPECTS_SHOWN]
-            ]
+            ]  # fmt: skip
             return [f"{counted(len(suspects), 'suspect')}, most suspicious first:", *shown]
         case events.ModelLoaded(name, parameters, seconds, note):
             line = f"model {name}, {parameters / 1e6:,.1f} M parameters, {seconds:.1f} s to load"
-            return [line, note] if note else [line]
+            return [*([line] if verbose else []), *([note] if note else [])]
         case events.Found(summary):
-            return [f"found: {summary}"]
+            return [f"found: {summary}"] if summary else []
         case events.Confirming(summary):
             return [f"confirming over the whole suite: {summary}"]
         case events.Warned(text):
@@ -76,13 +87,42 @@ def milestone(event: Event) -> list[str]:
             return []
 
 
-def counters(progress: events.Progress) -> str:
+def counters(progress: events.Progress, verbose: bool = True) -> str:
     """The numbers of the search in one line."""
     best = f", best: {progress.best}" if progress.best else ""
-    return (
-        f"{progress.tried:,} candidates tried ({progress.per_second:,.0f}/s), "
-        f"{progress.generated:,} sampled{best}"
-    )
+    rate = f" ({progress.per_second:,.0f}/s)" if progress.per_second >= 0.5 else ""
+    sampled = f", {progress.generated:,} sampled" if verbose else ""
+    return f"{counted(progress.tried, 'candidate')} tried{rate}{sampled}{best}"
+
+
+_PLACES = {"docker": "in a container", "e2b": "in an E2B machine", "local": "in bubblewrap"}
+
+
+def _home(path: str) -> str:
+    """A path as a shell would abbreviate it."""
+    home = os.path.expanduser("~")
+    here = os.getcwd() + "/"
+    if path.startswith(here):
+        return path.removeprefix(here)
+    return "~" + path.removeprefix(home) if path.startswith(home + "/") else path
+
+
+class QuietDisplay:
+    """Warnings, and nothing else."""
+
+    def __init__(self, err: TextIO) -> None:
+        self.err = err
+
+    def __enter__(self) -> QuietDisplay:
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        return None
+
+    def __call__(self, event: Event) -> None:
+        if isinstance(event, events.Warned):
+            self.err.write(visible(f"warning: {event.text}") + "\n")
+            self.err.flush()
 
 
 class PlainDisplay:
@@ -100,10 +140,10 @@ class PlainDisplay:
         return None
 
     def __call__(self, event: Event) -> None:
-        lines = milestone(event)
+        lines = milestone(event, self.verbose)
         if isinstance(event, events.Progress) and event.elapsed - self._spoke_at >= PLAIN_EVERY:
             self._spoke_at = event.elapsed
-            lines = [f"{event.elapsed:.0f} s: {counters(event)}"]
+            lines = [f"{event.elapsed:.0f} s: {counters(event, self.verbose)}"]
         if self.verbose and isinstance(event, events.HoleStarted):
             lines = [hole_line(event)]
         for line in lines:
@@ -120,12 +160,15 @@ def hole_line(event: events.HoleStarted) -> str:
 class LiveDisplay:
     """Milestones scroll by; below them a picture of the hole that is being denoised."""
 
-    def __init__(self, err: TextIO, budget: float, width: int | None = None) -> None:
+    def __init__(
+        self, err: TextIO, budget: float, width: int | None = None, verbose: bool = False
+    ) -> None:
         from rich.console import Console
         from rich.live import Live
 
         self.console = Console(file=err, highlight=False, width=width)
-        self.budget = budget
+        self.budget, self.verbose = budget, verbose
+        self._doing = "starting"
         self._started = time.monotonic()
         self._hole: events.HoleStarted | None = None
         self._step: events.CanvasStep | None = None
@@ -154,13 +197,20 @@ class LiveDisplay:
                 self._step = event
             case events.Progress():
                 self._progress = event
-            case events.Found() | events.Confirming():
+            case events.Stage(text):
+                self._doing = text
+            case events.Confirming():
+                self._doing = "confirming over the whole suite"
                 self._hole = self._step = None
-        for line in milestone(event):
-            style = _LINE_STYLES.get(type(event), "")
-            self.console.print(
-                visible(line), markup=False, style=style, no_wrap=True, overflow="ellipsis"
-            )
+        lines = milestone(event, self.verbose)
+        if self.verbose and isinstance(event, events.HoleStarted):
+            lines = [hole_line(event)]
+        style = _LINE_STYLES.get(type(event), "")
+        for line in lines:
+            for row in fitted(visible(line), self.console.width):
+                self.console.print(
+                    row, markup=False, style=style, no_wrap=True, overflow="ellipsis"
+                )
 
     def picture(self, elapsed: float | None = None) -> RenderableType:
         """What is shown below the milestones; `elapsed` in seconds, for tests."""
@@ -178,14 +228,37 @@ class LiveDisplay:
         if self._step is not None:
             rows.append(canvas_text(self._step))
         if self._progress is not None:
-            rows.append(Text(visible(counters(self._progress))))
+            rows.append(Text(visible(counters(self._progress, self.verbose))))
+        left = self.budget - elapsed
+        said = f"{left:.0f} s left of {self.budget:.0f} s" if left > 0 else "time is up, finishing"
+        if self._progress is None or self._doing.startswith("confirming"):
+            said += f"; {self._doing}"
         clock = Table.grid(padding=(0, 1))
         clock.add_row(
-            ProgressBar(total=self.budget, completed=min(elapsed, self.budget), width=40),
-            Text(f"{max(0.0, self.budget - elapsed):.0f} s left of {self.budget:.0f} s"),
-        )
+            ProgressBar(
+                total=self.budget, completed=min(elapsed, self.budget),
+                width=min(40, max(8, self.console.width // 3)),
+            ),
+            Text(visible(said), no_wrap=True, overflow="ellipsis"),
+        )  # fmt: skip
         rows.append(clock)
         return Group(*rows)
+
+
+def fitted(line: str, width: int) -> list[str]:
+    """A milestone in rows of `width`: what comes after a wide gap goes below where it does not fit,
+    and what is cut there is cut at its end, so that ids and names stay whole."""
+    if len(line) <= width:
+        return [line]
+    indent = len(line) - len(line.lstrip())
+    first, gap, rest = line[indent:].partition("  ")
+    if not gap:
+        return textwrap.wrap(
+            line, width, subsequent_indent=" " * (indent + 2), break_long_words=False,
+            break_on_hyphens=False,
+        )  # fmt: skip
+    below = " " * (indent + 4) + rest.strip()
+    return [" " * indent + first, *([below] if rest.strip() else [])]
 
 
 _LINE_STYLES: dict[type, str] = {

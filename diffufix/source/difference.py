@@ -25,6 +25,15 @@ def edit_size(old: str, new: str) -> int:
     return sum(not token.isspace() for token in changed) or int(bool(changed))
 
 
+def changed_span(old: str, new: str) -> tuple[int, int]:
+    """Start and end in `old` of the one part that has to be replaced to make `new`."""
+    limit = min(len(old), len(new))
+    start = next((i for i in range(limit) if old[i] != new[i]), limit)
+    limit -= start
+    left = next((i for i in range(limit) if old[-1 - i] != new[-1 - i]), limit)
+    return start, len(old) - left
+
+
 def split_lines(text: str) -> list[str]:
     """Lines with their ends, cut at line feeds only, as diff tools do."""
     lines = text.split("\n")

@@ -1,4 +1,5 @@
-"""Asking git about a project whose `.git/config` a stranger may have written; reads only.
+"""Asking git about a project whose `.git/config` a stranger may have written. Its users but
+`commit.py` read only.
 
 git runs what that file names: a file-system monitor, hooks, filters, a pager, a helper of a
 remote. Here each of them is off, and only commands are used that need none. Lives without git.
@@ -21,9 +22,12 @@ _DROPPED = ("GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE", "GIT_EXTERNAL_DIFF", "
 SECONDS = 60.0
 
 
-def git(root: Path, *arguments: str, stdin: bytes = b"") -> bytes | None:
-    """What git says in `root`; None without git, without a repository, or where it fails."""
+def git(root: Path, *arguments: str, stdin: bytes = b"", index: Path | None = None) -> bytes | None:
+    """What git says in `root`; None without git, without a repository, or where it fails.
+
+    `index` is used in place of the repository's own."""
     env = {name: value for name, value in os.environ.items() if name not in _DROPPED}
+    env |= {"GIT_INDEX_FILE": str(index)} if index else {}
     env |= {"GIT_TERMINAL_PROMPT": "0", "GIT_NO_LAZY_FETCH": "1", "GIT_CONFIG_NOSYSTEM": "1"}
     try:
         done = subprocess.run(

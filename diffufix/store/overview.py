@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -100,6 +100,16 @@ class Pruned:
     runs: int
     before: int
     after: int
+
+
+def remove_runs(store: Store, ids: Sequence[int]) -> None:
+    """Remove runs with all they tried; groups to learn from stay. Raises StoreError."""
+    marks = ", ".join("?" * len(ids))
+    try:
+        with store.transaction():
+            store.connection.execute(f"DELETE FROM runs WHERE id IN ({marks})", tuple(ids))
+    except sqlite3.Error as error:
+        raise StoreError(f"The log cannot be changed: {error}.") from error
 
 
 def prune(

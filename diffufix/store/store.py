@@ -44,9 +44,12 @@ def log_path(root: Path) -> Path:
 class Store:
     """A project's log. Ids are integers; every `add_*` returns at once and never raises."""
 
-    def __init__(self, connection: sqlite3.Connection, warning: str = "") -> None:
+    def __init__(
+        self, connection: sqlite3.Connection, warning: str = "", kept: bool = True
+    ) -> None:
         self.connection = connection
         self.warning = warning  # why the log is not kept, or not complete; empty: all is well
+        self.kept = kept  # on disk; else in memory alone
         self._passing = ""  # a warning that ends with its cause
         self._lock = threading.RLock()
         self._pending: list[tuple[str, tuple[Any, ...]]] = []
@@ -63,7 +66,7 @@ class Store:
         except StoreError as error:
             connection = _connect(":memory:")
             hint = f" {error.hint}" if error.hint else ""
-            return cls(connection, f"{error.message} This run is not logged.{hint}")
+            return cls(connection, f"{error.message} This run is not logged.{hint}", kept=False)
 
     @classmethod
     def open_strictly(cls, root: Path, create: bool = True) -> Store:
@@ -272,6 +275,7 @@ class Store:
         with contextlib.suppress(sqlite3.Error):
             self.connection.close()
         self.connection = _connect(":memory:")
+        self.kept = False
         self.warning = f"The log cannot be used: {error}. This run is not logged. {_hint(error)}"
 
 

@@ -39,7 +39,12 @@ def find_interpreter(root: Path, explicit: str | None = None, folder: str = "") 
         named = _named(explicit)
         found = with_pytest(named, root)
         if found is None:
-            raise PrerequisiteError(f"{named} has no pytest, or does not run.", _install(named))
+            if not _is_python(named, root):
+                raise PrerequisiteError(
+                    f"{named} is no Python interpreter that runs.",
+                    "Give --python a path like .venv/bin/python or a command like python3.12.",
+                )
+            raise PrerequisiteError(f"{named} has no pytest.", _install(named))
         return found
     tried = []
     for python, own in _candidates(root, folder):
@@ -77,6 +82,17 @@ def with_pytest(python: Path, root: Path) -> Path | None:
         return None
     lines = os.fsdecode(asked.stdout).splitlines()
     return Path(lines[-1]) if asked.returncode == 0 and lines else None
+
+
+def _is_python(python: Path, root: Path) -> bool:
+    try:
+        asked = subprocess.run(
+            [*enclosing(python, root), str(python), "-c", "print('python')"], cwd=root,
+            stdin=subprocess.DEVNULL, capture_output=True, timeout=_SECONDS, check=False,
+        )  # fmt: skip
+    except (OSError, subprocess.TimeoutExpired):
+        return False
+    return asked.returncode == 0 and asked.stdout.strip() == b"python"
 
 
 def enclosing(python: Path, root: Path) -> list[str]:

@@ -19,13 +19,14 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 
-from diffufix.errors import PrerequisiteError, ProjectError, UsageError
+from diffufix.errors import PrerequisiteError, ProjectError
 from diffufix.sandbox.protocol import Sandbox
 from diffufix.sandbox.reap import remove, scratch_prefix
 from diffufix.source.plain import read_within, within
 from diffufix.testing.environment import child_environment, enclosed_environment, moved_args
 from diffufix.testing.process import REPORTS, Ended, run_listening, run_listening_inside
 from diffufix.testing.records import Records
+from diffufix.testing.rejected import rejection
 from diffufix.types import TestRun
 
 INSIDE = Path(__file__).resolve().parent / "inside"
@@ -100,7 +101,7 @@ def run_tests(
             root, sandbox, args, str(python), settings, env, lists, records, timeout, stuck
         )
     output = records.tidy(ended.output)
-    _judge(records, ended, output.strip()[-_SHOWN:], str(python), timeout)
+    _judge(records, ended, output.strip()[-_SHOWN:], str(python), timeout, root)
     return TestRun(
         root=root,
         args=tuple(args),
@@ -212,7 +213,9 @@ def _command(python: str, args: Sequence[str], cache: str) -> list[str]:
     return [*command, *args]
 
 
-def _judge(records: Records, ended: Ended, shown: str, python: str, timeout: float | None) -> None:
+def _judge(
+    records: Records, ended: Ended, shown: str, python: str, timeout: float | None, root: Path
+) -> None:
     """Raise unless the run says everything that there is to say about the tests."""
     where = f"in {records.running}" if records.running else "before the first test"
     skip = f"Leave it out with --deselect '{records.running}'" if records.running else "See above"
@@ -232,10 +235,7 @@ def _judge(records: Records, ended: Ended, shown: str, python: str, timeout: flo
     if records.collection_errors and records.status in (None, _USAGE):
         return  # a conftest.py that does not import: pytest gives up before it collects
     if _USAGE in (records.status, ended.returncode):
-        raise UsageError(
-            f"pytest does not accept these arguments:\n{shown}",
-            "Everything that is no option of diffufix is passed on to pytest.",
-        )
+        raise rejection(shown, root)
     if not records.versions:
         raise ProjectError(f"pytest did not start:\n{shown}", "Try it: python -m pytest")
     if records.status is None:

@@ -6,6 +6,7 @@ code each test executes, and by comparison which tests are flaky.
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -263,10 +264,16 @@ def _uncollected(run: TestRun) -> ProjectError:
     if run.collection_errors:
         first = run.collection_errors[0]
         where = first.frames[-1] if first.frames else None
-        place = f" ({where.path}, line {where.line})" if where else ""
+        known = where is None or f"line {where.line}" in first.message  # a SyntaxError says it
+        place = "" if where is None or known else f" ({where.path}, line {where.line})"
         return ProjectError(
             f"The tests cannot be collected: {first.id}: {first.message}{place}",
             "Make the project import first: python -m pytest --collect-only",
+        )
+    if run.deselected:
+        return ProjectError(
+            f"None of {len(run.deselected):,} tests is selected by: pytest {shlex.join(run.args)}",
+            "Check the expression: python -m pytest --collect-only -q",
         )
     return ProjectError(
         "pytest finds no tests here.",

@@ -135,7 +135,7 @@ def test_version_and_python_m(diffufix_cli) -> None:
 def test_wrong_arguments(diffufix_cli) -> None:
     done = diffufix_cli("repair", "--budget", "soon")
     assert (done.returncode, done.stdout) == (2, "")
-    assert done.stderr.splitlines()[0].startswith("error: Invalid value for '--budget'")
+    assert done.stderr.splitlines()[0] == "error: --budget must be a number, not 'soon'."
     assert done.stderr.splitlines()[1] == "hint: `diffufix repair --help` shows how."
 
 
@@ -152,6 +152,8 @@ def test_errors_are_a_document_with_json(diffufix_cli) -> None:
 
 
 def test_pytest_arguments_arrive_as_they_are(project: Path, search) -> None:
+    (project / "tests").mkdir()
+    (project / "tests" / "test_x.py").touch()
     calls = search(repaired)
     args = ["tests/test_x.py::test_y[a b]", "-k", "a and not b", "-xvs", "--tb=short", "-p", "no:x"]
     assert main(["repair", "--budget", "5", *args, "--seed", "3", "--", "--json"]) == 0
@@ -170,10 +172,15 @@ def test_repair_leaves_the_tree_alone(project: Path, search, capsys) -> None:
         "--- a/m.py\n+++ b/m.py\n@@ -1,2 +1,2 @@\n def one():\n-    return 2\n+    return 1\n\n"
         "Repaired: 1 failing test now passes, and nothing else broke (2 others pass as before).\n"
         "  test_m.py::test_one\n"
+        "\n"
+        "Tests            before   after\n"
+        "  passing             2       3\n"
+        "  failing             1       0\n"
         "Confirmed in 2 runs of the whole suite: own order twice.\n"
-        "Tried 1 candidate of 1 sample in 1.2 s (1 pass). Model mini 01234567, run 1.\n"
+        "\n"
+        "Your files are unchanged; `diffufix apply 1` writes the patch.\n"
         "No other patch was found that passes these tests.\n"
-        "Your files are unchanged; `diffufix repair --apply` writes the patch.\n"
+        "This is run 1; it took 1.2 s.\n"
     )
 
 
@@ -210,7 +217,8 @@ def test_what_is_only_plausible_is_written_if_accepted(project: Path, search, ca
     said = capsys.readouterr().out
     assert "passes your tests, but little speaks for it" in said
     assert "Likely right: 40%, less than the 80% of a repair\n  no call in a passing test" in said
-    assert "`diffufix repair --apply --accept plausible` writes the patch" in said
+    assert "`--apply --accept plausible` takes it all the same" in said
+    assert "`diffufix apply 1` writes the patch" in said
     assert main(["repair", "--apply", "--accept", "plausible"]) == 0
     assert (project / "m.py").read_text() == MENDED
 
@@ -272,14 +280,20 @@ def test_a_crash_is_short_and_keeps_its_traceback(project: Path, search, capsys)
 
 
 def test_runs_list_show_and_clean(project: Path, search, capsys) -> None:
-    assert main(["runs", "list"]) == 2
-    assert "There is no log" in capsys.readouterr().err
+    for command in (["runs", "list"], ["rewards"], ["models", "list"]):
+        assert main(command) == 0
+        assert "diffufix" in capsys.readouterr().out  # what makes one
+    assert main(["runs", "show"]) == 2
+    assert not (project / ".diffufix").exists()
+    capsys.readouterr()
     search(repaired)
     main(["repair"])
     capsys.readouterr()
     assert main(["runs", "list"]) == 0
-    assert capsys.readouterr().out.splitlines()[1].split()[3] == "repaired"
+    assert capsys.readouterr().out.splitlines()[1].split()[5] == "repaired"
     assert main(["runs", "show", "1", "--candidates"]) == 0
+    assert capsys.readouterr().out.splitlines()[1].startswith("pass ")
+    assert main(["runs", "show"]) == 0
     out = capsys.readouterr().out
     assert "candidates: 1 pass" in out
     assert "+    return 1" in out

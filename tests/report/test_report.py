@@ -125,7 +125,8 @@ def test_diff_is_coloured_on_a_terminal_only(monkeypatch: pytest.MonkeyPatch) ->
     write_diff(PATCH.diff, plain)
     monkeypatch.setenv("NO_COLOR", "1")
     write_diff(PATCH.diff, quiet)
-    assert "\x1b[32m+    return a > b" in coloured.getvalue()
+    assert "\x1b[31m-    return a >\x1b[0m\x1b[1;31m=\x1b[0m" in coloured.getvalue()
+    assert "\x1b[35mdef\x1b[0m fits" in coloured.getvalue()  # what stays is coloured as Python
     assert plain.getvalue() == PATCH.diff
     assert "\x1b[3" not in quiet.getvalue()
     assert "+    return a > b" in quiet.getvalue()

@@ -8,18 +8,18 @@ from __future__ import annotations
 import typer
 
 from diffufix.cli import options
-from diffufix.cli.repair import PYTEST_PASSTHROUGH
+from diffufix.cli.parsing import CliCommand, CliGroup, PytestCommand
 from diffufix.cli.train import corpus, learn, pairs, stages
 
-app = typer.Typer()
-app.command("corpus")(corpus.corpus)
-app.command("tokenizer")(corpus.tokenizer)
-app.command("fixes")(pairs.fixes)
-app.command("failures", context_settings=PYTEST_PASSTHROUGH)(pairs.failures)
-app.command("decontaminate", hidden=True)(corpus.decontaminate)
+app = typer.Typer(cls=CliGroup)
+app.command("corpus", cls=CliCommand)(corpus.corpus)
+app.command("tokenizer", cls=CliCommand)(corpus.tokenizer)
+app.command("fixes", cls=CliCommand)(pairs.fixes)
+app.command("failures", cls=PytestCommand)(pairs.failures)
+app.command("decontaminate", cls=CliCommand, hidden=True)(corpus.decontaminate)
 for name, summary in stages.STAGES.items():
-    app.command(name, help=summary)(stages.stage)
-app.command("export")(stages.export)
+    app.command(name, cls=CliCommand, help=summary)(stages.stage)
+app.command("export", cls=CliCommand)(stages.export)
 
 
 @app.callback(invoke_without_command=True)
@@ -61,6 +61,11 @@ def train(
     With --self-play tasks are made of the project's own functions; without, it learns from what
     `repair` left in the log. The model in use and the new one are compared on functions that were
     held out. Your files are only read. The commands below make a model from scratch.
+
+    Examples:
+      diffufix train --self-play --minutes 5
+      diffufix train                            # from what repairs left in the log
+      diffufix train --self-play --dry-run      # what there is to learn from, and how fast
     """
     if context.invoked_subcommand is None:
         chosen = {

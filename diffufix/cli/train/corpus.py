@@ -61,7 +61,11 @@ def corpus(
         bool, typer.Option("--json", help="Print the report as JSON on stdout.")
     ] = False,
 ) -> None:
-    """Build a corpus of functions: permissive licences, no copies, no public benchmarks."""
+    """Build a corpus of functions: permissive licences, no copies, no public benchmarks.
+
+    Examples:
+      diffufix train corpus --out corpus --site .venv/lib/python3.12/site-packages
+    """
     from diffufix.train.corpus.build import add_tokens, build, check_target
     from diffufix.train.corpus.projects import canonical
 
@@ -89,7 +93,11 @@ def decontaminate(
     tasks: Annotated[Path, typer.Argument(help='JSON lines: {"task": ..., "function": ...}')],
     to: Annotated[Path | None, typer.Option(help="The file of hashes; default: ours.")] = None,
 ) -> None:
-    """Add the n-grams of a benchmark's tasks to those that no corpus may hold."""
+    """Add the n-grams of a benchmark's tasks to those that no corpus may hold.
+
+    Examples:
+      diffufix train decontaminate tasks.jsonl
+    """
     from diffufix.train.corpus.decontaminate import NGRAMS, add_tasks
 
     echo(f"{add_tasks(tasks, to or NGRAMS):,} tasks are known by their text.")
@@ -112,7 +120,11 @@ def tokenizer(
         ),
     ] = None,
 ) -> None:
-    """Learn a byte-level BPE that never merges across Python's lexical tokens."""
+    """Learn a byte-level BPE that never merges across Python's lexical tokens.
+
+    Examples:
+      diffufix train tokenizer --corpus corpus --out tokenizer
+    """
     from diffufix.train.corpus.tokenizer import make
 
     echo(f"{make(corpus, out, size, pairs or ()):,} ids: {out / 'tokenizer.json'}")

@@ -30,6 +30,9 @@ def fixes(
 
     A pair is a function before and after, what its file says around it, and the lines of the
     commit's tests that speak of it.
+
+    Examples:
+      diffufix train fixes shop till --out pairs.jsonl.gz
     """
     from diffufix.train.bugs.fixes import gather
 
@@ -49,7 +52,11 @@ def failures(
     sandbox: options.Sandbox = None,
     trust: options.Trust = None,
 ) -> None:
-    """Make pairs of bugs that a project's tests notice: `sft --pairs FILE` learns from them."""
+    """Make pairs of bugs that a project's tests notice: `sft --pairs FILE` learns from them.
+
+    Examples:
+      diffufix train failures shop --count 500
+    """
     from diffufix.config import load_settings
     from diffufix.train.rl.failures import gather
 

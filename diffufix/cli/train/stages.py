@@ -11,9 +11,15 @@ from diffufix.cli.out import echo
 
 #: What the help says of each command.
 STAGES = {
-    "pretrain": "Stage 1: from scratch, or --from an autoregressive checkpoint, which is adapted.",
-    "anneal": "Stage 2: on the better part of the corpus, from where pre-training ended.",
-    "sft": "Stage 3: repair tuning, from an earlier stage or from `mini` as it is shipped.",
+    "pretrain": "Stage 1: from scratch, or --from an autoregressive checkpoint, which is adapted."
+    "\n\nExamples:\n  diffufix train pretrain "
+    "--recipe train/recipes/mini-cpu.toml --corpus corpus --out run",
+    "anneal": "Stage 2: on the better part of the corpus, from where pre-training ended.\n\n"
+    "Examples:\n  diffufix train anneal "
+    "--recipe train/recipes/mini-cpu.toml --corpus corpus --from run --out better",
+    "sft": "Stage 3: repair tuning, from an earlier stage or from `mini` as it is shipped.\n\n"
+    "Examples:\n  diffufix train sft "
+    "--recipe train/recipes/mini-cpu.toml --corpus corpus --from better --out repair",
 }
 Recipe = Annotated[
     Path, typer.Option(metavar="FILE", help="The recipe, a TOML file as in train/recipes/.")
@@ -136,7 +142,11 @@ def export(
         typer.Option(help="Type of the weights: bfloat16, float32 or int8 (a quarter of float32)."),
     ] = "bfloat16",
 ) -> None:
-    """Write a run's model as a checkpoint to use, in files of at most 16 MB."""
+    """Write a run's model as a checkpoint to use, in files of at most 16 MB.
+
+    Examples:
+      diffufix train export --run repair --out model
+    """
     from diffufix.train.pretrain.export import describe
     from diffufix.train.pretrain.export import export as write
 
