@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import configparser
 import difflib
+import json
 import os
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
@@ -155,6 +156,44 @@ def load_settings(
     return Settings(root, folder, pytest_args=relocate(pytest_args, cwd, member), **values)
 
 
+@dataclass(frozen=True)
+class Explained:
+    """A setting's value, and where that comes from."""
+
+    name: str
+    value: Any
+    default: Any
+    origin: str  # "default", a path with the table, or a variable
+    variable: str  # by which the environment gives it
+
+    @property
+    def shown(self) -> str:
+        """As pyproject.toml would have it."""
+        return json.dumps(self.value, ensure_ascii=False)
+
+
+def explained(
+    cwd: Path, names: Sequence[str] = (), environ: Mapping[str, str] | None = None
+) -> list[Explained]:
+    """The settings of these names, or all, as a command started in `cwd` would have them.
+
+    Raises UsageError for what cannot be a setting or its value.
+    """
+    cwd = cwd.resolve()
+    written, path = read_pyproject(cwd), pyproject_of(cwd)
+    said = read_environment(os.environ if environ is None else environ)
+    Settings(find_root(cwd), **(written | said))  # says what is out of range
+    rows = []
+    for name in names or option_names():
+        option = _known(name.replace("-", "_"), f"the setting `{name}`")
+        key, variable = option.name, ENV_PREFIX + option.name.upper()
+        origin = variable if key in said else f"[tool.diffufix] in {path}"
+        origin = origin if key in said or key in written else "default"
+        value = (written | said).get(key, option.default)
+        rows.append(Explained(key, value, option.default, origin, variable))
+    return rows
+
+
 def brought_along(root: Path, values: Mapping[str, Any]) -> dict[str, str]:
     """What a project's own settings would do outside of a sandbox, in words -> its content."""
     found = {}
@@ -261,13 +300,16 @@ def _posix(path: Path, root: Path) -> str:
     return path.relative_to(root).as_posix() if path.is_relative_to(root) else str(path)
 
 
+def pyproject_of(cwd: Path) -> Path | None:
+    """The nearest pyproject.toml at or above `cwd`."""
+    found = (folder / "pyproject.toml" for folder in (cwd, *cwd.parents))
+    return next((path for path in found if path.is_file()), None)
+
+
 def read_pyproject(cwd: Path) -> dict[str, Any]:
     """`[tool.diffufix]` of the nearest pyproject.toml at or above `cwd`; empty without one."""
-    for folder in (cwd, *cwd.parents):
-        path = folder / "pyproject.toml"
-        if path.is_file():
-            break
-    else:
+    path = pyproject_of(cwd)
+    if path is None:
         return {}
     try:
         table = read_toml(path).get("tool", {}).get("diffufix", {})

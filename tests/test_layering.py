@@ -20,6 +20,7 @@ FLOORS = [
     "__main__",
     "cli",
     "report",
+    "doctor",
     "evaluation",
     "generate",
     "repair",

@@ -15,7 +15,20 @@ from typing import Annotated, Any
 import typer
 
 import diffufix
-from diffufix.cli import clean, env, evaluate, failures, generate, models, repair, rewards, train
+from diffufix.cli import (
+    clean,
+    config,
+    doctor,
+    env,
+    evaluate,
+    failures,
+    generate,
+    models,
+    repair,
+    rewards,
+    train,
+    watch,
+)
 from diffufix.cli.parsing import CliCommand, CliGroup, PytestCommand
 from diffufix.cli.past import apply, runs, undo
 from diffufix.errors import DiffufixError
@@ -32,6 +45,7 @@ Examples:
   diffufix repair tests/test_x.py    # only what fails there
   diffufix apply                     # write the patch that was found last
   diffufix undo                      # and take it back
+  diffufix doctor                    # what works here, and what is missing
 """
 
 app = typer.Typer(
@@ -50,11 +64,14 @@ app = typer.Typer(
 )
 REPAIRS, LOOKS, LEARNS = "Repair", "Look", "Learn"
 app.command("repair", cls=PytestCommand, rich_help_panel=REPAIRS)(repair.repair)
+app.command("watch", cls=PytestCommand, rich_help_panel=REPAIRS)(watch.watch)
 app.command("generate", cls=CliCommand, rich_help_panel=REPAIRS)(generate.generate)
 app.command("apply", cls=CliCommand, rich_help_panel=REPAIRS)(apply.apply)
 app.command("undo", cls=CliCommand, rich_help_panel=REPAIRS)(undo.undo)
 app.add_typer(runs.app, name="runs", rich_help_panel=LOOKS)
 app.add_typer(env.app, name="env", rich_help_panel=LOOKS)
+app.command("doctor", cls=CliCommand, rich_help_panel=LOOKS)(doctor.doctor)
+app.add_typer(config.app, name="config", rich_help_panel=LOOKS)
 app.command("clean", cls=CliCommand, rich_help_panel=LOOKS)(clean.clean)
 app.add_typer(train.app, name="train", rich_help_panel=LEARNS)
 app.add_typer(rewards.app, name="rewards", rich_help_panel=LEARNS)

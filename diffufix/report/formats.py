@@ -19,8 +19,8 @@ def write(result: RepairResult, settings: Settings, out: TextIO) -> None:
 
             out.write(junit(result))
         case "github":
-            from diffufix.report.github import annotations
+            from diffufix.report.github import workflow_commands
 
-            out.writelines(line + "\n" for line in annotations(result))
+            out.writelines(line + "\n" for line in workflow_commands(result))
         case _:
             terminal.write_result(result, out, settings.verbose)

@@ -15,7 +15,7 @@ _HUNK = re.compile(r"@@ -(\d+)(?:,(\d+))? ")
 _LONGEST = 4_000  # characters of a message; GitHub cuts what is longer
 
 
-def annotations(result: RepairResult) -> Iterator[str]:
+def workflow_commands(result: RepairResult) -> Iterator[str]:
     """One command a line: the outcome, then each hunk where it belongs."""
     kind = {Status.REPAIRED: "notice", Status.NOTHING_FAILING: "notice"}.get(
         result.status, "warning"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import diffufix
@@ -37,6 +38,11 @@ def rows_document(name: str, rows: list[dict[str, Any]]) -> dict[str, Any]:
 def document(values: Mapping[str, Any]) -> dict[str, Any]:
     """The document of any other result."""
     return _head() | dict(values)
+
+
+def schema_text() -> str:
+    """The JSON Schema of all these documents."""
+    return (Path(__file__).parent / "schemas" / "output.json").read_text(encoding="utf-8")
 
 
 def dump(document: dict[str, Any]) -> str:

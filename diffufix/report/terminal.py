@@ -39,20 +39,21 @@ def columns(out: TextIO) -> int:
     return shutil.get_terminal_size((80, 24)).columns if style.is_terminal(out) else 0
 
 
-def write_lines(lines: list[tuple[str, str]], out: TextIO) -> None:
-    """Lines with their styles. On a terminal they are wrapped between words; ids, paths and
-    commands stay whole. Elsewhere a line is a line."""
+def write_lines(lines: list[tuple[str, str]], out: TextIO, hanging: int | None = None) -> None:
+    """Lines with their styles. On a terminal they are wrapped between words, what follows indented
+    by `hanging` columns; ids, paths and commands stay whole. Elsewhere a line is a line."""
     colour, terminal = style.colours(out), style.is_terminal(out)
     width = style.width_of(out)
     for text, how in lines:
-        rows = _wrapped(visible(text), width) if terminal else [visible(text)]
+        rows = _wrapped(visible(text), width, hanging) if terminal else [visible(text)]
         for row in rows:
             out.write(style.painted(row, how, colour) + "\n")
 
 
-def _wrapped(text: str, width: int) -> list[str]:
-    indent = len(text) - len(text.lstrip())
+def _wrapped(text: str, width: int, hanging: int | None) -> list[str]:
+    indent = len(text) - len(text.lstrip()) + 2 if hanging is None else hanging
+    indent = min(indent, width // 2)
     return textwrap.wrap(
-        text, width, subsequent_indent=" " * (indent + 2), break_long_words=False,
+        text, width, subsequent_indent=" " * indent, break_long_words=False,
         break_on_hyphens=False, drop_whitespace=True,
     ) or [""]  # fmt: skip

@@ -9,7 +9,6 @@ import sys
 import time
 from dataclasses import replace
 from pathlib import Path
-from types import ModuleType
 
 import pytest
 
@@ -19,71 +18,8 @@ from diffufix.cli import main
 from diffufix.config import Settings
 from diffufix.errors import ProjectError
 from diffufix.repair.types import RepairResult, Status
-from diffufix.source.patch import make_patch
 from diffufix.store import Store
-from diffufix.types import Claims, State, Verdict
-
-BROKEN, MENDED = "def one():\n    return 2\n", "def one():\n    return 1\n"
-
-
-@pytest.fixture
-def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    (tmp_path / "pyproject.toml").touch()
-    (tmp_path / "m.py").write_text(BROKEN)
-    monkeypatch.chdir(tmp_path)
-    return tmp_path
-
-
-def repaired(settings: Settings, listener: events.Listener) -> RepairResult:
-    """A search that finds the patch at once; what the command line does with it is real."""
-    listener(events.Stage("searching"))
-    with Store.open(settings.root) as store:
-        run = store.begin_run(settings)
-        candidate = store.add_candidate(run, None, "k")
-        store.add_verdict(candidate, Verdict(State.PASS))
-        result = RepairResult(
-            Status.REPAIRED,
-            patch=make_patch({"m.py": BROKEN}, {"m.py": MENDED}),
-            turned_green=("test_m.py::test_one",),
-            claims=Claims(
-                turned_green=("test_m.py::test_one",),
-                kept=("test_m.py::test_two", "test_m.py::test_three"),
-                runs=("own order, hash seed 0", "own order, hash seed 1"),
-            ),
-            tests=3,
-            tried=1,
-            generated=1,
-            seconds=1.25,
-            states={"pass": 1},
-            model="mini",
-            model_hash="0123456789",
-            run_id=run,
-        )
-        store.finish_run(run, result.status, result.document())
-    return result
-
-
-@pytest.fixture
-def search(monkeypatch: pytest.MonkeyPatch):
-    """Let `repair` end in a given way; returns the settings it was called with."""
-    calls: list[Settings] = []
-
-    def use(outcome) -> list[Settings]:
-        def repair(
-            settings: Settings, listener: events.Listener, began: float | None = None
-        ) -> RepairResult:
-            calls.append(settings)
-            if isinstance(outcome, BaseException):
-                raise outcome
-            return outcome(settings, listener) if callable(outcome) else outcome
-
-        module = ModuleType("diffufix.repair.loop")
-        module.repair = repair  # type: ignore[attr-defined]
-        monkeypatch.setitem(sys.modules, "diffufix.repair.loop", module)
-        monkeypatch.setattr(diffufix.repair, "loop", module, raising=False)
-        return calls
-
-    return use
+from tests.support.finished import BROKEN, MENDED, repaired
 
 
 def _least_seconds(code: str) -> tuple[float, str]:

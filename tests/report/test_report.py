@@ -12,7 +12,7 @@ import pytest
 from diffufix import events
 from diffufix.repair.types import RepairResult, Status
 from diffufix.report import jsondoc
-from diffufix.report.live import LiveDisplay, PlainDisplay, display
+from diffufix.report.live import LiveDisplay, PlainDisplay, display, fitted
 from diffufix.report.terminal import write_diff, write_result
 from diffufix.source.patch import make_patch
 from diffufix.types import FAILED, PASSED, Claims, SuspiciousFunction, TestCase, TestRun
@@ -205,3 +205,25 @@ def test_dumb_terminals_and_pipes_get_lines(monkeypatch: pytest.MonkeyPatch, ter
     assert isinstance(display(Terminal(), 60.0), PlainDisplay)
     monkeypatch.setenv("TERM", "xterm")
     assert isinstance(display(io.StringIO(), 60.0), PlainDisplay)
+
+
+def test_a_found_without_tests_is_not_shown() -> None:
+    err = io.StringIO()
+    PlainDisplay(err)(events.Found(""))
+    assert err.getvalue() == ""
+
+
+@pytest.mark.parametrize("width", [40, 80, 120])
+def test_ids_and_names_are_never_cut(width: int) -> None:
+    test = "tests/test_bump.py::test_should_bump_build[3.4.5-rc.1+build.9]"
+    rows = fitted(f"  {test}  AssertionError: assert '3.4.5' == '3.4.6'", width)
+    assert rows[0].strip().startswith(test)
+    assert " ".join(" ".join(rows).split()).endswith("assert '3.4.5' == '3.4.6'")
+
+
+def test_quiet_keeps_warnings() -> None:
+    err = io.StringIO()
+    with display(err, 60.0, quiet=True) as listener:
+        for event in search():
+            listener(event)
+    assert err.getvalue() == "warning: the log is not kept\n"

@@ -16,7 +16,7 @@ from diffufix.errors import UsageError
 
 NEAR = 0.8  # likeness from which an unknown option is taken for a typing error
 #: Options of pytest and of well-known plugins that look like one of ours.
-THEIRS = frozenset({"--forked", "--color"})
+THEIRS = frozenset({"--forked", "--color", "--verbosity"})
 _TEST_FOLDERS = 4  # levels that are looked through for a test file of that name
 _SKIPPED = frozenset({"node_modules", "site-packages", "__pycache__", "venv", "build", "dist"})
 
@@ -28,7 +28,7 @@ class PytestCommand(CliCommand):
         if ctx.resilient_parsing:
             return super().parse_args(ctx, args)
         takes_value = {
-            name: not (param.is_flag or getattr(param, "count", False))
+            name: not (getattr(param, "is_flag", False) or getattr(param, "count", False))
             for param in self.get_params(ctx)
             if param.param_type_name == "option"
             for name in (*param.opts, *param.secondary_opts)
@@ -51,7 +51,7 @@ def divided(args: Sequence[str], takes_value: dict[str, bool]) -> tuple[list[str
             ours.append(arg)
             if takes_value[name] and not attached:
                 if not left:
-                    raise UsageError(f"{name} needs a value.", "`diffufix repair --help` shows it.")
+                    raise UsageError(f"{name} needs a value.", "--help shows which.")
                 ours.append(left.pop(0))
             continue
         if name.startswith("--") and name not in THEIRS:
@@ -60,7 +60,7 @@ def divided(args: Sequence[str], takes_value: dict[str, bool]) -> tuple[list[str
                 raise UsageError(
                     f"There is no option {name}.",
                     f"Did you mean {near[0]}? What is pytest's and looks like one of ours goes "
-                    f"after --: diffufix repair -- {name}",
+                    f"after --: -- {name}",
                 )
         theirs.append(arg)
     return ours, theirs

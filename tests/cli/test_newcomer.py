@@ -1,0 +1,184 @@
+"""What new users tripped over, each as a test."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from diffufix.cli import main
+from diffufix.cli.parsing.passthrough import divided
+from diffufix.repair.types import RepairResult, Status
+from diffufix.testing import find_interpreter
+from diffufix.testing.rejected import rejection
+from tests.support.finished import repaired
+
+
+def said(capsys: pytest.CaptureFixture[str], *args: str) -> tuple[int, str]:
+    capsys.readouterr()
+    code = main(list(args))
+    return code, "".join(capsys.readouterr())
+
+
+@pytest.mark.parametrize(
+    ("args", "words"),
+    [
+        (["--aply"], "--apply"),
+        (["--bugdet", "5"], "--budget"),
+        (["--model", "mni"], "Did you mean mini?"),
+        (["--model", "./missing"], "There is no folder ./missing"),
+        (["--adapter", "nosuch"], "There is no adapter nosuch"),
+        (["--function", "n.py::one"], "no file n.py"),
+        (["--function", "m.py::oen"], "Did you mean m.py::one?"),
+        (["--sandbox", "dokcer"], "`docker`"),
+        (["test_n.py"], "Did you mean test_m.py?"),
+        (["test_n.py::test_one"], "Did you mean test_m.py::test_one?"),
+        (["--budget"], "--budget needs a value"),
+        (["--budget", "abc"], "not 'abc'"),
+        (["--budget=-5"], "must be above 0"),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, list) else "",
+)
+def test_a_slip_is_told_before_any_test_runs(
+    project: Path, search, capsys, args: list[str], words: str
+) -> None:
+    (project / "test_m.py").write_text("def test_one():\n    pass\n")
+    calls = search(repaired)
+    code, text = said(capsys, "repair", *args)
+    assert (code, calls) == (2, [])
+    assert words in text
+    assert not (project / ".diffufix").exists()
+
+
+def test_no_gpu_is_told_at_once(project: Path, search, capsys, monkeypatch) -> None:
+    monkeypatch.setattr("diffufix.cli.parsing.preflight.may_have_gpu", lambda: False)
+    calls = search(repaired)
+    code, text = said(capsys, "repair", "--device", "cuda")
+    assert (code, calls) == (2, [])
+    assert "There is no GPU" in text
+
+
+def test_bundles_and_values_of_pytest_stay_pytests() -> None:
+    takes = {"-v": False, "-q": False, "-y": False, "--budget": True, "--json": False}
+    args = ["-xvs", "-kyes", "-vv", "-v", "--budget", "5", "-k", "a", "--", "-q"]
+    assert divided(args, takes) == (
+        ["-v", "--budget", "5"], ["-xvs", "-kyes", "-vv", "-k", "a", "-q"]
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("output", "message", "hint"),
+    [
+        ("ERROR: usage: x\n__main__.py: error: unrecognized arguments: --covv\n",
+         "knows --covv", "--help"),
+        ("ERROR: file or directory not found: {root}/test_n.py\n",
+         "no tests in test_n.py", "test_m.py"),
+        ("ERROR: not found: {root}/test_m.py::test_oen\n(no match in any of [<Module x>])",
+         "no test test_oen in test_m.py", "test_m.py::test_one"),
+        ("ERROR: not found: {root}/test_m.py::test_one[3]\n(no match)", "[3]", "collect-only"),
+        ("ERROR: Wrong expression passed to '-k': a and: at column 6", "Wrong expression", "-k"),
+        ("something else", "does not accept these arguments", "passed on"),
+    ],
+)  # fmt: skip
+def test_what_pytest_rejects_is_one_sentence(
+    tmp_path: Path, output: str, message: str, hint: str
+) -> None:
+    (tmp_path / "test_m.py").write_text("def test_one():\n    pass\n")
+    error = rejection(output.format(root=tmp_path), tmp_path)
+    assert message in error.message
+    assert hint in error.hint
+    assert len(error.message.splitlines()) <= 2
+
+
+def test_a_program_that_is_no_python(tmp_path: Path) -> None:
+    with pytest.raises(Exception, match="is no Python interpreter"):
+        find_interpreter(tmp_path, "/bin/ls")
+
+
+@pytest.mark.parametrize(
+    ("args", "words"),
+    [(["repiar"], "'repair'"), (["runs", "lst"], "'list'"), (["undo", "--forc"], "--force"),
+     (["config", "show", "bugdet"], "`budget`"), (["generate", "--budget"], "needs a value")],
+    ids=str,
+)  # fmt: skip
+def test_the_nearest_name_is_told(project: Path, capsys, args: list[str], words: str) -> None:
+    code, text = said(capsys, *args)
+    assert code == 2
+    assert words in text
+
+
+def test_no_is_an_answer(project: Path, search, capsys, monkeypatch) -> None:
+    search(repaired)
+    main(["repair", "-q"])
+    monkeypatch.setattr("sys.stdin.isatty", lambda: True, raising=False)
+    monkeypatch.setattr("typer.confirm", lambda *words, **options: False)
+    code, text = said(capsys, "clean")
+    assert (code, "Nothing was removed." in text) == (0, True)
+    assert "interrupted" not in text
+    assert (project / ".diffufix").is_dir()
+
+
+def test_internals_are_shown_to_those_who_ask(project: Path, search, capsys) -> None:
+    search(repaired)
+    _, plain = said(capsys, "repair")
+    _, verbose = said(capsys, "repair", "-v")
+    inside = re.compile(r"0123456|sample|nats|Tried 1 candidate")
+    assert not inside.search(plain)
+    assert inside.search(verbose)
+
+
+def test_quiet_shows_the_result_alone(project: Path, search, capsys) -> None:
+    search(repaired)
+    capsys.readouterr()
+    main(["repair", "-q"])
+    assert capsys.readouterr().err == ""
+
+
+def test_an_interruption_says_how_to_go_on(project: Path, search, capsys) -> None:
+    from diffufix.repair.reasons import interrupted
+
+    reason = interrupted(2)
+    search(RepairResult(Status.INTERRUPTED, message=reason.message, hint=reason.hint))
+    code, text = said(capsys, "repair")
+    assert code == 130
+    assert "what passed the search's tests is kept" in text
+    assert "`diffufix apply` writes it. The same command goes on from here" in text
+
+
+def test_other_systems_in_one_line(monkeypatch: pytest.MonkeyPatch, capsys) -> None:
+    monkeypatch.setattr(sys, "platform", "win32")
+    code, text = said(capsys, "repair")
+    assert code == 2
+    assert re.fullmatch(r"error: diffufix does not run on Windows[^\n]*\n", text)
+
+
+@pytest.mark.parametrize(("no", "force", "coloured"), [("", "1", True), ("1", "1", False)])
+def test_colour_is_forced_and_refused(
+    project: Path, search, capsys, monkeypatch, no: str, force: str, coloured: bool
+) -> None:
+    monkeypatch.setenv("NO_COLOR", no)
+    monkeypatch.setenv("FORCE_COLOR", force)
+    search(repaired)
+    _, text = said(capsys, "repair", "-q")
+    assert ("\x1b[" in text) is coloured
+    assert "\x1b[1m--- a" not in text  # a diff that is piped stays one that git takes
+
+
+def test_the_start_is_quick_enough() -> None:
+    """Seconds of the processor; 0.3 s of the clock are measured by bench/start.py."""
+    code = "import time, sys; from diffufix.cli import main; main(['--help']); "
+    code += "sys.stderr.write(str(time.process_time()))"
+    env = {**os.environ, "PYTHONDONTWRITEBYTECODE": ""}
+    spent = min(
+        float(
+            subprocess.run(
+                [sys.executable, "-c", code], capture_output=True, text=True, check=True, env=env
+            ).stderr
+        )
+        for _ in range(2)
+    )
+    assert spent < 0.6
