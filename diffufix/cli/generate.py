@@ -100,7 +100,7 @@ def _run(
         budget = settings.budget * len(choice.functions)
         with display(sys.stderr, budget, settings.verbose, settings.quiet) as listener:
             from diffufix.generate.job import GenerateJob
-            from diffufix.repair.loop import run_job  # imports torch: seconds on a cold disk
+            from diffufix.repair.loop import run_job
 
             return run_job(GenerateJob(settings, choice, allow_unverified), listener)
     except KeyboardInterrupt:  # before or after the loop's own handling

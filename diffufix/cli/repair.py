@@ -192,7 +192,7 @@ def expectations(texts: Sequence[str]) -> tuple[str, ...]:
 def _search(settings: Settings, began: float) -> RepairResult:
     try:
         with display(sys.stderr, settings.budget, settings.verbose, settings.quiet) as listener:
-            from diffufix.repair import loop  # imports torch: seconds on a cold disk
+            from diffufix.repair import loop
 
             return loop.repair(settings, listener, began)
     except KeyboardInterrupt:  # before or after the loop's own handling

@@ -5,13 +5,16 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from diffufix.events import MASK
-from diffufix.model.checkpoint import LoadedModel
 from diffufix.propose.candidates import EditTarget
 from diffufix.propose.failure import failure_text
 from diffufix.propose.surroundings import FileOutline, beside
 from diffufix.types import Fill, Hole, SuspiciousFunction
+
+if TYPE_CHECKING:
+    from diffufix.model.checkpoint import LoadedModel
 
 LINE_WEIGHT = 1.0  # nats per e-fold of a line's suspiciousness
 SUSPECT_WEIGHT = 2.0  # and of a function's

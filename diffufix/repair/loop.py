@@ -27,7 +27,7 @@ from diffufix.config import Settings
 from diffufix.errors import DiffufixError, ProjectError
 from diffufix.events import Listener
 from diffufix.propose.candidates import Change, EditTarget, PatchSet
-from diffufix.repair import collect, reasons
+from diffufix.repair import reasons
 from diffufix.repair.confirmation import Chosen, Confirmation
 from diffufix.repair.job import Job, RepairJob
 from diffufix.repair.jury import Jury
@@ -325,6 +325,8 @@ def _learn(
     if not settings.collect or run.job.command != "repair" or not plain:
         return
     assert run.model is not None
+    from diffufix.repair import collect  # and torch, which a run without a search does without
+
     spent = sum(search.spent for search in searches)
     try:
         collect.collect(

@@ -54,15 +54,16 @@ def test_the_quick_look(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys)
     jsonschema.validate(document, json.loads(jsondoc.schema_text()))
     states = {check["name"]: check["status"] for check in document["checks"]}
     assert document["usable"] is True
-    assert states["bubblewrap"] == states["torch"] == states["interpreter"] == "ok"
+    assert states["bubblewrap"] == states["torch"] == "ok"
+    assert states["interpreter"] in ("ok", "warning")  # without coverage lines are seen slowly
     assert states["container"] == states["e2b"] == "skipped"
     assert not (tmp_path / ".diffufix").exists()
 
 
 def test_every_check_is_told_and_quick_runs_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     fine = HealthCheck("fine", Health.OK, "")
-    monkeypatch.setattr("diffufix.doctor.examine._MACHINE", (("a", lambda s: fine, Health.ERROR),))
-    monkeypatch.setattr("diffufix.doctor.examine._PLACES", (("b", lambda s: fine),))
+    monkeypatch.setattr("diffufix.doctor.rounds._MACHINE", (("a", lambda s: fine, Health.ERROR),))
+    monkeypatch.setattr("diffufix.doctor.rounds._PLACES", (("b", lambda s: fine),))
     told: list[str] = []
     found = list(examine(Settings(Path("/")), quick=True, tell=told.append))
     assert told == ["a", "b"]
