@@ -24,6 +24,7 @@ TEST_IMAGE = os.environ.get("DIFFUFIX_TEST_IMAGE") or "diffufix-test-base:bookwo
 for _variable in [name for name in os.environ if name.startswith("DIFFUFIX_")]:
     if not _variable.startswith("DIFFUFIX_UPDATE_"):
         del os.environ[_variable]
+os.environ.setdefault("GOMP_SPINCOUNT", "3000")  # which `import diffufix` sets outside of tests
 os.environ["DIFFUFIX_THRESHOLD"] = "0"  # how much speaks for a patch is a matter of tests/trust
 os.environ["DIFFUFIX_SANDBOX"] = "local"  # no test builds an image unasked
 # What the tests trust, the user need not.

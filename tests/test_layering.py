@@ -18,10 +18,14 @@ ROOT = Path(__file__).resolve().parents[1]
 #: Rooms from the roof to the ground; an import goes down, or stays within its room.
 FLOORS = [
     "__main__",
+    "pytest_plugin",
     "cli",
     "report",
     "doctor",
     "evaluation",
+    "mcp_server",
+    "api",
+    "parts",
     "generate",
     "repair",
     "trust",

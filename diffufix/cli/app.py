@@ -23,6 +23,7 @@ from diffufix.cli import (
     evaluate,
     failures,
     generate,
+    mcp,
     models,
     repair,
     rewards,
@@ -73,6 +74,7 @@ app.add_typer(env.app, name="env", rich_help_panel=LOOKS)
 app.command("doctor", cls=CliCommand, rich_help_panel=LOOKS)(doctor.doctor)
 app.add_typer(config.app, name="config", rich_help_panel=LOOKS)
 app.command("clean", cls=CliCommand, rich_help_panel=LOOKS)(clean.clean)
+app.command("mcp", cls=CliCommand, rich_help_panel=LOOKS)(mcp.mcp)
 app.add_typer(train.app, name="train", rich_help_panel=LEARNS)
 app.add_typer(rewards.app, name="rewards", rich_help_panel=LEARNS)
 app.add_typer(models.app, name="models", rich_help_panel=LEARNS)

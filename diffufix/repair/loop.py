@@ -121,6 +121,7 @@ def _steps(run: Run) -> RepairResult:
         except TooSlow:
             return run.failed(reasons.suite_too_long(clock.phases, settings.budget))
 
+        run.record.failures(diagnosis.run.red)
         place = place.with_home(diagnosis.surroundings.files)
 
         # 2. plan
@@ -128,7 +129,7 @@ def _steps(run: Run) -> RepairResult:
         if not plan.goals:
             return run.result(plan.status, message=plan.message, hint=plan.hint)
         run.listener(events.Localized(tuple(plan.suspects), plan.title))
-        run.record.suspects(plan.suspects)
+        run.record.suspects(plan.suspects, plan.texts)
         least, usual = confirmation_seconds(diagnosis.suite_seconds, settings.budget)
         needed = 1.2 * (clock.elapsed + least) + max(30.0, 2 * diagnosis.suite_seconds)
         if clock.left - least < ENOUGH:

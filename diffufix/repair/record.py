@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict
+from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,7 +13,7 @@ from diffufix.propose.proposals import Proposal
 from diffufix.store import Store
 from diffufix.store.overview import bound
 from diffufix.store.resume import MARK, Earlier, earlier, mark
-from diffufix.types import Candidate, Group, SuspiciousFunction, Verdict
+from diffufix.types import Candidate, Fill, Group, SuspiciousFunction, TestCase, Verdict
 
 if TYPE_CHECKING:
     from diffufix.model.checkpoint import LoadedModel
@@ -28,6 +29,8 @@ class Record:
         self.run_id = store.begin_run(asked | {MARK: marked}, command)
         self.earlier = Earlier() if settings.fresh else earlier(store, marked, self.run_id)
         self._holes: dict[tuple[str, int, int, str], int] = {}
+        self._fills: dict[int, tuple[int, Fill]] = {}  # by candidate: what the model put there
+        self._decode: Callable[[Sequence[int]], str] | None = None
         self._finished = False
 
     @classmethod
@@ -54,10 +57,16 @@ class Record:
     def model(self, model: LoadedModel) -> None:
         parameters = sum(p.numel() for p in model.parameters())
         adapter = str(model.adapter) if model.adapter else ""
+        self._decode = model.tokenizer.decode
         self._store.set_model(self.run_id, model.name, model.fingerprint, adapter, parameters)
 
-    def suspects(self, suspects: Iterable[SuspiciousFunction]) -> None:
-        self._store.add_suspects(self.run_id, suspects)
+    def failures(self, cases: Iterable[TestCase]) -> None:
+        self._store.add_failures(self.run_id, cases)
+
+    def suspects(
+        self, suspects: Iterable[SuspiciousFunction], texts: Mapping[str, str] | None = None
+    ) -> None:
+        self._store.add_suspects(self.run_id, suspects, texts)
 
     def proposal(self, proposal: Proposal, candidate: Candidate) -> int:
         """Hole, fill and candidate; returns the candidate's id."""
@@ -75,15 +84,27 @@ class Record:
             self._holes[key], proposal.text, fill.ids, fill.logps, fill.order, fill.logp,
             proposal.score, [(c.step, c.position, c.token, c.logp) for c in fill.trace],
         )  # fmt: skip
-        return self._store.add_candidate(self.run_id, fill_id, candidate.key)
+        candidate_id = self._store.add_candidate(self.run_id, fill_id, candidate.key)
+        if fill.trace:
+            self._fills[candidate_id] = fill_id, fill
+        return candidate_id
 
     def group(self, group: Group) -> None:
         self._store.add_group(self.run_id, group)
 
     def verdict(self, candidate_id: int, verdict: Verdict, stage: str) -> None:
         self._store.add_verdict(candidate_id, verdict, stage)
+        fill_id, fill = self._fills.pop(candidate_id, (0, None))
+        if verdict.passed and fill is not None and self._decode is not None:
+            self._store.add_pieces(fill_id, pieces(self._decode, fill.ids))
 
     def finish(self, status: str, summary: Any) -> None:
         self._finished = True
         self._store.finish_run(self.run_id, status, summary)
         bound(self._store)
+
+
+def pieces(decode: Callable[[Sequence[int]], str], ids: Sequence[int]) -> list[str]:
+    """The text of each token; together they are the text of all, as far as bytes allow it."""
+    texts = [decode(ids[:end]) for end in range(len(ids) + 1)]
+    return [after[len(before) :] for before, after in pairwise(texts)]

@@ -60,6 +60,56 @@ class CandidateRow:
     detail: str
 
 
+@dataclass(frozen=True)
+class FailureRow:
+    """A test that failed before anything was changed."""
+
+    test: str
+    message: str
+    report: str
+
+
+@dataclass(frozen=True)
+class PlaceRow:
+    """A suspect with its text as it was; `start` counts characters of the decoded file."""
+
+    path: str
+    qualname: str
+    first_line: int
+    last_line: int
+    score: float
+    evidence: str
+    lines: dict[int, float]
+    source: str
+    start: int
+
+
+@dataclass(frozen=True)
+class TriedRow:
+    """One verdict: when (seconds since the epoch), of what. `pieces`, `order` and `logps` run along
+    the tokens of what the model put there, where it passed."""
+
+    at: float | None
+    stage: str
+    state: str
+    path: str | None  # None: several edits together
+    qualname: str | None
+    kind: str | None
+    start: int | None
+    end: int | None
+    text: str | None
+    pieces: tuple[str, ...] = ()
+    order: tuple[int, ...] = ()
+    logps: tuple[float, ...] = ()
+
+
+@dataclass(frozen=True)
+class PageRows:
+    failures: list[FailureRow]
+    places: list[PlaceRow]
+    tried: list[TriedRow]
+
+
 def list_runs(store: Store, limit: int = 20) -> list[RunRow]:
     """The latest runs, newest first. Raises StoreError if the log cannot be read."""
     with _Reading():
@@ -133,6 +183,44 @@ def candidates_of(store: Store, run_id: int) -> Iterator[CandidateRow]:
         )
         for row in cursor:
             yield CandidateRow(*row)
+
+
+def page_of(store: Store, run_id: int) -> PageRows:
+    """What the page of a run shows beside its summary."""
+    with _Reading():
+        ask = store.connection.execute
+        failures = ask(
+            "SELECT test, message, report FROM failures WHERE run_id = ? ORDER BY rank", (run_id,)
+        ).fetchall()
+        places = ask(
+            "SELECT path, qualname, first_line, last_line, score, evidence,"
+            " coalesce(lines, '{}') AS lines, coalesce(source, '') AS source,"
+            " coalesce(start, 0) AS start"
+            " FROM suspects WHERE run_id = ? ORDER BY rank",
+            (run_id,),
+        ).fetchall()
+        tried = ask(
+            "SELECT verdicts.at, stage, state, path, qualname, kind, holes.start,"
+            " holes.end, fills.text, pieces, commit_order, token_logps FROM verdicts"
+            " JOIN candidates ON candidates.id = candidate_id"
+            " LEFT JOIN fills ON fills.id = fill_id LEFT JOIN holes ON holes.id = hole_id"
+            " WHERE candidates.run_id = ? ORDER BY verdicts.id",
+            (run_id,),
+        ).fetchall()
+    return PageRows(
+        [FailureRow(*row) for row in failures],
+        [_place_row(row) for row in places],
+        [
+            TriedRow(*row[:9], *(tuple(json.loads(text or "[]")) for text in row[9:]))
+            for row in tried
+        ],
+    )
+
+
+def _place_row(row: sqlite3.Row) -> PlaceRow:
+    values = dict(row)
+    values["lines"] = {int(number): value for number, value in json.loads(row["lines"]).items()}
+    return PlaceRow(**values)
 
 
 class _Reading:

@@ -203,3 +203,27 @@ CREATE TABLE payloads (
     body BLOB NOT NULL              -- packing.py: ids, noise, likelihoods, parts of the rewards
 )
 """
+
+
+@migration
+def pages(connection: sqlite3.Connection) -> None:
+    """What the page of a run shows beside: when, where in the source, what the tests said."""
+    for statement in _PAGES.split(";"):
+        connection.execute(statement)
+
+
+_PAGES = """
+ALTER TABLE verdicts ADD COLUMN at REAL;            -- since the epoch
+ALTER TABLE fills ADD COLUMN pieces TEXT;           -- JSON: the text of each token, of what passed
+ALTER TABLE suspects ADD COLUMN lines TEXT;         -- JSON: {line: suspiciousness}
+ALTER TABLE suspects ADD COLUMN source TEXT;        -- of the function, from its first line
+ALTER TABLE suspects ADD COLUMN start INTEGER;      -- of that text: characters of the decoded file
+CREATE TABLE failures (
+    run_id INTEGER NOT NULL REFERENCES runs (id) ON DELETE CASCADE,
+    rank INTEGER NOT NULL,
+    test TEXT NOT NULL,
+    message TEXT NOT NULL,
+    report TEXT NOT NULL,
+    PRIMARY KEY (run_id, rank)
+)
+"""

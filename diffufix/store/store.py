@@ -23,7 +23,7 @@ import diffufix
 from diffufix.errors import StoreError
 from diffufix.store.folder import private_folder, private_path
 from diffufix.store.schema import migrate
-from diffufix.types import SuspiciousFunction, Verdict
+from diffufix.types import SuspiciousFunction, TestCase, Verdict
 
 if TYPE_CHECKING:
     from diffufix.types import Group
@@ -34,6 +34,7 @@ LOCK_PATIENCE = 2.0  # seconds to wait for another writer
 RETRY_EVERY = 2.0  # seconds, while the disk is full
 MOST_WAITING = 300_000  # rows; beyond, they are dropped
 _COUNTER_BITS = 32
+LONGEST_REPORT = 20_000  # characters of what pytest says of one failing test
 
 
 def log_path(root: Path) -> Path:
@@ -131,12 +132,28 @@ class Store:
             (*row, run_id),
         )
 
-    def add_suspects(self, run_id: int, suspects: Iterable[SuspiciousFunction]) -> None:
-        """The ranked suspects, best first; replaces those given before."""
+    def add_suspects(
+        self,
+        run_id: int,
+        suspects: Iterable[SuspiciousFunction],
+        texts: Mapping[str, str] | None = None,
+    ) -> None:
+        """The ranked suspects, best first; replaces those given before. `texts` are the decoded
+        files that they lie in."""
         self._put("DELETE FROM suspects WHERE run_id = ?", (run_id,))
         for rank, s in enumerate(suspects, 1):
             row = (s.path, s.qualname, s.first_line, s.last_line, s.score, s.evidence)
-            self._put("INSERT INTO suspects VALUES (?, ?, ?, ?, ?, ?, ?, ?)", (run_id, rank, *row))
+            lines = (texts or {}).get(s.path, "").splitlines(keepends=True)
+            source = "".join(lines[s.first_line - 1 : s.last_line]) if lines else None
+            shown = (_json(dict(s.lines)), source, len("".join(lines[: s.first_line - 1])))
+            marks = ", ".join("?" * 11)
+            self._put(f"INSERT INTO suspects VALUES ({marks})", (run_id, rank, *row, *shown))
+
+    def add_failures(self, run_id: int, cases: Iterable[TestCase]) -> None:
+        """The tests that failed before anything was changed, and what they said."""
+        for rank, case in enumerate(cases, 1):
+            row = (run_id, rank, case.id, case.message, case.report[:LONGEST_REPORT])
+            self._put("INSERT OR REPLACE INTO failures VALUES (?, ?, ?, ?, ?)", row)
 
     def add_hole(
         self,
@@ -167,7 +184,11 @@ class Store:
     ) -> int:
         """A fill with its likelihoods under the policy that sampled it."""
         row = (text, _json(token_ids), _json(token_logps), _json(order), _json(masks), logp, score)
-        return self._add("fills", _run_of(hole_id), (hole_id, *row))
+        return self._add("fills", _run_of(hole_id), (hole_id, *row, None))
+
+    def add_pieces(self, fill_id: int, pieces: Sequence[str]) -> None:
+        """The text of each of a fill's tokens."""
+        self._put("UPDATE fills SET pieces = ? WHERE id = ?", (_json(list(pieces)), fill_id))
 
     def add_candidate(
         self, run_id: int, fill_id: int | None, key: str, diff: str | None = None
@@ -178,7 +199,9 @@ class Store:
     def add_verdict(self, candidate_id: int, verdict: Verdict, stage: str = "screen") -> int:
         """What the tests said of a candidate; `stage` is `screen` or `confirm`."""
         row = (str(verdict.state), _json(dict(verdict.outcomes)), verdict.seconds, verdict.detail)
-        return self._add("verdicts", _run_of(candidate_id), (candidate_id, stage, *row))
+        return self._add(
+            "verdicts", _run_of(candidate_id), (candidate_id, stage, *row, time.time())
+        )
 
     def add_group(self, run_id: int | None, group: Group) -> None:
         """A complete group; `run_id` is None for one that comes from elsewhere. The same group

@@ -35,7 +35,7 @@ def calm(config, args, basetemp=""):
     """Change `args` in place, before pytest parses them for good; returns what that takes from the
     tests, in words."""
     missed = missed_by(config)
-    args[:] = [argument for argument in args if argument not in UNWANTED]
+    args[:] = [argument for argument in without_ours(args) if argument not in UNWANTED]
     seeded = any(_SEED.fullmatch(argument) for argument in args)  # the project's own seed stays
     wanted = ["--maxfail=0", "--continue-on-collection-errors", "--color=no"]
     if basetemp:
@@ -49,6 +49,18 @@ def calm(config, args, basetemp=""):
     config.known_args_namespace.no_cov = True
     config.known_args_namespace.cov_source = []
     return missed
+
+
+def without_ours(args):
+    """`args` without those of `pytest --diffufix`: a repair inside of a repair."""
+    found = []
+    left = iter(args)
+    for argument in left:
+        if argument == "--diffufix-budget":
+            next(left, None)
+        elif not argument.startswith("--diffufix"):
+            found.append(argument)
+    return found
 
 
 def missed_by(config):
