@@ -15,7 +15,7 @@ def mcp(
 ) -> None:
     """Serve `repair`, `localize`, `verify` and `runs` to agents, as an MCP server over stdio.
 
-    No tool writes to a project's files. Needs the official SDK: pip install 'diffufix[mcp]'.
+    No tool writes to a project's files. Needs the official SDK, which the extra `mcp` installs.
     """
     from diffufix.mcp_server import serve
 

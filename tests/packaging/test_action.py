@@ -1,0 +1,80 @@
+"""The GitHub Action and the examples around it: what is commented, and that nothing is pushed."""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from diffufix.repair.types import RepairResult, Status
+from diffufix.source.patch import make_patch
+from diffufix.types import Claims
+
+yaml = pytest.importorskip("yaml")
+OLD = 'def f():\n    """```\n    `` ` ``\n    """\n    return 1\n'
+
+
+def written(repository: Path, folder: Path, result: dict[str, Any]) -> dict[str, str]:
+    """The outputs of the action's script for this result."""
+    (folder / "diffufix.json").write_text(json.dumps(result))
+    script = repository / ".github" / "actions" / "repair" / "comment.py"
+    env = {"GITHUB_OUTPUT": str(folder / "out"), "GITHUB_STEP_SUMMARY": str(folder / "summary")}
+    subprocess.run([sys.executable, str(script), str(folder)], check=True, env=env)
+    return dict(line.split("=", 1) for line in (folder / "out").read_text().splitlines())
+
+
+def test_a_patch_is_commented_as_it_is(repository: Path, tmp_path: Path) -> None:
+    patch = make_patch({"a.py": OLD}, {"a.py": OLD.replace("return 1", "return 2")})
+    result = RepairResult(
+        Status.REPAIRED, patch, turned_green=("t.py::test[`x`]",), probability=0.91,
+        claims=Claims(turned_green=("t.py::test[`x`]",), kept=("a", "b"), runs=("one", "two")),
+        evidence=("the tests reject 3 of 3 other edits",),
+    )  # fmt: skip
+    outputs = written(repository, tmp_path, result.document())
+    assert outputs["status"] == "repaired"
+    assert Path(outputs["patch"]).read_text() == patch.diff
+    said = (tmp_path / "diffufix.md").read_text()
+    assert said == (tmp_path / "summary").read_text()[:-1]
+    assert f"````diff\n{patch.diff}````" in said  # longer than the fence inside
+    assert "1 failing test passes with it" in said
+    assert "Likely right: **91%**" in said
+    assert "2 other tests pass as before" in said
+    assert "Nothing was pushed" in said
+
+
+def test_without_a_patch_nothing_is_commented(repository: Path, tmp_path: Path) -> None:
+    result = RepairResult(Status.NOT_REPAIRED, message="None passed.", hint="Try again.")
+    outputs = written(repository, tmp_path, result.document())
+    assert outputs == {"status": "not-repaired", "patch": ""}
+    assert not (tmp_path / "diffufix.md").exists()
+    assert (tmp_path / "summary").read_text() == "None passed. Try again.\n"
+
+
+def test_the_action_writes_nothing_to_the_repository(repository: Path) -> None:
+    text = (repository / ".github" / "actions" / "repair" / "action.yml").read_text()
+    action = yaml.safe_load(text)
+    runs = " ".join(step["run"] for step in action["runs"]["steps"])
+    assert not re.search(r"\bgit\b|--apply|push", runs)
+    # Nothing of the event stands in a command: it would be run.
+    assert "${{" not in runs
+
+
+def test_the_examples_are_whole(repository: Path) -> None:
+    examples = repository / "examples"
+    workflow = yaml.safe_load((examples / "github" / "repair.yml").read_text())
+    used = [step for step in workflow["jobs"]["test"]["steps"] if "repair@" in step.get("uses", "")]
+    action = yaml.safe_load((repository / ".github/actions/repair/action.yml").read_text())
+    assert used
+    assert {*used[0]["with"]} <= {*action["inputs"]}
+    assert workflow["permissions"]["contents"] == "read"
+    hook = examples / "hooks" / "pre-push"
+    subprocess.run(["sh", "-n", str(hook)], check=True)
+    assert hook.stat().st_mode & 0o100
+    hooks = yaml.safe_load((examples / "hooks" / "pre-commit-config.yaml").read_text())
+    entry = hooks["repos"][0]["hooks"][0]["entry"]
+    assert entry in hook.read_text()
