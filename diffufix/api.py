@@ -44,7 +44,7 @@ __all__ = [
 ]
 
 #: Of the settings, those that are for a command that prints, or that have an argument of their own.
-NO_OPTIONS = frozenset({"apply", "force", "json", "verbose"})
+NO_OPTIONS = frozenset({"apply", "force", "json", "output_format", "quiet", "verbose"})
 
 
 class Options(TypedDict, total=False):
@@ -68,6 +68,7 @@ class Options(TypedDict, total=False):
     workers: int
     seed: int
     collect: bool
+    fresh: bool
     rewards: str
     trust: bool
     threshold: float
@@ -197,7 +198,7 @@ def _settings(path: str | Path, tests: Sequence[str], options: Mapping[str, Any]
     if "expect" in given:
         given["expect"] = tuple(given["expect"])
     settings = load_settings(folder, tuple(tests), given)
-    return replace(settings, apply=False, json=False, verbose=False)
+    return replace(settings, apply=False, json=False, quiet=False, verbose=False)
 
 
 def _with_model(settings: Settings) -> Settings:

@@ -5,6 +5,7 @@ Every option has one name, one placeholder and one group on a help page, whichev
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -164,6 +165,15 @@ Json = Annotated[
 JsonFlag = Annotated[
     bool,
     typer.Option("--json", help="Print one JSON document on stdout.", rich_help_panel=OUTPUT),
+]
+Report = Annotated[
+    Path | None,
+    typer.Option(
+        metavar="FILE",
+        help="Write a page (HTML) of everything that was tried.",
+        show_default=False,
+        rich_help_panel=OUTPUT,
+    ),
 ]
 OutputFormat = Annotated[
     str | None,

@@ -21,6 +21,7 @@ from diffufix.errors import ApplyError, UsageError
 from diffufix.repair.types import RepairResult, Status
 from diffufix.report import formats, terminal
 from diffufix.report.live import display
+from diffufix.report.page import check_place, write_page
 
 
 def repair(
@@ -121,6 +122,7 @@ def repair(
     pass_env: options.PassEnv = None,
     workers: options.Workers = None,
     trust: options.Trust = None,
+    report: options.Report = None,
     output_format: options.OutputFormat = None,
     json: options.Json = None,
     quiet: options.Quiet = None,
@@ -139,13 +141,16 @@ def repair(
       diffufix repair --expect 'clamp(5, 0, 10) == 5'
       diffufix repair --branch fix/total            # commit it on a branch of its own
       diffufix repair > fix.patch                   # git apply takes it
+      diffufix repair --report report.html          # a page of everything that was tried
     """
     given = dict(locals())
     # When the process began, where it was made for this command.
     began = given.pop("context").obj or time.monotonic()
     args = tuple(given.pop("pytest_args") or ())
     given["expect"] = expectations(given.pop("expect") or ())
-    given.pop("commit"), given.pop("branch")
+    given.pop("commit"), given.pop("branch"), given.pop("report")
+    if report is not None:
+        check_place(report)
     check_tests(args, Path.cwd())
     settings = load_settings(Path.cwd(), args, given)
     preflight.check(settings)
@@ -160,6 +165,8 @@ def repair(
     wanted = settings.apply or commit or branch
     if wanted and result.patch is not None and not result.applied:
         result = _taken(settings, result, bool(commit), branch or "")
+    if report is not None:
+        write_page(settings.root, result.run_id, report)
     formats.write(result, settings, sys.stdout)
     raise typer.Exit(result.exit_code)
 

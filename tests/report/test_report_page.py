@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from diffufix.cli import main
 from diffufix.config import Settings
 from diffufix.repair.record import pieces
 from diffufix.report.page import page, ticked
@@ -186,3 +187,15 @@ def test_pieces_are_the_text() -> None:
 
 def test_backticks_become_code_and_nothing_else_becomes_html() -> None:
     assert ticked("see `a<b` & c") == "see <code>a&lt;b</code> &amp; c"
+
+
+def test_runs_show_writes_the_page(
+    logged, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "pyproject.toml").touch()
+    monkeypatch.chdir(tmp_path)
+    assert main(["runs", "show", "1", "--html", "page.html"]) == 0
+    assert (tmp_path / "page.html").read_text("utf-8").startswith("<!doctype html>")
+    assert main(["runs", "show", "1", "--html", "nowhere/page.html"]) == 2
+    assert main(["repair", "--report", "."]) == 2  # before anything is run
+    assert "is a folder" in capsys.readouterr().err

@@ -16,6 +16,7 @@ from diffufix.cli.past.chosen import NOTHING_YET, Run, logged, patch_of, patches
 from diffufix.config import find_root
 from diffufix.errors import UsageError
 from diffufix.report import jsondoc, past, terminal
+from diffufix.report.page import check_place, write_page
 from diffufix.store import Store
 from diffufix.store.query import RUNNING, candidates_of, list_runs, suspects_of
 
@@ -76,6 +77,10 @@ def show(
     diff: Annotated[bool, typer.Option("--diff", help="Only the patch; git apply takes it.")] = (
         False
     ),
+    html: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="Write a page of everything that was tried."),
+    ] = None,
     limit: Annotated[
         int, typer.Option(min=0, metavar="N", help="With --candidates: at most so many; 0: all.")
     ] = 200,
@@ -89,6 +94,7 @@ def show(
       diffufix runs show 7 --patches
       diffufix runs show 7 --candidates -v     # with likelihoods
       diffufix runs show 7 --diff | git apply
+      diffufix runs show 7 --html report.html
     """
     from diffufix.repair.apply import fates
 
@@ -99,6 +105,11 @@ def show(
         row = run_of(store, run)
         suspects = suspects_of(store, row.id)
         tried = list(candidates_of(store, row.id)) if candidates else []
+    if html is not None:
+        check_place(html)
+        write_page(root, row.id, html)
+        echo(f"wrote {html}", err=True)
+        return
     if json:
         document: dict[str, Any] = asdict(row) | {"suspects": [asdict(s) for s in suspects]}
         document |= {"candidates": [asdict(c) for c in tried]} if candidates else {}

@@ -14,6 +14,7 @@ from typing import Any
 from markupsafe import Markup, escape
 
 import diffufix
+from diffufix.errors import StoreError, UsageError
 from diffufix.report.page.facts import PageFacts, facts_of
 from diffufix.store import Store
 
@@ -23,6 +24,28 @@ HERE = Path(__file__).parent
 def page(store: Store, run: int) -> str:
     """The page of a run. Raises UsageError where there is none with that number, StoreError."""
     return rendered(facts_of(store, run))
+
+
+def check_place(path: Path) -> None:
+    """Raises UsageError where no page can be written, before a search that it is to tell of."""
+    if path.is_dir() or not path.absolute().parent.is_dir():
+        what = "is a folder" if path.is_dir() else "lies in no folder that there is"
+        raise UsageError(f"{path} {what}.", "Name a file for the page, such as report.html.")
+
+
+def write_page(root: Path, run: int | None, path: Path) -> None:
+    """Write the page of a run in this project's log. Raises UsageError, StoreError."""
+    if run is None:
+        raise StoreError("This run is in no log, so there is no page of it.")
+    with Store.open_strictly(root, create=False) as store:
+        made = page(store, run)
+    try:
+        path.write_text(made, "utf-8")
+    except OSError as error:
+        raise UsageError(
+            f"{path} cannot be written: {error.strerror}.",
+            f"`diffufix runs show {run} --html FILE` writes it elsewhere.",
+        ) from error
 
 
 def rendered(facts: PageFacts) -> str:
