@@ -17,7 +17,7 @@ _HOME = {
     **dict.fromkeys(
         (
             *("repair", "localize", "verify", "generate", "runs", "apply", "undo"),
-            *("Localization", "Verification", "Options"),
+            *("Localization", "Verification", "RunOptions"),
         ),
         "diffufix.api",
     ),

@@ -1,5 +1,5 @@
 from diffufix.api import Localization as Localization
-from diffufix.api import Options as Options
+from diffufix.api import RunOptions as RunOptions
 from diffufix.api import Verification as Verification
 from diffufix.api import apply as apply
 from diffufix.api import generate as generate

@@ -7,7 +7,7 @@
         print(result.patch.diff, result.probability)
         diffufix.apply(result.run_id, path="path/to/project")
 
-`path` is the folder in which the command would be given; `tests` are arguments for pytest. Options
+`path` is the folder in which the command would be given; `tests` are arguments for pytest. RunOptions
 are those of the command line; what is not given comes from `DIFFUFIX_*` and pyproject.toml, as
 there. `on_event` is called with every `diffufix.Event` and must return quickly. Nothing is printed,
 nothing is asked, nothing is downloaded without `yes=True`, and only `apply` and `undo` write to the
@@ -32,7 +32,7 @@ from diffufix.store.query import RunRow, get_run, list_runs
 
 __all__ = [
     "Localization",
-    "Options",
+    "RunOptions",
     "Verification",
     "apply",
     "generate",
@@ -47,7 +47,7 @@ __all__ = [
 NO_OPTIONS = frozenset({"apply", "force", "json", "output_format", "quiet", "verbose"})
 
 
-class Options(TypedDict, total=False):
+class RunOptions(TypedDict, total=False):
     """Keyword options, as in `[tool.diffufix]` (docs/configuration.md)."""
 
     python: str
@@ -82,7 +82,7 @@ def repair(
     tests: Sequence[str] = (),
     *,
     on_event: Listener | None = None,
-    **options: Unpack[Options],
+    **options: Unpack[RunOptions],
 ) -> RepairResult:
     """Search for a verified patch that makes failing tests pass; nothing is written.
 
@@ -101,7 +101,7 @@ def localize(
     tests: Sequence[str] = (),
     *,
     on_event: Listener | None = None,
-    **options: Unpack[Options],
+    **options: Unpack[RunOptions],
 ) -> Localization:
     """Run the tests and rank the functions that may be at fault. No model is used."""
     from diffufix import parts
@@ -115,7 +115,7 @@ def verify(
     tests: Sequence[str] = (),
     *,
     on_event: Listener | None = None,
-    **options: Unpack[Options],
+    **options: Unpack[RunOptions],
 ) -> Verification:
     """Whether a change that somebody else wrote mends failing tests and breaks none.
 
@@ -134,7 +134,7 @@ def generate(
     every: bool = False,
     allow_unverified: bool = False,
     on_event: Listener | None = None,
-    **options: Unpack[Options],
+    **options: Unpack[RunOptions],
 ) -> RepairResult:
     """Write bodies of stubs from signature and docstring, as `diffufix generate` does."""
     settings = _with_model(_settings(path, (), options))
@@ -188,11 +188,11 @@ def _settings(path: str | Path, tests: Sequence[str], options: Mapping[str, Any]
         raise UsageError(f"{path} is no folder.", "Name the project's folder.")
     if isinstance(tests, str):
         raise UsageError("`tests` must be a list of arguments.", f"Give [{tests!r}].")
-    unknown = sorted({*options} - Options.__annotations__.keys())
+    unknown = sorted({*options} - RunOptions.__annotations__.keys())
     if unknown:
         raise UsageError(
             f"There is no option {unknown[0]!r}.",
-            f"Known: {', '.join(sorted(Options.__annotations__))}.",
+            f"Known: {', '.join(sorted(RunOptions.__annotations__))}.",
         )
     given = dict(options)
     if "expect" in given:

@@ -68,7 +68,7 @@ def test_every_name_is_there_and_says_what_it_is() -> None:
 
 def test_options_are_those_of_the_settings() -> None:
     own = {*option_names()} - api.NO_OPTIONS | {"all", "expect"}
-    assert own == {*api.Options.__annotations__}
+    assert own == {*api.RunOptions.__annotations__}
 
 
 def test_rooms_can_be_called_in_whatever_order_they_are_imported() -> None:
