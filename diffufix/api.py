@@ -7,11 +7,12 @@
         print(result.patch.diff, result.probability)
         diffufix.apply(result.run_id, path="path/to/project")
 
-`path` is the folder in which the command would be given; `tests` are arguments for pytest. RunOptions
-are those of the command line; what is not given comes from `DIFFUFIX_*` and pyproject.toml, as
-there. `on_event` is called with every `diffufix.Event` and must return quickly. Nothing is printed,
-nothing is asked, nothing is downloaded without `yes=True`, and only `apply` and `undo` write to the
-project's files. Every failure is a `DiffufixError` with a `message` and a `hint`.
+`path` is the folder in which the command would be given; `tests` are arguments for pytest. Options
+(`RunOptions`) are those of the command line; what is not given comes from `DIFFUFIX_*` and
+pyproject.toml, as there. `on_event` is called with every `diffufix.Event` and must return quickly.
+Nothing is printed, nothing is asked, nothing is downloaded without `yes=True`, and only `apply` and
+`undo` write to the project's files. Every failure is a `DiffufixError` with a `message` and a
+`hint`.
 """
 
 from __future__ import annotations
