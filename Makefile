@@ -19,7 +19,7 @@ JOBS := 2
 LENGTHY := attacks e2e sandbox packaging train
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo learn test quick lint types unit coverage format wheel clean
+.PHONY: help setup demo learn test quick lint types unit coverage format docs figures wheel clean
 
 help:  ## Show this list.
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -55,6 +55,12 @@ coverage: $(READY)  ## pytest under coverage.py; the report ends in build/covera
 format: $(READY)  ## Let ruff format the sources.
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
+
+docs: $(READY)  ## Build the documentation's site into build/site.
+	$(BIN)/python -m mkdocs build --quiet --config-file docs/site/mkdocs.yml
+
+figures: $(READY)  ## Draw the pictures of a real repair anew (needs tmux).
+	$(BIN)/python bench/figures.py
 
 wheel: $(READY)  ## Build the wheel into dist/.
 	$(BIN)/python -m build --wheel --no-isolation

@@ -1,5 +1,6 @@
-"""Pages that are made when the site is built: the command line, the settings and the Python API from
-the code; CONTRIBUTING and CHANGELOG from the top level. Links that leave docs/ become plain text.
+"""Pages that are made when the site is built: the command line, the settings and the Python API
+from the code; CONTRIBUTING and CHANGELOG from the top level. Links that leave docs/ become plain
+text.
 """
 
 from __future__ import annotations
@@ -77,8 +78,8 @@ def configuration() -> str:
     said = _comments(inspect.getsource(config.Settings))
     parts = [
         "# Configuration", "",
-        "Command line, then environment, then `[tool.diffufix]` of the nearest pyproject.toml, then "
-        "the default. An unknown key is an error. `diffufix config show` says what is in force and "
+        "Command line, then environment, then `[tool.diffufix]` of the nearest pyproject.toml, "
+        "then the default. An unknown key is an error. `diffufix config show` says what is in force and "
         "where each value comes from.", "",
         "| key | default | variable | meaning |", "|---|---|---|---|",
     ]  # fmt: skip
