@@ -79,8 +79,9 @@ def configuration() -> str:
     parts = [
         "# Configuration", "",
         "Command line, then environment, then `[tool.diffufix]` of the nearest pyproject.toml, "
-        "then the default. An unknown key is an error. `diffufix config show` says what is in force and "
-        "where each value comes from.", "",
+        "then the default. An unknown key is an error. `diffufix config show` says what is in "
+        "force and where each value comes from.",
+        "",
         "| key | default | variable | meaning |", "|---|---|---|---|",
     ]  # fmt: skip
     for item in fields(config.Settings):
