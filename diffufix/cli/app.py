@@ -16,6 +16,7 @@ import typer
 
 import diffufix
 from diffufix.cli import (
+    chat,
     clean,
     config,
     doctor,
@@ -67,6 +68,7 @@ REPAIRS, LOOKS, LEARNS = "Repair", "Look", "Learn"
 app.command("repair", cls=PytestCommand, rich_help_panel=REPAIRS)(repair.repair)
 app.command("watch", cls=PytestCommand, rich_help_panel=REPAIRS)(watch.watch)
 app.command("generate", cls=CliCommand, rich_help_panel=REPAIRS)(generate.generate)
+app.command("chat", cls=CliCommand, rich_help_panel=LOOKS)(chat.chat)
 app.command("apply", cls=CliCommand, rich_help_panel=REPAIRS)(apply.apply)
 app.command("undo", cls=CliCommand, rich_help_panel=REPAIRS)(undo.undo)
 app.add_typer(runs.app, name="runs", rich_help_panel=LOOKS)

@@ -55,6 +55,7 @@ def diffusion_generate(
     mask_token_id: int | None = None,
     shift: bool | None = None,
     precision: Precision = "float32",
+    on_step: Callable[[int, Tensor], bool] | None = None,
 ) -> Generation:
     """Denoise `max_new_tokens` masks after each prompt [B, P] in `steps` steps.
 
@@ -62,7 +63,8 @@ def diffusion_generate(
     filled too. Hooks see full logits and every step, so with them no work is skipped. The mask
     id and the shift are the model family's where they are not given. Ids that the model's
     tokenizer has no text for are never chosen. `precision` is that of the confidences
-    (tokens.py). Raises UsageError.
+    (tokens.py). `on_step` hears of each step that ran a forward pass: its number and the canvas
+    [B, T] after it; where it answers True nothing more is generated. Raises UsageError.
     """
     check_algorithm(alg)
     if steps < 1 or max_new_tokens < 0:
@@ -112,6 +114,8 @@ def diffusion_generate(
                     chosen = _most_confident(masked, confidence, counts, alg_temp, generator)
                     ids = ids[chosen[masked]]
                 x = x.masked_scatter(chosen, ids)
+            if on_step is not None and on_step(step, x):
+                break
         if generation_tokens_hook_func:
             x = generation_tokens_hook_func(step, x, logits)
         if output_history:

@@ -58,10 +58,16 @@ def share(values: Sequence[float], seed: int = 0) -> Share:
     if np.ptp(x) == 0 and mean in (0.0, 1.0):
         reach = 1.0 - ((1.0 - LEVEL) / 2) ** (1.0 / n)
         return Share(mean, 1.0 - reach if mean else 0.0, 1.0 if mean else reach, n)
-    rng = np.random.default_rng(seed)
-    means = np.array([x[rng.integers(0, n, n)].mean() for _ in range(DRAWS)])
-    low, high = np.quantile(means, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
-    return Share(mean, float(low), float(high), n)
+    return Share(mean, *_percentiles(x, seed), n)
+
+
+def _percentiles(x: Any, seed: int) -> tuple[float, float]:
+    """Of the means of samples drawn from `x` with replacement."""
+    rng, n = np.random.default_rng(seed), len(x)
+    part = max(1, min(DRAWS, 2**20 // n))  # draws at once: a few megabytes
+    means = [x[rng.integers(0, n, (part, n))].mean(1) for _ in range(-(-DRAWS // part))]
+    low, high = np.quantile(np.concatenate(means), [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
+    return float(low), float(high)
 
 
 @dataclass(frozen=True)
@@ -94,19 +100,11 @@ def paired(a: Mapping[str, float], b: Mapping[str, float], seed: int = 0) -> Pai
         len(ids),
         float(np.mean([a[id] for id in ids])),
         float(np.mean([b[id] for id in ids])),
-        _difference(change, seed),
+        Share(float(change.mean()), *_percentiles(change, seed), len(ids)),
         sign_flip(change, seed),
         tuple(id for id, d in zip(ids, change, strict=True) if d > 0),
         tuple(id for id, d in zip(ids, change, strict=True) if d < 0),
     )
-
-
-def _difference(change: Any, seed: int) -> Share:
-    rng = np.random.default_rng(seed)
-    n = len(change)
-    means = np.array([change[rng.integers(0, n, n)].mean() for _ in range(DRAWS)])
-    low, high = np.quantile(means, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
-    return Share(float(change.mean()), float(low), float(high), n)
 
 
 def sign_flip(change: Any, seed: int = 0) -> float:

@@ -51,7 +51,9 @@ def completions(run: Mapping[str, Any], rows: Sequence[Row]) -> dict[str, Any]:
     for sample in samples:
         for level, state in sample["states"].items():
             states[f"{level} {state}"] = states.get(f"{level} {state}", 0) + 1
+    broken = [state for row in rows for state in row.get("broken", {}).get("states", {}).values()]
     return {
+        **({"broken": {"programs": len(broken), "pass": broken.count("pass")}} if broken else {}),
         "cases": len(rows),
         "samples": run["samples"],
         "ordered": bool(run.get("ordered")),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -52,7 +52,8 @@ class CodingProblem:
     instruction: str = ""
     stops: tuple[str, ...] = ()
     whole: bool = False  # the completion is a whole program, `left` is not part of it
-    broken: str = ""  # a completion that is known to be wrong, where the publisher has one
+    prelude: str = ""  # stands before every program
+    shown: str = ""  # to a base model before `left`, and no part of the program
 
 
 @dataclass(frozen=True)
@@ -71,4 +72,3 @@ class Check:
     tolerance: float = 0.0
     seconds: float = 10.0  # that the program may take at least
     rule: str = ""  # how results are compared, where equality is not it
-    extra: Mapping[str, Any] = field(default_factory=dict)

@@ -15,7 +15,7 @@ _COUNTS = {
     "right": "right",
     "called": "called repaired",
 }
-_COLOURS = ("#2563a8", "#c2571a", "#3b7d3b")
+COLOURS = ("#2563a8", "#c2571a", "#3b7d3b")
 
 
 def rate(share: Mapping[str, Any] | None) -> str:
@@ -27,7 +27,7 @@ def rate(share: Mapping[str, Any] | None) -> str:
 def lines_of(run: Mapping[str, Any], summary: Mapping[str, Any]) -> list[str]:
     """The table of a run, as Markdown that reads well in a terminal too."""
     rows = _repair_rows(summary) if summary["kind"] == "repair" else _coding_rows(summary)
-    return [*_table(("figure", "value"), rows), *[f"\nnote: {note}" for note in run["notes"]]]
+    return [*table(("figure", "value"), rows), *[f"\nnote: {note}" for note in run["notes"]]]
 
 
 def _repair_rows(summary: Mapping[str, Any]) -> list[tuple[str, str]]:
@@ -57,6 +57,8 @@ def _coding_rows(summary: Mapping[str, Any]) -> list[tuple[str, str]]:
     for name, share in summary["rates"].items():
         shown = name.replace("pass@", "first ") if summary["ordered"] else name
         rows.append((shown, rate(share)))
+    if broken := summary.get("broken"):
+        rows.append(("broken programs that pass", f"{broken['pass']} of {broken['programs']}"))
     arness = summary["arness"]
     states = ", ".join(f"{count} {state}" for state, count in sorted(summary["states"].items()))
     rows += [
@@ -75,7 +77,7 @@ def _number(value: float | None) -> str:
     return "-" if value is None else f"{value:g}"
 
 
-def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
+def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
     cells = [[str(cell).replace("|", "\\|") for cell in row] for row in (head, *rows)]
     widths = [max(len(row[i]) for row in cells) for i in range(len(head))]
     padded = [
@@ -94,7 +96,7 @@ def comparison(a: str, b: str, found: Mapping[str, Any], notes: Sequence[str]) -
         for name, each in found.items()
     ]  # fmt: skip
     head = ("figure", "A", "B", "B - A", "p", "better; worse", "cases")
-    lines = [f"A: {a}", f"B: {b}", "", *_table(head, rows)]
+    lines = [f"A: {a}", f"B: {b}", "", *table(head, rows)]
     for name, each in found.items():
         if each.better or each.worse:
             lines += ["", f"{name}: B only: {', '.join(each.better[:12]) or 'none'}; "
@@ -134,14 +136,14 @@ def write(
 def _case_table(run: Mapping[str, Any], rows: Sequence[Mapping[str, Any]]) -> list[str]:
     if run["kind"] == "repair":
         head = ("case", "kind", "outcome", "likely right", "candidates", "seconds", "why")
-        return _table(head, [
+        return table(head, [
             (str(row["id"]), row.get("kind", ""), outcome(row),
              f"{row['probability']:.2f}" if row.get("probability") is not None else "",
              str(row.get("tried", "")), str(row.get("seconds", "")),
              str(row.get("why") or row.get("message") or "")[:100].replace("\n", " "))
             for row in rows
         ])  # fmt: skip
-    return _table(head, [
+    return table(("case", "samples that pass", "seconds", "first that fails"), [
         (str(row["id"]),
          "; ".join(f"{level} {sum(s['states'].get(level) == 'pass' for s in row['samples'])}"
                    f" of {len(row['samples'])}" for level in row["levels"]),
@@ -150,6 +152,19 @@ def _case_table(run: Mapping[str, Any], rows: Sequence[Mapping[str, Any]]) -> li
                if set(s["states"].values()) != {"pass"}), ""))
         for row in rows
     ])  # fmt: skip
+
+
+def case_line(row: Mapping[str, Any]) -> str:
+    """One case while a run goes on."""
+    if "samples" in row:
+        said = "; ".join(
+            f"{level} {sum(s['states'].get(level) == 'pass' for s in row['samples'])}"
+            f" of {len(row['samples'])}" for level in row["levels"]
+        )  # fmt: skip
+    else:
+        said = f"{outcome(row):32} {row.get('tried') or 0:>6} tried"
+    more = "" if row.get("green") else str(row.get("message", ""))[:80]
+    return f"{row['id']:24} {said} {row.get('seconds', 0):>7} s  {more}".rstrip()
 
 
 def outcome(row: Mapping[str, Any]) -> str:
@@ -199,7 +214,7 @@ def _bars(axis: Any, summary: Mapping[str, Any]) -> None:
     reach = [[max(0.0, s["value"] - s["low"]) for s in shares],
              [max(0.0, s["high"] - s["value"]) for s in shares]]  # fmt: skip
     places = range(len(names))
-    axis.barh(places, values, xerr=reach, color=_COLOURS[0], height=0.6, capsize=3,
+    axis.barh(places, values, xerr=reach, color=COLOURS[0], height=0.6, capsize=3,
               error_kw={"elinewidth": 1, "ecolor": "#555"})  # fmt: skip
     axis.set_yticks(places, names)
     axis.invert_yaxis()
@@ -211,7 +226,7 @@ def _bars(axis: Any, summary: Mapping[str, Any]) -> None:
 def _seconds(axis: Any, rows: Sequence[Mapping[str, Any]], summary: Mapping[str, Any]) -> None:
     """How many cases were done within so many seconds."""
     axis.set_title("cases over seconds of the whole command", fontsize=9)
-    for (key, name), colour in zip(_COUNTS.items(), _COLOURS, strict=True):
+    for (key, name), colour in zip(_COUNTS.items(), COLOURS, strict=True):
         seconds = sorted(float(row["seconds"]) for row in rows if row[key] is True)
         if seconds:
             axis.step(
@@ -227,8 +242,8 @@ def _order(axis: Any, rows: Sequence[Mapping[str, Any]], summary: Mapping[str, A
     """AR-ness of the samples."""
     samples = [sample for row in rows for sample in row["samples"]]
     for name, label, colour in (
-        ("local_arness", "local (NTP@1)", _COLOURS[0]),
-        ("global_arness", "global (FMS@1)", _COLOURS[1]),
+        ("local_arness", "local (NTP@1)", COLOURS[0]),
+        ("global_arness", "global (FMS@1)", COLOURS[1]),
     ):
         values = [sample[name] for sample in samples if sample.get(name) is not None]
         if values:

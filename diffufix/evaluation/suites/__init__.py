@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from diffufix.errors import UsageError
-from diffufix.evaluation.suites import repairs
+from diffufix.evaluation.suites import bigcode, bugsinpy, coding, repairs
 from diffufix.evaluation.suites.data import Publication, SuiteData, find
 from diffufix.evaluation.suites.fields import lines_of
 from diffufix.evaluation.types import CodingProblem, RepairCase
@@ -48,16 +48,27 @@ class OpenSuite:
 
 
 _HF = "https://huggingface.co/datasets/"
+_INFILLING = "https://github.com/openai/human-eval-infilling/raw/master/data/"
+_BIGCODE = (
+    "https://github.com/bigcode-project/bigcodebench-annotation/releases/download/v0.1.4/"
+    "BigCodeBench"
+)
+_HUMANEVALFIX = Publication(
+    f"{_HF}bigcode/humanevalpack/resolve/main/data/python/data/humanevalpack.jsonl",
+    "humanevalfix-python.jsonl",
+    "MIT",
+)
 
 SUITES = {
     suite.name: suite
     for suite in (
         SuiteFormat(
             "humanevalfix", "HumanEvalFix (Python)", "repair", repairs.humanevalfix,
-            Publication(
-                f"{_HF}bigcode/humanevalpack/resolve/main/data/python/data/humanevalpack.jsonl",
-                "humanevalfix-python.jsonl", "MIT",
-            ), 164,
+            _HUMANEVALFIX, 164,
+        ),
+        SuiteFormat(
+            "humanevalfix-answers", "HumanEvalFix (Python), one answer", "coding",
+            coding.humanevalfix_answers, _HUMANEVALFIX, 164,
         ),
         SuiteFormat(
             "quixbugs", "QuixBugs (Python)", "repair", repairs.quixbugs,
@@ -66,7 +77,70 @@ SUITES = {
                 commit="4257f44b0ff1181dedaedee6a447e133219fcebf",
             ), 40,
         ),
+        SuiteFormat(
+            "bugsinpy", "BugsInPy", "repair", bugsinpy.bugsinpy,
+            Publication(
+                "https://github.com/soarsmu/BugsInPy.git", "bugsinpy", "its projects' own licences",
+                commit="11c5f1eea954a42132cfd06bf257766a7963e0fd",
+            ), 501,
+        ),
         SuiteFormat("real-bugs", "real bugs", "repair", repairs.real_bugs),
+        SuiteFormat(
+            "humaneval", "HumanEval", "coding", coding.humaneval,
+            Publication(
+                "https://github.com/openai/human-eval/raw/master/data/HumanEval.jsonl.gz",
+                "HumanEval.jsonl.gz", "MIT",
+                "1d49078ba3e2b196b9344535bef34a43021f038fad9561d6ee7c53450609a6a2",
+            ), 164,
+        ),
+        SuiteFormat(
+            "humaneval+", "HumanEval+ (EvalPlus)", "coding", coding.humaneval_plus,
+            Publication(
+                "https://github.com/evalplus/humanevalplus_release/releases/download/v0.1.10/"
+                "HumanEvalPlus.jsonl.gz", "HumanEvalPlus-v0.1.10.jsonl.gz", "Apache-2.0",
+            ), 164,
+        ),
+        SuiteFormat(
+            "mbpp", "MBPP, test split", "coding", coding.mbpp,
+            Publication(
+                "https://github.com/google-research/google-research/raw/master/mbpp/mbpp.jsonl",
+                "mbpp.jsonl", "CC-BY-4.0",
+            ), 500,
+        ),
+        SuiteFormat(
+            "mbpp+", "MBPP+ (EvalPlus)", "coding", coding.mbpp_plus,
+            Publication(
+                "https://github.com/evalplus/mbppplus_release/releases/download/v0.2.0/"
+                "MbppPlus.jsonl.gz", "MbppPlus-v0.2.0.jsonl.gz", "Apache-2.0",
+            ), 378,
+        ),
+        *(
+            SuiteFormat(
+                f"bigcodebench{'-hard' if hard else ''}-{form}",
+                f"BigCodeBench, {'hard' if hard else 'full'}, {form}", "coding", read,
+                Publication(
+                    f"{_BIGCODE}{'-Hard' if hard else ''}.jsonl.gz",
+                    f"BigCodeBench{'-Hard' if hard else ''}-v0.1.4.jsonl.gz", "Apache-2.0",
+                ), 148 if hard else 1140,
+            )
+            for hard in (False, True)
+            for form, read in (("complete", bigcode.complete), ("instruct", bigcode.instruct))
+        ),
+        *(
+            SuiteFormat(
+                f"infilling-{name}", f"HumanEval-Infilling, {title}", "infilling", coding.infilling,
+                Publication(f"{_INFILLING}{file}.jsonl.gz", f"{file}.jsonl.gz", "MIT", digest),
+                cases,
+            )
+            for name, title, file, cases, digest in (
+                ("single", "single line", "HumanEval-SingleLineInfilling", 1033,
+                 "6fffc71ec2f1674372fcc177511f92312f1a27a9eacd8e43255c9f5ee9eca8c8"),
+                ("multi", "multi line", "HumanEval-MultiLineInfilling", 5815,
+                 "5b49f312f0a781420a4ae54f5e73176009b9cfc52731e3a0b9be726b451032d1"),
+                ("span", "random span", "HumanEval-RandomSpanInfilling", 1640,
+                 "4f15be2d4a479b504072c64e79702df184010f13bdf75f8b67ce08e054c48e26"),
+            )
+        ),
     )
 }  # fmt: skip
 
@@ -118,13 +192,23 @@ def selected(
 
 
 #: Fields that tell one publisher's lines from another's; the first that fits.
-_FIELDS = (("humanevalfix", {"buggy_solution", "declaration"}),)
+_FIELDS = (
+    ("humanevalfix", {"buggy_solution", "declaration"}),
+    ("bigcodebench-complete", {"complete_prompt", "test"}),
+    ("infilling-single", {"prompt", "suffix", "test"}),
+    ("mbpp+", {"assertion", "plus_input"}),
+    ("humaneval+", {"plus_input", "prompt"}),
+    ("humaneval", {"prompt", "test", "canonical_solution"}),
+    ("mbpp", {"test_list", "code"}),
+)
 
 
 def _recognised(path: Path) -> SuiteFormat:
     if path.is_dir():
         if (path / "python_programs").is_dir():
             return SUITES["quixbugs"]
+        if (path / "projects").is_dir():
+            return SUITES["bugsinpy"]
         if (path / "bugs.jsonl").is_file():
             return SUITES["real-bugs"]
         raise UsageError(

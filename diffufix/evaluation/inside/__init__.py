@@ -1,0 +1,1 @@
+"""What runs in a sandbox beside the programs that are judged: standard library only."""
