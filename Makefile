@@ -57,7 +57,7 @@ format: $(READY)  ## Let ruff format the sources.
 	$(BIN)/ruff format .
 
 docs: $(READY)  ## Build the documentation's site into build/site.
-	$(BIN)/python -m mkdocs build --quiet --config-file docs/site/mkdocs.yml
+	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --quiet --config-file docs/site/mkdocs.yml
 
 figures: $(READY)  ## Draw the pictures of a real repair anew (needs tmux).
 	$(BIN)/python bench/figures.py

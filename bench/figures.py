@@ -3,8 +3,9 @@
     python bench/figures.py [--out docs/figures] [--diffufix PATH] [--python PATH]
 
 Runs `diffufix repair` on a copy of examples/shop in tmux and draws what the terminal shows: while
-the search runs (`live`), and at the end (`repair`). Nothing is made up; where the repair fails, no
-picture is written. Needs tmux.
+the search runs (`live`), and at the end (`repair`). Then all four faults of the shop, for the
+picture of the search (`search`) from the page of that run. Nothing is made up; where the first
+repair fails, no picture is written. Needs tmux.
 """
 
 from __future__ import annotations
@@ -115,6 +116,36 @@ def cleaned(screen: str, command: str) -> str:
     return "\n".join([f"$ {command}", *body])
 
 
+def search_svg(page: str) -> str:
+    """The picture of the search in the page of a run, with the page's colours."""
+    style = re.search(r"<style>(.*?)</style>", page, re.S)
+    pattern = r'<svg viewBox="[^"]*" role="img" aria-labelledby="chart-words">.*?</svg>'
+    drawn = re.search(pattern, page, re.S)
+    if style is None or drawn is None:
+        sys.exit("The page has no picture of a search.")
+    rules = style[1]
+    dark = r"(?:@media \(prefers-color-scheme: dark\) \{\s*)?"
+    roots = re.findall(dark + r":root \{.*?\}\s*\}?", rules, re.S)
+    named = (".grid", ".axis", ".s-")
+    used = [line for line in rules.splitlines() if line.startswith(named)]
+    font = "text { font-family: system-ui, sans-serif; } svg { background: var(--page); }"
+    css = "\n".join([*roots, *used, font])
+    start = '<svg xmlns="http://www.w3.org/2000/svg" '
+    return (
+        drawn[0].replace("<svg ", start, 1).replace("</title>", f"</title><style>{css}</style>", 1)
+    )
+
+
+def search(diffufix: Path, python: Path) -> str:
+    """The page of a run over all of the shop."""
+    with tempfile.TemporaryDirectory() as scratch:
+        folder = Path(scratch, "shop")
+        shutil.copytree(ROOT / "examples" / "shop", folder)
+        command = [diffufix, "repair", "--model", "mini", "--python", python, "--report", "it.html"]
+        subprocess.run(command, cwd=folder, capture_output=True, check=False)
+        return (folder / "it.html").read_text("utf-8")
+
+
 def svg(screen: str, title: str, colours: TerminalTheme) -> str:
     console = Console(record=True, width=COLUMNS, file=open("/dev/null", "w"))  # noqa: SIM115
     console.print(Text.from_ansi(screen), soft_wrap=True)
@@ -141,7 +172,10 @@ def main() -> None:
             if screen:
                 path = options.out / f"{name}-{kind}.svg"
                 path.write_text(svg(screen, "diffufix", colours), "utf-8")
-                print(path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path)
+                print(path)
+    path = options.out / "search.svg"
+    path.write_text(search_svg(search(options.diffufix.absolute(), options.python.absolute())))
+    print(path)
 
 
 if __name__ == "__main__":

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from diffufix.config import Settings, find_root, load_settings, option_names
+from diffufix.config import Settings, find_root, load_settings
 from diffufix.errors import UsageError
 
 
@@ -115,10 +115,3 @@ def test_root_without_any_marker_is_the_folder_itself(tmp_path: Path) -> None:
     assert find_root(tmp_path / "a") == tmp_path / "a"
     (tmp_path / ".git").mkdir()
     assert find_root(tmp_path / "a") == tmp_path
-
-
-def test_readme_names_every_setting(repository: Path) -> None:
-    table = (repository / "README.md").read_text(encoding="utf-8")
-    table = table[table.index("[tool.diffufix]") :].split("```")[0]
-    named = {line.split("=")[0].strip() for line in table.splitlines()[1:] if "=" in line}
-    assert named == set(option_names()) - {"apply", "force", "json", "verbose", "trust"}
