@@ -144,7 +144,7 @@ def _told(error: DiffufixError) -> None:
 
 
 def changes(
-    root: Path, sleep: Callable[[float], None] = time.sleep, every: float = EVERY
+    root: Path, sleep: Callable[[float], object] = time.sleep, every: float = EVERY
 ) -> Iterator[str]:
     """The name of a file that changed, each time that some have and then rest for a moment."""
     before = stamps(root)

@@ -230,8 +230,8 @@ class LiveDisplay:
         if self._progress is not None:
             rows.append(Text(visible(counters(self._progress, self.verbose))))
         left = self.budget - elapsed
-        said = f"{left:.0f} s left of {self.budget:.0f} s" if left > 0 else "time is up, finishing"
-        if self._progress is None or self._doing.startswith("confirming"):
+        said = f"{left:.0f} s left of {self.budget:.0f} s" if left > 0 else "time is up"
+        if left <= 0 or self._progress is None or self._doing.startswith("confirming"):
             said += f"; {self._doing}"
         clock = Table.grid(padding=(0, 1))
         clock.add_row(

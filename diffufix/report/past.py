@@ -74,9 +74,9 @@ def facts(
     if summary.get("probability") is not None:
         lines.append((f"Likely right: {summary['probability']:.0%}", "bold"))
         lines += [(f"  {words}", "") for words in summary.get("evidence") or ()]
-    if suspects and (verbose or not patches):
+    if suspects:
         lines.append(("Most suspicious:", "bold"))
-        for s in suspects[: None if verbose else 5]:
+        for s in suspects[: None if verbose else 3]:
             score = f"{s.score:.2f}  " if verbose else ""
             evidence = f"  {s.evidence}" if verbose else ""
             lines.append((f"  {score}{s.path}:{s.first_line} {s.qualname}{evidence}".rstrip(), ""))

@@ -73,7 +73,9 @@ def test_errors(
 ) -> None:
     (tmp_path / "pyproject.toml").touch()
     monkeypatch.chdir(tmp_path)
-    assert main(["rewards"]) == 2
+    assert main(["rewards"]) == 0
+    assert "No groups yet" in capsys.readouterr().out
+    assert main(["rewards", "prune"]) == 2
     assert "There is no log" in capsys.readouterr().err
     Store.open(tmp_path).close()
     assert main(["rewards"]) == 0
