@@ -31,7 +31,9 @@ def kept_patch(summary: Mapping[str, Any], root: Path, run: int, number: int) ->
     patches = summary.get("patches") or _only(summary)
     told = next((p for p in patches if p.get("number") == number), None)
     if told is None:
-        known = f"It has 1 to {len(patches)}." if patches else "It has none to choose from."
+        known = {0: "It has none to choose from.", 1: "It has one, number 1."}.get(
+            len(patches), f"It has 1 to {len(patches)}."
+        )
         raise UsageError(
             f"Run {run} has no patch {number}.", f"{known} `diffufix runs list` shows the runs."
         )

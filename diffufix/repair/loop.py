@@ -169,7 +169,7 @@ def _steps(run: Run) -> RepairResult:
                 turns.run(clock.deadline - look - min(usual, max(least, 0.5 * clock.left)))
         except KeyboardInterrupt:
             status = Status.INTERRUPTED
-            run.stage("interrupted: confirming what was found; Ctrl-C again ends at once")
+            run.stage("interrupted: confirming what was found (Ctrl-C again ends at once)")
             if jury is not None:
                 jury.stop()
         turns.finish()

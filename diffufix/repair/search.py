@@ -120,7 +120,7 @@ class Search:
         self.tests_source, self.cap, self.hear = tests_source, cap, hear
         self.successes: list[PlausiblePatch] = []
         self.partial: list[PlausiblePatch] = []
-        self.refused: frozenset[str] = frozenset()  # keys of candidates that are known to fail
+        self.refused: Mapping[str, frozenset[str]] = {}  # key of a candidate -> what it fails
         self.exhausted = False
         self.passed: list[PlausiblePatch] = []  # of targets that are no longer wanted
         self.first_success = self.first_partial = 0.0
@@ -265,7 +265,8 @@ class Search:
             files = self.assembly.files(change) if change else None
             if change and files:
                 candidate = Candidate(files)
-                if candidate.key in self.refused:
+                fails = self.refused.get(candidate.key, frozenset())
+                if not fails.isdisjoint((*self.goal.targets, *self.guards_of(proposal.subject))):
                     self._recall(change, proposal)
                     return
                 candidate_id = self.log.proposal(proposal, candidate)

@@ -90,10 +90,11 @@ def facts(
             (f"{counted(len(patches), 'patch', 'patches')} passed: "
              f"`diffufix runs show {row.id} --patches`", "")
         )  # fmt: skip
-    if fate:
-        lines.append((f"The patch is {fate}.", ""))
+    again = f"`diffufix apply {row.id}` writes it" + (" again." if fate else ".")
+    if fate == "written":
+        lines.append(("The patch is written; `diffufix undo` takes it back.", ""))
     elif patches:
-        lines.append((f"`diffufix apply {row.id}` writes the patch.", ""))
+        lines.append((f"The patch is taken back; {again}" if fate else f"The patch: {again}", ""))
     return lines
 
 

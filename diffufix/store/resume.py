@@ -11,12 +11,13 @@ import json
 import os
 import sqlite3
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import diffufix
 from diffufix.store.store import Store
+from diffufix.types import RED, State
 
 MARK = "project"  # the key among the settings of a run
 _SKIPPED = frozenset({"__pycache__", "node_modules", ".git", ".hg", ".svn", ".diffufix",
@@ -32,10 +33,10 @@ _INTERRUPTED = ("interrupted", None)  # None: it was killed
 
 @dataclass(frozen=True)
 class Earlier:
-    """`failed` are keys of candidates (`Candidate.key`) that the tests refused."""
+    """`failed`: key of a candidate (`Candidate.key`) that never passed -> tests that it fails."""
 
     runs: tuple[int, ...] = ()
-    failed: frozenset[str] = frozenset()
+    failed: Mapping[str, frozenset[str]] = field(default_factory=dict)
 
 
 def mark(root: Path, settings: Mapping[str, Any], command: str) -> str:
@@ -84,12 +85,19 @@ def earlier(store: Store, marked: str, now: int) -> Earlier:
         if not runs:
             return Earlier()
         marks = ", ".join("?" * len(runs))
-        failed = store.query(
-            "SELECT key FROM candidates JOIN verdicts ON candidate_id = candidates.id"
-            f" WHERE run_id IN ({marks}) GROUP BY key"
-            " HAVING min(state = 'fail') = 1",
+        rows = store.query(
+            "SELECT key, state, outcomes FROM candidates"
+            f" JOIN verdicts ON candidate_id = candidates.id WHERE run_id IN ({marks})",
             runs,
         )
-    except sqlite3.Error:
+        failed: dict[str, frozenset[str]] = {}
+        for row in rows:
+            red = {
+                t for t, outcome in json.loads(row["outcomes"] or "{}").items() if outcome in RED
+            }
+            failed[row["key"]] = failed.get(row["key"], frozenset()) | red
+        other = {row["key"] for row in rows if row["state"] != State.FAIL}
+    except (sqlite3.Error, ValueError):
         return Earlier()  # a log that cannot be read is no reason not to search
-    return Earlier(tuple(reversed(runs)), frozenset(row["key"] for row in failed))
+    known = {key: tests for key, tests in failed.items() if tests and key not in other}
+    return Earlier(tuple(reversed(runs)), known)

@@ -27,7 +27,7 @@ def test_the_first_one_confirms_what_was_found(tmp_path: Path) -> None:
     assert result.patch is not None
     assert result.turned_green == ("test_m.py::test_add",)
     said = [e.text for e in told.events if isinstance(e, events.Stage)]
-    assert any("confirming what was found; Ctrl-C again ends at once" in text for text in said)
+    assert any("confirming what was found (Ctrl-C again ends at once)" in text for text in said)
 
 
 @pytest.mark.slow

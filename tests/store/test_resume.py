@@ -12,14 +12,17 @@ from diffufix.repair.record import Record
 from diffufix.repair.types import Status
 from diffufix.store import Store
 from diffufix.store.resume import MARK, Earlier, earlier, mark
-from diffufix.types import State, Verdict
+from diffufix.types import FAILED, PASSED, State, Verdict
 from tests.support.scripted import repair
+
+RED_T = frozenset({"t"})
 
 
 def log(store: Store, marked: str, status: str | None, **verdicts: State) -> int:
     run = store.begin_run({MARK: marked})
     for key, state in verdicts.items():
-        store.add_verdict(store.add_candidate(run, None, key), Verdict(state))
+        verdict = Verdict(state, {"t": FAILED, "u": PASSED})
+        store.add_verdict(store.add_candidate(run, None, key), verdict)
     if status:
         store.finish_run(run, status)
     store.flush()
@@ -34,7 +37,7 @@ def test_only_interrupted_runs_right_before_count(tmp_path: Path) -> None:
         log(store, "other", "interrupted", x=State.FAIL)
         second = log(store, "m", None, d=State.FAIL)  # killed
         now = log(store, "m", None)
-        assert earlier(store, "m", now) == Earlier((first, second), frozenset({"a", "d"}))
+        assert earlier(store, "m", now) == Earlier((first, second), {"a": RED_T, "d": RED_T})
         assert earlier(store, "", now) == Earlier()
         assert earlier(store, "unknown", now) == Earlier()
 
@@ -43,10 +46,10 @@ def test_a_candidate_that_passed_for_a_part_is_no_failure(tmp_path: Path) -> Non
     with Store.open(tmp_path) as store:
         run = store.begin_run({MARK: "m"})
         candidate = store.add_candidate(run, None, "k")
-        store.add_verdict(candidate, Verdict(State.FAIL))
-        store.add_verdict(candidate, Verdict(State.PASS))
+        store.add_verdict(candidate, Verdict(State.FAIL, {"t": FAILED}))
+        store.add_verdict(candidate, Verdict(State.PASS, {"u": PASSED}))
         store.finish_run(run, "interrupted")
-        assert earlier(store, "m", run + 1).failed == frozenset()
+        assert earlier(store, "m", run + 1).failed == {}
 
 
 def test_a_changed_file_or_option_is_another_search(tmp_path: Path) -> None:
@@ -63,11 +66,11 @@ def test_fresh_knows_nothing(tmp_path: Path) -> None:
     settings = Settings(tmp_path)
     with Record.open(tmp_path, settings) as record:
         candidate = record._store.add_candidate(record.run_id, None, "k")
-        record.verdict(candidate, Verdict(State.FAIL), "screen")
+        record.verdict(candidate, Verdict(State.FAIL, {"t": FAILED}), "screen")
     with Record.open(tmp_path, settings) as record:
-        assert record.earlier.failed == {"k"}
+        assert record.earlier.failed == {"k": RED_T}
     with Record.open(tmp_path, Settings(tmp_path, fresh=True)) as record:
-        assert record.earlier.failed == frozenset()
+        assert record.earlier.failed == {}
 
 
 FILES = {

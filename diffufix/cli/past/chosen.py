@@ -54,6 +54,8 @@ def patch_of(row: RunRow, number: int) -> dict[str, Any]:
     found = patches_of(row)
     wanted = next((patch for patch in found if patch["number"] == number), None)
     if wanted is None:
-        known = f"It has 1 to {len(found)}." if found else "It has none."
+        known = {0: "It has none.", 1: "It has one, number 1."}.get(
+            len(found), f"It has 1 to {len(found)}."
+        )
         raise UsageError(f"Run {row.id} has no patch {number}.", known)
     return wanted
