@@ -16,6 +16,9 @@ def mcp(
     """Serve `repair`, `localize`, `verify` and `runs` to agents, as an MCP server over stdio.
 
     No tool writes to a project's files. Needs the official SDK, which the extra `mcp` installs.
+
+    Examples:
+      diffufix mcp
     """
     from diffufix.mcp_server import serve
 
