@@ -1,15 +1,14 @@
 """Which of the edits that are known without a model is right? Fits the weights, measures the rank.
 
-    python bench/edits.py fit PAIRS.jsonl.gz... --weights FILE [--count 2000] [--looked 500]
-    python bench/edits.py rank FIXES [--weights FILE] [--count N] [--out NAME]
+    python bench/edits.py fit PAIRS.jsonl.gz... --weights FILE [--count 1800]
+    python bench/edits.py rank PATHS... [--weights FILE] [--count N] [--out NAME]
 
-`fit` takes pairs of real fixes, enumerates all edits of the function before, and keeps those pairs
-where one of them makes the function after. On the first COUNT of them a conditional logit is fitted
-over what the text says (diffufix/propose/edits/features.py), NEGATIVES others of each function
-standing for all; on LOOKED further ones a second one over that and what the model says of the TOP
-edits by the first (rank.py). `rank` says at which place the right edit of other fixes stands, by
-the text alone and with the model; FIXES as in reach.py, or a file of HumanEvalFix-type lines. The
-last line on stdout is one JSON object.
+`fit` takes pairs of real fixes in an order that is always the same, enumerates all edits of the
+function before, and keeps those pairs where one of them makes the function after. On the first
+COUNT of them a conditional logit is fitted over what the text says (features.py, rank.py in
+diffufix/propose/edits), NEGATIVES others of each function standing for all. `rank` says at which
+place the right edit stands: of those pairs from their other end, of a folder or file as in
+reach.py, or of a file of HumanEvalFix-type lines. The last line on stdout is one JSON object.
 """
 
 from __future__ import annotations
@@ -32,16 +31,13 @@ import torch
 
 from bench.reach import Fix, Target, code_of, fixes
 from bench.repair import RESULTS
-from diffufix.model.checkpoint import LoadedModel, load_model
 from diffufix.propose.edits.code import Code
 from diffufix.propose.edits.enumerate import edits_of
 from diffufix.propose.edits.features import Features, TextFeatures, words_of
-from diffufix.propose.edits.rank import opinion, read, scores, text_score, weights
-from diffufix.propose.edits.score import Scorer
+from diffufix.propose.edits.rank import read, score, weights
 from diffufix.source.edits import Edit
 
 NEGATIVES = 200
-TOP = 300  # edits by the text that the model is asked about
 MOST = 1_500  # characters of a function that is looked at
 MAX_CHANGED = 10  # tokens that a pair removes, and adds
 PULL = 0.3  # of a weight towards zero, in all
@@ -121,24 +117,6 @@ def text_case(found: Prepared, rng: random.Random) -> Case:
     return Case(features, len(found.hits), math.log(max(1.0, len(others) / max(1, len(drawn)))))
 
 
-def model_case(model: LoadedModel, found: Prepared, known: dict[str, float]) -> Case | None:
-    """The likeliest edits by their text, the right ones first, by what the model says of them."""
-    features = TextFeatures(found.code, found.told).of(found.edits)
-    texts = [text_score(each, known) for each in features]
-    top = sorted(range(len(texts)), key=lambda i: -texts[i])[:TOP]
-    right = [i for i in top if i in set(found.hits)]
-    if not right:
-        return None
-    chosen = [*right, *(i for i in top if i not in set(right))]
-    edits = [found.edits[i] for i in chosen]
-    looks = Scorer(model, found.fix.source, found.code.node).looks(edits)
-    made = [
-        opinion(look, texts[i], edit.kind)
-        for i, look, edit in zip(chosen, looks, edits, strict=True)
-    ]
-    return Case(made, len(right))
-
-
 def fit(cases: Sequence[Case]) -> tuple[dict[str, float], float]:
     """Weights by feature, and the mean negative log-likelihood of the right edits (nats)."""
     counts = Counter(name for case in cases for each in case.features for name in each)
@@ -192,46 +170,40 @@ def fit(cases: Sequence[Case]) -> tuple[dict[str, float], float]:
     return {name: value for name, value in found.items() if value}, final
 
 
-def fitted(args: argparse.Namespace, model: LoadedModel) -> dict[str, object]:
+def fitted(args: argparse.Namespace) -> dict[str, object]:
     rng, seen, began = random.Random(0), 0, time.perf_counter()
     cases: list[Case] = []
-    later: list[Prepared] = []
     for fix in small(args.paths):
         seen += 1
         found = prepared(fix)
-        if found is None or not found.hits:
-            continue
-        if len(cases) < args.count:
+        if found is not None and found.hits:
             cases.append(text_case(found, rng))
-        else:
-            later.append(found)
-        if len(later) >= args.looked:
+            if len(cases) % 100 == 0:
+                print(seen, len(cases), file=sys.stderr, flush=True)
+        if len(cases) >= args.count:
             break
-        if len(cases) % 100 == 0:
-            print(seen, len(cases), len(later), file=sys.stderr, flush=True)
-    text, nats = fit(cases)
-    looked = [case for each in later if (case := model_case(model, each, text))]
-    opinions, after = fit(looked)
-    args.weights.write_text(json.dumps({"text": text, "model": opinions}, indent=0) + "\n")
-    return {
-        "looked at": seen,
-        "cases": len(cases),
-        "nats": round(nats, 3),
-        "with the model": len(looked),
-        "nats with it": round(after, 3),
-        "seconds": round(time.perf_counter() - began),
-    }
+    known, nats = fit(cases)
+    args.weights.write_text(json.dumps(known, indent=0, ensure_ascii=False) + "\n")
+    seconds = round(time.perf_counter() - began)
+    return {"looked at": seen, "cases": len(cases), "nats": round(nats, 3), "seconds": seconds}
 
 
 # -- measuring -------------------------------------------------------------------------------------
 
 
-def ranked(args: argparse.Namespace, model: LoadedModel) -> dict[str, object]:
-    given = read(args.weights) if args.weights else weights()
-    path, total, spent = args.paths[0], 0, 0.0
+def asked(paths: Sequence[Path]) -> Iterator[Fix]:
+    if paths[0].name.startswith("humaneval"):
+        return human(paths[0])
+    if len(paths) > 1:
+        return iter([*small(list(paths))][::-1])
+    return fixes(paths[0])
+
+
+def ranked(args: argparse.Namespace) -> dict[str, object]:
+    known, total = read(args.weights) if args.weights else weights(), 0
     rows: list[dict[str, object]] = []
-    for fix in human(path) if path.name.startswith("humaneval") else fixes(path):
-        if total >= args.count:
+    for fix in asked(args.paths):
+        if len(rows) >= args.count:
             break
         found = prepared(fix)
         if found is None:
@@ -241,24 +213,20 @@ def ranked(args: argparse.Namespace, model: LoadedModel) -> dict[str, object]:
             continue
         began = time.perf_counter()
         features = TextFeatures(found.code, found.told).of(found.edits)
-        texts = [text_score(each, given.text) for each in features]
-        said = time.perf_counter()
-        looks = Scorer(model, fix.source, found.code.node).looks(found.edits)
-        values = scores(found.edits, texts, looks, given.model)
-        spent += time.perf_counter() - said
+        values = [score(each, known) for each in features]
         row = {
             "name": fix.name, "kind": found.edits[found.hits[0]].kind, "edits": len(values),
-            "text": rank(texts, found.hits), "model": rank(values, found.hits),
-            "seconds": round(said - began, 3),
+            "rank": rank(values, found.hits), "seconds": round(time.perf_counter() - began, 3),
         }  # fmt: skip
         rows.append(row)
         print(json.dumps(row), file=sys.stderr, flush=True)
-    document = {
-        "fixes": total, "enumerated": len(rows),
-        "text": shares([int(str(row["text"])) for row in rows]),
-        "model": shares([int(str(row["model"])) for row in rows]),
-        "seconds of the model a function": round(spent / max(1, len(rows)), 2),
-    }  # fmt: skip
+    places = sorted(int(str(row["rank"])) for row in rows)
+    document: dict[str, object] = {
+        "fixes": total,
+        "enumerated": len(rows),
+        "median": places[len(places) // 2],
+    }
+    document |= shares(places)
     if args.out:
         write(args.out, rows, document)
     return document
@@ -276,11 +244,8 @@ def shares(ranks: Sequence[int]) -> dict[str, int]:
 def write(name: str, rows: list[dict[str, object]], document: dict[str, object]) -> None:
     (RESULTS / f"{name}.json").write_text(json.dumps({"total": document, "fixes": rows}) + "\n")
     head = f"{document['enumerated']} of {document['fixes']} fixes are enumerated."
-    lines = [f"# {name}", "", head, "", "| rank | by the text | with the model |", "|---|---|---|"]
-    text, both = document["text"], document["model"]
-    assert isinstance(text, dict)
-    assert isinstance(both, dict)
-    lines += [f"| {key} | {text[key]} | {both[key]} |" for key in text]
+    lines = [f"# {name}", "", head, "", "| rank | fixes |", "|---|---|"]
+    lines += [f"| {key} | {document[key]} |" for key in shares([])]
     (RESULTS / f"{name}.md").write_text("\n".join(lines) + "\n")
 
 
@@ -289,15 +254,13 @@ def main() -> None:
     parser.add_argument("task", choices=["fit", "rank"])
     parser.add_argument("paths", type=Path, nargs="+")
     parser.add_argument("--weights", type=Path)
-    parser.add_argument("--count", type=int, default=2000)
-    parser.add_argument("--looked", type=int, default=500)
+    parser.add_argument("--count", type=int, default=1800)
     parser.add_argument("--out", help="name of the files in bench/results")
     args = parser.parse_args()
     if args.task == "fit" and args.weights is None:
         parser.error("--weights says where the weights go")
     torch.set_num_threads(1)
-    model = load_model("mini", device="cpu")
-    print(json.dumps((fitted if args.task == "fit" else ranked)(args, model)))
+    print(json.dumps((fitted if args.task == "fit" else ranked)(args)))
 
 
 if __name__ == "__main__":

@@ -31,7 +31,8 @@ from bench.repair import RESULTS
 from diffufix.config import load_settings
 from diffufix.decode.aside import AsideContext
 from diffufix.propose.candidates import EditTarget, PatchSet
-from diffufix.propose.edits import pieces, score
+from diffufix.propose.edits import pieces
+from diffufix.propose.edits.beside import Beside
 from diffufix.repair import loop, search
 from diffufix.repair.jury import Jury
 from diffufix.repair.record import Record
@@ -187,28 +188,24 @@ def places() -> list[tuple[Any, str, str]]:
     """What is measured: owner, function, name."""
     import diffufix.decode.best_first as best_first
     import diffufix.propose.appended as appended
-    import diffufix.propose.edits.beside as beside
 
     return [
         (search.Search, "step", "search"),
         (search.Search, "_fill", "proposals"),
         (appended, "logits", "model: fills"),
-        (beside, "logits", "model: known edits"),
         (AsideContext, "__init__", "model: contexts"),
         (pieces, "edits_of", "known edits: listing"),
         (pieces, "make_pool", "known edits: listing"),
         (pieces.Piece, "__init__", "known edits: ranking"),
-        (score.Scorer, "looks", "known edits: scoring"),
         (best_first.BestFirst, "__next__", "best-first search"),
         (appended, "window", "windows"),
-        (score, "window", "windows"),
         (EditTarget, "change", "candidates: parsing"),
         (PatchSet, "files", "candidates: parsing"),
         (Record, "proposal", "log"),
         (Record, "verdict", "log"),
         (ValidatorPool, "submit", "submitting"),
         (search.Search, "_take", "waiting"),
-        (beside.Beside, "hear", "hearing"),
+        (Beside, "hear", "hearing"),
         (Jury, "judge", "trust"),
         (Worker, "ask", "verifier"),
         (pool.ValidatorPool, "_request", "requests"),

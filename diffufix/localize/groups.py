@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections import defaultdict
 from pathlib import Path
 
-from diffufix.localize.suspects import suspects
+from diffufix.localize.suspects import similarities
 from diffufix.testing.testcode import TestCode, test_code
 from diffufix.types import TestRun
 
@@ -31,11 +31,7 @@ def groups(run: TestRun, *, root: Path, tests: TestCode | None = None) -> list[t
     tests = test_code(root, run.ids) if tests is None else tests
     ids = [case.id for case in (*run.red, *run.collection_errors)]
     scores: dict[str, dict[_Key, float]] = {
-        id: {
-            (each.path, each.qualname, each.first_line): each.score
-            for each in suspects(run, root=root, failing=[id], limit=_SUSPECTS, tests=tests)
-        }
-        for id in ids
+        id: similarities(run, root=root, failing=[id], tests=tests, limit=_SUSPECTS) for id in ids
     }
     left = [id for id in ids if scores[id]]
     found: list[tuple[str, ...]] = []

@@ -18,7 +18,6 @@ from diffufix.model.checkpoint import LoadedModel
 from diffufix.propose.candidates import EditTarget
 from diffufix.propose.holes import inside_strings
 from diffufix.propose.proposals import (
-    RANK,
     FailureContext,
     Proposal,
     Watcher,
@@ -57,11 +56,10 @@ def appended(
     watch: Watcher | None,
     busy: Callable[[], bool],
     top: float,
-    before: int = 0,
 ) -> Iterator[Proposal]:
     questions: list[Question] = []
     asked: list[tuple[EditTarget, Hole]] = []
-    for rank, subject in enumerate(subjects, start=before):
+    for subject in subjects:
         failure = failure_ids(model, story, subject)
         views: list[_View] = []
         seen: set[tuple[int, int]] = set()
@@ -79,7 +77,7 @@ def appended(
                 continue
             seen.add((wide.start, wide.end))
             place = HoleSpan(start + 1, end + 1, original)
-            cost = cost_of(subject.suspect, hole, top) + COARSE.get(hole.kind, 0.0) + RANK * rank
+            cost = cost_of(subject.suspect, hole, top) + COARSE.get(hole.kind, 0.0)
             cost += min(TOKENS_AT_MOST, TOKEN * max(0, len(original) - 2))
             for begin, extra in _starts(model, original, hole.kind):
                 questions.append(Question(view.context, place, cost + extra, begin))

@@ -17,9 +17,8 @@ if TYPE_CHECKING:
     from diffufix.model.checkpoint import LoadedModel
 
 LINE_WEIGHT = 1.0  # nats per e-fold of a line's suspiciousness
-SUSPECT_WEIGHT = 2.0  # and of a function's
+SUSPECT_WEIGHT = 1.0  # and of a function's odds
 FAR = 6.0  # nats for lines that no failing test executes
-RANK = 0.8  # nats for every more suspicious function before it
 
 
 @dataclass(frozen=True)
@@ -62,13 +61,21 @@ def in_turns(*supplies: Iterator[Proposal]) -> Iterator[Proposal]:
 
 
 def cost_of(suspect: SuspiciousFunction, hole: Hole, top: float) -> float:
-    """Nats that a hole starts behind with: less suspicious functions and lines come later."""
-    function = SUSPECT_WEIGHT * -math.log(max(suspect.score, 1e-3) / max(top, 1e-3))
+    """Nats that a hole starts behind with: less suspicious functions and lines come later.
+
+    `top` is the score of the most suspicious function.
+    """
+    function = SUSPECT_WEIGHT * (_logit(top) - _logit(suspect.score))
     highest = max(suspect.lines.values(), default=0.0)
     if not highest:
         return function
     share = hole.suspicion / highest
     return function + min(FAR, LINE_WEIGHT * -math.log(max(share, 1e-4)))
+
+
+def _logit(score: float) -> float:
+    sure = min(max(score, 1e-3), 1 - 1e-3)
+    return math.log(sure / (1 - sure))
 
 
 def fit(source: str, text: str) -> str:

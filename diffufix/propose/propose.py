@@ -18,6 +18,7 @@ from diffufix.propose.in_place import in_place
 from diffufix.propose.proposals import FailureContext, Proposal, Watcher, in_turns
 
 TWIN = 3.0  # nats that the same correction in several places starts behind with
+KNOWN = 3  # edits that are known for each fill of the model
 WAVE, JOIN = 5, 600  # functions that are searched together, fills until the next ones join
 
 
@@ -34,12 +35,13 @@ def propose(
     """Proposals for the subjects, which come most suspicious first.
 
     `busy` says whether other work waits for the processor's cores; a small model leaves them to it.
-    `beside` are proposals that need no fill (edits/beside.py): they take turns with the model's.
+    `beside` are proposals that need no fill (edits/beside.py): KNOWN of them for each of the
+    model's.
     """
     if not model.family.appended:
         return in_place(model, subjects, story, seed, watch)
     own = _widening(model, subjects, story, watch, busy)
-    return _with_twins(own if beside is None else in_turns(own, beside))
+    return _with_twins(own if beside is None else in_turns(*[beside] * KNOWN, own))
 
 
 def _widening(
@@ -54,7 +56,7 @@ def _widening(
     top = max((s.suspect.score for s in subjects), default=1.0)
     supplies: list[Iterator[Proposal]] = []
     for number, wave in enumerate(waves):
-        supplies.append(appended(model, wave, story, watch, busy, top, number * WAVE))
+        supplies.append(appended(model, wave, story, watch, busy, top))
         last = number + 1 == len(waves)
         yield from in_turns(*supplies) if last else islice(in_turns(*supplies), JOIN)
 

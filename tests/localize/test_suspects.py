@@ -13,7 +13,14 @@ from hypothesis import strategies as st
 
 from diffufix.localize import groups, suspects
 from diffufix.localize.source import read_source
-from diffufix.localize.suspects import ochiai
+from diffufix.localize.suspects import (
+    FIRST,
+    SPECTRUM,
+    STATEMENTS,
+    SURE,
+    TRACEBACK,
+    ochiai,
+)
 from diffufix.testing import run_tests
 from diffufix.types import Frame, TestCase, TestRun
 
@@ -310,7 +317,7 @@ def test_what_counts_as_a_test_file(tmp_path: Path) -> None:
     assert found == {"mod.py", "latest.py"}
 
 
-def test_ties_go_to_the_deeper_frame_then_to_the_smaller_function(tmp_path: Path) -> None:
+def test_the_deeper_frame_comes_first_then_the_function_with_more_code(tmp_path: Path) -> None:
     text = """
     def long(x):
         a = x
@@ -326,12 +333,18 @@ def test_ties_go_to_the_deeper_frame_then_to_the_smaller_function(tmp_path: Path
     root = write(tmp_path, {"mod.py": text})
     run = made_up(root, {"t.py::t": {"mod.py": {2, 3, 4, 7, 10}}}, {"t.py::t": []})
     names = [suspect.qualname for suspect in suspects(run, root=root)]
-    assert names == ["short", "outer", "long"]
+    assert names == ["long", "short", "outer"]
     frames = [Frame("mod.py", 10, "outer"), Frame("mod.py", 2, "long")]
     run = made_up(root, {"t.py::t": {"mod.py": {2, 3, 4, 7, 10}}}, {"t.py::t": frames})
     found = suspects(run, root=root)
     assert [suspect.qualname for suspect in found] == ["long", "outer", "short"]
-    assert [suspect.score for suspect in found] == [1.0, 0.75, 0.5]
+    logits = [math.log(suspect.score / (1 - suspect.score)) for suspect in found]
+    certain = FIRST + SPECTRUM * math.log(SURE / (1 - SURE))
+    expected = [
+        certain + TRACEBACK / distance + STATEMENTS * math.log1p(statements)
+        for distance, statements in ((1, 3), (2, 1), (math.inf, 1))
+    ]
+    assert logits == pytest.approx(expected)
 
 
 def test_lambdas_of_a_module_and_imports_inside_tests(tmp_path: Path) -> None:

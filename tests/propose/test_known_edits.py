@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import ast
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import replace
 from textwrap import dedent
 
@@ -12,10 +12,10 @@ import pytest
 from diffufix.propose.candidates import EditTarget
 from diffufix.propose.edits.code import Code
 from diffufix.propose.edits.enumerate import edits_of
+from diffufix.propose.edits.features import pattern
 from diffufix.propose.edits.known import LISTEN, KnownEdits
-from diffufix.propose.edits.pieces import BATCH, Known
+from diffufix.propose.edits.pieces import Known
 from diffufix.propose.edits.pool import make_pool
-from diffufix.propose.edits.score import Look
 from diffufix.source.edits import Edit
 from diffufix.source.functions import functions
 from diffufix.source.syntax import parse
@@ -207,7 +207,6 @@ def test_the_likeliest_edits_come_first_and_far_functions_last() -> None:
         KnownEdits(
             [near, far],
             lambda s, _: 0.0 if s is near else 5.0,
-            lambda _, e: [None] * len(e),
         )
     )
     assert {each.subject for each in found[:20]} == {near}
@@ -216,48 +215,17 @@ def test_the_likeliest_edits_come_first_and_far_functions_last() -> None:
     assert own == sorted(own, reverse=True)
 
 
-def test_the_model_looks_at_edits_as_they_come_near_and_at_each_once() -> None:
-    asked: list[Edit] = []
-
-    def looks(_: EditTarget, edits: Sequence[Edit]) -> list[Look | None]:
-        asked.extend(edits)
-        return [None] * len(edits)
-
-    subject = EditTarget(SuspiciousFunction("a.py", "Box.many", 26, 30, 1.0, {}), PROJECT)
-    supply = KnownEdits([subject], lambda *_: 0.0, looks)
-    for _ in range(20):
-        next(supply)
-    assert 20 <= len(asked) <= 2 * BATCH
-    rest = list(supply)
-    assert len(asked) == len(set(asked)) == 20 + len(rest) > 3 * BATCH
-
-
-def test_what_the_model_says_moves_an_edit_to_the_front() -> None:
-    subject = EditTarget(SuspiciousFunction("a.py", "Box.many", 26, 30, 1.0, {}), PROJECT)
-
-    liked: list[Edit] = []
-
-    def looks(_: EditTarget, edits: Sequence[Edit]) -> list[Look | None]:
-        liked.append(edits[5])
-        return [Look(0.0 if e is liked[0] else -40.0, -3.0, 1, 1) for e in edits]
-
-    first = next(KnownEdits([subject], lambda *_: 0.0, looks))
-    assert (first.hole.start, first.hole.end, first.text) == (
-        liked[0].start, liked[0].end, liked[0].text,
-    )  # fmt: skip
-
-
 def test_a_changed_failure_brings_the_other_edits_of_its_line_forward() -> None:
     subject = EditTarget(SuspiciousFunction("a.py", "Box.many", 26, 30, 1.0, {}), PROJECT)
     line = PROJECT[: PROJECT.index("total = 0")].count("\n") + 1
-    supply = KnownEdits([subject], lambda *_: 0.0, lambda _, e: [None] * len(e))
+    supply = KnownEdits([subject], lambda *_: 0.0)
     tried = [next(supply) for _ in range(LISTEN)]
     usual = Verdict(State.FAIL, {}, detail="t: AssertionError: 1")
     for each in tried:
         supply.hear(each, usual)
     at = PROJECT.index("total = 0")
     other = replace(tried[0], hole=Hole(at, at + 9, Kind.STATEMENT), text="total = 1")
-    before = share(KnownEdits([subject], lambda *_: 0.0, lambda _, e: [None] * len(e)), line)
+    before = share(KnownEdits([subject], lambda *_: 0.0), line)
     for _ in range(2):
         supply.hear(other, Verdict(State.FAIL, {}, detail="t: AssertionError: 2"))
     assert share(supply, line) > before
@@ -267,3 +235,15 @@ def share(supply: Iterator[Known], line: int) -> int:
     """How many of the next edits touch the line."""
     found = [next(supply) for _ in range(60)]
     return sum(PROJECT[: each.hole.start].count("\n") + 1 == line for each in found)
+
+
+@pytest.mark.parametrize(
+    ("gone", "come", "made"),
+    [
+        ("<", "<=", "<><="), ("x", "x.y", "N>N.N"), ("", "not ", ">not "),
+        ('"a"', "None", "S>None "), ("a, b", "b, a", "N,N>N,N"), ("12", "0", "9>0 "),
+        ("", "if x is None:\n    return y", ""),
+    ],
+)  # fmt: skip
+def test_a_pattern_leaves_the_edits_own_names_out(gone: str, come: str, made: str) -> None:
+    assert pattern(gone, come) == made

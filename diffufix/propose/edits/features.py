@@ -8,6 +8,8 @@ which of the alternatives at its place it is. Text only; the weights are in rank
 from __future__ import annotations
 
 import ast
+import builtins
+import keyword
 import math
 import re
 from bisect import bisect_right
@@ -27,11 +29,34 @@ _COMMON = frozenset(
     {"self", "cls", "not", "and", "or", "in", "is", "if", "else", "for", "None", "True", "False"}
     | {"return", "raise", "continue", "break", "pass", "0", "1", "", "lambda", "await", "yield"}
 )
+_LEXEME = re.compile(
+    r"""(?i:[rbuf]*)(?:"[^"\n]*"|'[^'\n]*')|[^\W\d]\w*|\d[\w.]*|[=!<>*/:-]=|\*\*|//|->|\S"""
+)
+_SPELT = frozenset(keyword.kwlist) | frozenset(dir(builtins)) | {"self", "cls", "0", "1", "2"}
+_PATTERN = 6  # lexemes of what goes, and of what comes, that make a pattern
 
 
 def words_of(text: str) -> frozenset[str]:
     """Names, numbers and words of strings that are worth a look."""
     return frozenset(_WORD.findall(text)) - _COMMON
+
+
+def pattern(gone: str, come: str) -> str:
+    """An edit with its own names, texts and numbers left out, such as `N>N.N` or `>not`; empty
+    where it is long."""
+    sides = (_LEXEME.findall(gone), _LEXEME.findall(come))
+    if max(map(len, sides)) > _PATTERN:
+        return ""
+    return ">".join("".join(map(_abstract, lexemes)) for lexemes in sides)
+
+
+def _abstract(lexeme: str) -> str:
+    if lexeme in _SPELT:
+        return f"{lexeme} "
+    last = lexeme[-1]
+    if last in "\"'":
+        return "S"
+    return "9" if lexeme[0].isdigit() else "N" if lexeme.isidentifier() else lexeme
 
 
 @dataclass(frozen=True)
@@ -72,6 +97,8 @@ class TextFeatures:
         found: Features = dict.fromkeys((f"{kind}@{name}" for name in spot.names), 1.0)
         found[kind] = 1.0
         found |= dict(spot.values)
+        if made := pattern(gone, come):
+            found[f"{kind}={made}"] = 1.0
         found["share"] = -math.log(alike)
         found["near"] = -math.log1p(edit.order)
         found["come"] = math.log1p(len(come))

@@ -1,10 +1,9 @@
 """Edits that are known without asking for a fill, as a supply of proposals beside the model's own.
 
 Functions come in pieces, the most suspicious lines of the most suspicious function first
-(pieces.py): the edits of a piece are enumerated and ranked by their text; the model says what it
-thinks of them in batches, when the best that it has not looked at would be next. A piece counts by
-how suspicious its function and its lines are, so that edits of all pieces compete; what a piece has
-not said yet cannot, therefore a few of those before it come out first.
+(pieces.py): the edits of a piece are enumerated and ranked by their text. A piece counts by how
+suspicious its function and its lines are, so that edits of all pieces compete; what a piece has not
+said yet cannot, therefore a few of those before it come out first.
 """
 
 from __future__ import annotations
@@ -16,14 +15,13 @@ from itertools import count
 from typing import Protocol
 
 from diffufix.propose.candidates import EditTarget
-from diffufix.propose.edits.pieces import Cost, Known, Looks, Piece, lines_of, pieces
+from diffufix.propose.edits.pieces import Cost, Known, Piece, lines_of, pieces
 from diffufix.types import Hole, Kind, State, Verdict
 
 FIRST = 24  # edits that come out between two pieces
-HOPE = 2.0  # nats that an edit may gain when the model looks at it
 LISTEN = 20  # failures that are heard before one of them is unusual
 BONUS, MOVES = 1.0, 3  # nats for edits of a line where something changed the failure; how often
-NEAR = 64  # edits of such a line that the model then looks at
+NEAR = 64  # edits of such a line that then come out
 PAIRED, SECOND = 24, 60  # edits that are tried with others beside them; how many others
 CHANGED, GREEN = -4.0, 2.0  # nats for those, by what the first did
 
@@ -39,11 +37,10 @@ class KnownEdits(Iterator[Known]):
         self,
         subjects: Sequence[EditTarget],
         cost: Cost,
-        looks: Looks,
         others: Mapping[str, str] | None = None,
         told: frozenset[str] = frozenset(),
     ) -> None:
-        self._pieces = pieces(subjects, others or {}, told, cost, looks)
+        self._pieces = pieces(subjects, others or {}, told, cost)
         self._order = count()
         self._waiting: list[tuple[float, int, Known | Piece]] = []
         self._begun: dict[int, list[Piece]] = {}  # by subject
@@ -63,7 +60,7 @@ class KnownEdits(Iterator[Known]):
                 raise StopIteration
             _, _, each = heapq.heappop(self._waiting)
             if isinstance(each, Piece):
-                self._look(each)
+                self._take(each)
             elif each not in self._out:
                 self._out.add(each)
                 self._until_piece -= 1
@@ -75,15 +72,15 @@ class KnownEdits(Iterator[Known]):
             self._more = False
             return
         self._begun.setdefault(id(piece.subject), []).append(piece)
-        self._look(piece)
+        self._take(piece)
         self._until_piece = FIRST
 
-    def _look(self, piece: Piece) -> None:
-        """Have the model look at the next edits of a piece, and the piece wait for its turn."""
-        for each in piece.look():
+    def _take(self, piece: Piece) -> None:
+        """Take the next edits of a piece, and let the piece wait for its turn."""
+        for each in piece.take():
             self._push(each, each.score)
         if (best := piece.best) is not None:
-            self._push(piece, best + HOPE)
+            self._push(piece, best)
 
     def _push(self, each: Known | Piece, score: float) -> None:
         heapq.heappush(self._waiting, (-score, next(self._order), each))

@@ -1,9 +1,8 @@
 """Functions in pieces, and what is known of the edits of each: `Piece`.
 
 A piece is a run of LINES executed lines. Its edits are enumerated (enumerate.py) and ranked by what
-their text says (features.py, rank.py); the model is asked about a batch at a time (score.py). The
-score of an edit is the logarithm of its probability within the piece, less what its function and
-its lines start behind with.
+their text says (features.py, rank.py). The score of an edit is the logarithm of its probability
+within the piece, less what its function and its lines start behind with.
 """
 
 from __future__ import annotations
@@ -13,28 +12,22 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from tokenize import TokenError
-from typing import TYPE_CHECKING
 
 from diffufix.propose.candidates import EditTarget
 from diffufix.propose.edits.code import Code
 from diffufix.propose.edits.enumerate import edits_of
 from diffufix.propose.edits.features import TextFeatures
 from diffufix.propose.edits.pool import Pool, make_pool
-from diffufix.propose.edits.rank import scores, text_score, weights
+from diffufix.propose.edits.rank import score, weights
 from diffufix.source.edits import Edit
 from diffufix.types import Hole, Kind
 
-if TYPE_CHECKING:
-    from diffufix.propose.edits.score import Look
-
 LINES = 30  # of a function in one piece
 LATER = 1.0  # nats for each piece of a function before this one
-BATCH = 128  # edits that the model looks at together
+BATCH = 128  # edits of a piece that come out together
 
 #: Nats that a hole starts behind with, by subject and hole (proposals.py knows).
 Cost = Callable[[EditTarget, Hole], float]
-#: The model's looks at some edits of a subject.
-Looks = Callable[[EditTarget, Sequence[Edit]], "list[Look | None]"]
 
 _STATEMENTS = frozenset(
     {"drop-statement", "swap-statements", "indent", "drop-guard", "drop-else", "guarded"}
@@ -54,54 +47,48 @@ class Known:
 
 
 class Piece:
-    """The edits of a part of a subject. `known` are those that the model has looked at."""
+    """The edits of a part of a subject. `known` are those that have come out so far."""
 
     def __init__(
         self, subject: EditTarget, code: Code, edits: Sequence[Edit], told: frozenset[str],
-        cost: Callable[[Hole], float], looks: Looks,
+        cost: Callable[[Hole], float],
     ) -> None:  # fmt: skip
         self.subject, self.known = subject, list[Known]()
-        self._code, self._edits, self._cost, self._looks = code, edits, cost, looks
-        given = weights().text
-        self._texts = [text_score(each, given) for each in TextFeatures(code, told).of(edits)]
-        self._whole: float | None = None  # of the looked-at scores
+        self._code, self._edits, self._cost = code, edits, cost
+        given = weights()
+        texts = [score(each, given) for each in TextFeatures(code, told).of(edits)]
         self._holes: dict[tuple[int, int, Kind], tuple[Hole, float]] = {}
-        whole = _summed(self._texts)
-        self._first = [
-            text - whole - self._hole(edit)[1]
-            for text, edit in zip(self._texts, edits, strict=True)
+        whole = _summed(texts)
+        self._scores = [
+            text - whole - self._hole(edit)[1] for text, edit in zip(texts, edits, strict=True)
         ]
-        ranked = sorted(range(len(edits)), key=lambda i: -self._first[i])
+        ranked = sorted(range(len(edits)), key=lambda i: -self._scores[i])
         self._left = dict.fromkeys(ranked)  # in this order
 
     @property
     def best(self) -> float | None:
-        """The score, by its text, of the likeliest edit that the model has not looked at."""
+        """The score, by its text, of the likeliest edit that has not come out."""
         first = next(iter(self._left), None)
-        return None if first is None else self._first[first]
+        return None if first is None else self._scores[first]
 
-    def look(self, most: int = BATCH) -> list[Known]:
-        """The likeliest edits that were not looked at, with their scores."""
-        return self._look_at([i for i, _ in zip(self._left, range(most), strict=False)])
+    def take(self, most: int = BATCH) -> list[Known]:
+        """The likeliest edits that have not come out."""
+        return self._take([i for i, _ in zip(self._left, range(most), strict=False)])
 
     def near(self, lines: Sequence[int], most: int) -> list[Known]:
-        """Edits of these lines, `most` of those included that were not looked at so far."""
+        """Edits of these lines, `most` of those included that had not come out."""
         wanted = set(lines)
         fresh = [i for line in lines for i in self._by_line.get(line, ()) if i in self._left]
-        self._look_at(sorted(set(fresh), key=lambda i: -self._first[i])[:most])
+        self._take(sorted(set(fresh), key=lambda i: -self._scores[i])[:most])
         return [each for each in self.known if not wanted.isdisjoint(self._lines(each.hole))]
 
-    def _look_at(self, chosen: Sequence[int]) -> list[Known]:
+    def _take(self, chosen: Sequence[int]) -> list[Known]:
+        made = []
         for index in chosen:
             del self._left[index]
-        edits = [self._edits[i] for i in chosen]
-        found = scores(edits, [self._texts[i] for i in chosen], self._looks(self.subject, edits))
-        if self._whole is None:
-            self._whole = _summed(found)
-        made = []
-        for edit, value in zip(edits, found, strict=True):
-            hole, cost = self._hole(edit)
-            made.append(Known(self.subject, hole, edit.text, value - self._whole - cost, edit.kind))
+            edit = self._edits[index]
+            hole = self._hole(edit)[0]
+            made.append(Known(self.subject, hole, edit.text, self._scores[index], edit.kind))
         self.known += made
         return made
 
@@ -133,9 +120,8 @@ def lines_of(subject: EditTarget, hole: Hole) -> range:
 
 
 def pieces(
-    subjects: Sequence[EditTarget], others: Mapping[str, str], told: frozenset[str], cost: Cost,
-    looks: Looks,
-) -> Iterator[Piece]:  # fmt: skip
+    subjects: Sequence[EditTarget], others: Mapping[str, str], told: frozenset[str], cost: Cost
+) -> Iterator[Piece]:
     """Parts of the subjects that have edits, the first pieces of all functions before second ones.
 
     `others` are texts to take from.
@@ -150,7 +136,7 @@ def pieces(
             def costs(hole: Hole, subject: EditTarget = subject, behind: float = behind) -> float:
                 return behind + cost(subject, hole)
 
-            yield Piece(subject, code, edits, told, costs, looks)
+            yield Piece(subject, code, edits, told, costs)
 
 
 def _parts(
