@@ -72,6 +72,15 @@ def test_colour_is_added_and_changes_nothing_else() -> None:
     assert "\x1b[36m--budget SECONDS\x1b[0m" in "\n".join(coloured)
 
 
+def test_others_may_bring_a_width() -> None:
+    command = COMMANDS["diffufix runs"]
+    context = command.context_class(command, info_name="diffufix runs")
+    formatter = context.make_formatter()
+    formatter.width = 60
+    command.format_help(context, formatter)
+    assert formatter.getvalue().splitlines() == page("diffufix runs", 60)
+
+
 @pytest.mark.parametrize(
     ("args", "code", "where"),
     [([], 2, "err"), (["runs"], 2, "err"), (["help"], 0, "out"), (["-h"], 0, "out"),

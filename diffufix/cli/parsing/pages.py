@@ -31,8 +31,11 @@ class Page:
     """Writes a command's help."""
 
     def get_help(self: Any, ctx: Any) -> str:
-        stream = sys.stdout
-        return "\n".join(page(self, ctx, page_width(), style.colours(stream)))
+        return "\n".join(page(self, ctx, page_width(), style.colours(sys.stdout)))
+
+    def format_help(self: Any, ctx: Any, formatter: Any) -> None:
+        """The same, for whoever brings a width of his own."""
+        formatter.write("\n".join(page(self, ctx, formatter.width, False)) + "\n")
 
 
 def page_width() -> int:
