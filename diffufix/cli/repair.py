@@ -15,7 +15,7 @@ import typer
 
 from diffufix.cli import options, question
 from diffufix.cli.consent import settled
-from diffufix.cli.parsing import check_tests, preflight
+from diffufix.cli.parsing import check_tests, preflight, stops_early
 from diffufix.config import Settings, load_settings
 from diffufix.errors import ApplyError, UsageError
 from diffufix.repair.types import RepairResult, Status
@@ -152,6 +152,8 @@ def repair(
     if report is not None:
         check_place(report)
     check_tests(args, Path.cwd())
+    if (early := stops_early(args)) and not given["quiet"]:
+        typer.echo(f"{early} is left out: which tests fail is known once all have run", err=True)
     settings = load_settings(Path.cwd(), args, given)
     preflight.check(settings)
     asked = time.monotonic()

@@ -80,7 +80,7 @@ def undo(root: Path, run_id: int | str | None = None, force: bool = False) -> tu
     if not journals:
         wanted = "" if run_id is None else f" of run {run_id}"
         raise ApplyError(
-            f"There is no applied patch{wanted} to undo.", "`diffufix repair --apply` writes one."
+            f"There is no applied patch{wanted} to undo.", "`diffufix apply` writes one."
         )
     journal = journals[-1]
     try:

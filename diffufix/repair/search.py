@@ -207,6 +207,11 @@ class Search:
         spent = 0 < self.goal.limit <= self.spent
         return self.settled or done or spent or (0 < self.cap <= self.tally.tried)
 
+    @property
+    def _capped(self) -> bool:
+        """Whether no further candidate may be run: those under way count."""
+        return 0 < self.cap <= self.tally.tried + len(self._waiting)
+
     def step(self, until: float, tick: Callable[[], None]) -> None:
         """Search until the moment `until` (monotonic seconds), or until it is over; `tick` is
         called a few times a second. No candidate is left under way."""
@@ -219,7 +224,8 @@ class Search:
                 tick()
             if not self.exhausted:
                 self._fill(until)
-            self._take(0.0 if self.screen.capacity and not self.exhausted else 0.02)
+            idle = self.exhausted or self._capped or not self.screen.capacity
+            self._take(0.02 if idle else 0.0)
             if self.exhausted and not self._waiting:
                 break
         while self._waiting:
@@ -251,7 +257,7 @@ class Search:
 
     def _fill(self, until: float) -> None:
         """Submit the next proposal that makes a candidate; many make none."""
-        while self.screen.capacity > 0 and time.monotonic() < until:
+        while self.screen.capacity > 0 and time.monotonic() < until and not self._capped:
             if self._hurried and self.screen.patient:
                 self._again(self._hurried.pop(0))
                 return

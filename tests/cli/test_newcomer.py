@@ -11,11 +11,14 @@ from pathlib import Path
 import pytest
 
 from diffufix.cli import main
-from diffufix.cli.parsing.passthrough import divided
+from diffufix.cli.parsing.passthrough import divided, stops_early
+from diffufix.config import Settings
+from diffufix.repair.record import Record
 from diffufix.repair.types import RepairResult, Status
 from diffufix.testing import find_interpreter
 from diffufix.testing.rejected import rejection
 from tests.support.finished import repaired
+from tests.support.scripted import repair
 
 
 def said(capsys: pytest.CaptureFixture[str], *args: str) -> tuple[int, str]:
@@ -182,3 +185,28 @@ def test_the_start_is_quick_enough() -> None:
         for _ in range(2)
     )
     assert spent < 0.6
+
+
+@pytest.mark.parametrize(
+    ("args", "early"),
+    [(["-x"], "-x"), (["-xvs"], "-xvs"), (["--maxfail=2"], "--maxfail=2"), (["-kx"], "")],
+)  # fmt: skip
+def test_an_option_without_effect_is_told(args: list[str], early: str) -> None:
+    assert stops_early(args) == early
+
+
+def test_a_run_that_is_not_logged_has_no_number(tmp_path: Path) -> None:
+    (tmp_path / ".diffufix").write_text("a file is in the way")
+    with Record.open(tmp_path, Settings(tmp_path)) as record:
+        assert "This run is not logged" in record.warning
+        assert record.number is None
+
+
+@pytest.mark.slow
+def test_a_cap_of_candidates_holds(tmp_path: Path) -> None:
+    files = {"m.py": "def f(a, b):\n    return a - b\n",
+             "test_m.py": "from m import f\n\n\ndef test_f():\n    assert f(2, 3) == 7\n"}  # fmt: skip
+    script = [("a - b", new) for new in ("a * b", "a // b", "a % b", "a ** b")]
+    result, _ = repair(tmp_path, files, script, candidates=1)
+    assert result.tried == 1
+    assert "--candidates" in result.hint

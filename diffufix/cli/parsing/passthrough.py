@@ -7,6 +7,7 @@ after `--` are pytest's. What is nearly one of ours, and no option of pytest's, 
 from __future__ import annotations
 
 import difflib
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,8 @@ from diffufix.errors import UsageError
 NEAR = 0.8  # likeness from which an unknown option is taken for a typing error
 #: Options of pytest and of well-known plugins that look like one of ours.
 THEIRS = frozenset({"--forked", "--color", "--verbosity"})
+_EARLY = frozenset({"--exitfirst", "--maxfail", "--stepwise"})
+_BUNDLE = re.compile("-[vqsl]*x[vqsl]*")  # -kx is an expression
 _TEST_FOLDERS = 4  # levels that are looked through for a test file of that name
 _SKIPPED = frozenset({"node_modules", "site-packages", "__pycache__", "venv", "build", "dist"})
 
@@ -77,6 +80,11 @@ def check_tests(args: Sequence[str], cwd: Path) -> None:
                 "Paths are relative to the folder that you are in."
             )  # fmt: skip
             raise UsageError(f"There is no test file {name}.", hint)
+
+
+def stops_early(args: Sequence[str]) -> str:
+    """The option of pytest that would end a run at a failure; "" without one."""
+    return next((a for a in args if a.partition("=")[0] in _EARLY or _BUNDLE.fullmatch(a)), "")
 
 
 def nearest_file(name: str, cwd: Path) -> str:
