@@ -204,8 +204,8 @@ def test_a_run_that_is_not_logged_has_no_number(tmp_path: Path) -> None:
 
 @pytest.mark.slow
 def test_a_cap_of_candidates_holds(tmp_path: Path) -> None:
-    files = {"m.py": "def f(a, b):\n    return a - b\n",
-             "test_m.py": "from m import f\n\n\ndef test_f():\n    assert f(2, 3) == 7\n"}  # fmt: skip
+    test = "from m import f\n\n\ndef test_f():\n    assert f(2, 3) == 7\n"
+    files = {"m.py": "def f(a, b):\n    return a - b\n", "test_m.py": test}
     script = [("a - b", new) for new in ("a * b", "a // b", "a % b", "a ** b")]
     result, _ = repair(tmp_path, files, script, candidates=1)
     assert result.tried == 1
