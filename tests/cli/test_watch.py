@@ -31,7 +31,7 @@ def test_only_what_has_just_gone_red(project: Path, search, capsys, monkeypatch)
     calls: list[Settings] = search(repaired)
     assert main(["watch", "--once", "--budget", "5"]) == 0
     out, err = capsys.readouterr()
-    assert [call.pytest_args for call in calls] == [("test_m.py::test_one",)]
+    assert [call.pytest_args for call in calls] == [("--deselect", "t.py::old")]
     assert "1 fail already and are left alone" in err
     assert "`diffufix apply 1` writes the patch" in out
     assert (project / "m.py").read_text() == BROKEN
