@@ -62,8 +62,11 @@ class Settings:
     pytest_args: tuple[str, ...] = ()
     #: The project's interpreter; empty: the active venv, `.venv`, then our own.
     python: str = _option("")
-    #: `mini`, a checkpoint folder or a hub name; empty: `mini` on a CPU, DiffuCoder on a GPU.
+    #: `mini`, a checkpoint folder, a hub name or an engine (PROVIDER:MODEL), several between
+    #: commas; empty: `mini` on a CPU, DiffuCoder on a GPU.
     model: str = _option("")
+    #: Dollars that a remote engine may cost in one run (estimated by its list price).
+    max_cost: float = _option(0.5, least=0.0)
     #: What was trained on top of it: a name, a folder, `none`; empty: what is adopted.
     adapter: str = _option("")
     #: `auto`, `cpu`, `cuda`, `cuda:1`, `mps`, ...
@@ -203,6 +206,9 @@ def brought_along(root: Path, values: Mapping[str, Any]) -> dict[str, str]:
         found["sandbox = 'local' in pyproject.toml, where no container is around the code"] = ""
     if runtime := str(values.get("runtime", "")):
         found[f"runtime = {runtime!r} in pyproject.toml, which runs the containers"] = runtime
+    model = str(values.get("model", ""))
+    if ":" in model:
+        found[f"model = {model!r} in pyproject.toml, an engine that code would be sent to"] = model
     rewards = str(values.get("rewards", ""))
     for part in filter(None, (piece.partition("=")[0].strip() for piece in rewards.split(","))):
         if ":" in part:

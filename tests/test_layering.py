@@ -38,6 +38,7 @@ FLOORS = [
     "train",
     "propose",
     "registry",
+    "engines",
     "decode",
     "model",
     "workspace",

@@ -52,6 +52,7 @@ def generate(
     ] = None,
     candidates: options.Candidates = None,
     model: options.Model = None,
+    max_cost: options.MaxCost = None,
     adapter: options.Adapter = None,
     device: options.Device = None,
     dtype: options.Dtype = None,

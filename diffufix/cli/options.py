@@ -54,9 +54,19 @@ Candidates = Annotated[
 Model = Annotated[
     str | None,
     typer.Option(
-        metavar="mini|FOLDER|OWNER/NAME",
-        help="mini, a checkpoint folder or a name on the Hugging Face hub.",
+        metavar="mini|FOLDER|OWNER/NAME|ENGINE",
+        help="mini, a checkpoint folder, a name on the Hugging Face hub, or an engine such as "
+        "ollama:MODEL; several between commas.",
         show_default="by machine",
+        rich_help_panel=MODEL,
+    ),
+]
+MaxCost = Annotated[
+    float | None,
+    typer.Option(
+        metavar="DOLLARS",
+        help="What a remote engine may cost in one run, by its list price.",
+        show_default="0.5",
         rich_help_panel=MODEL,
     ),
 ]

@@ -103,6 +103,7 @@ def repair(
     ] = None,
     seed: options.Seed = None,
     model: options.Model = None,
+    max_cost: options.MaxCost = None,
     adapter: options.Adapter = None,
     device: options.Device = None,
     dtype: options.Dtype = None,

@@ -50,6 +50,7 @@ def watch(
         bool, typer.Option("--once", help="End after the first change that was looked at.")
     ] = False,
     model: options.Model = None,
+    max_cost: options.MaxCost = None,
     adapter: options.Adapter = None,
     device: options.Device = None,
     sandbox: options.Sandbox = None,

@@ -11,11 +11,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from diffufix.config import Settings
+from diffufix.engines.providers import EngineName, engines_named, members
 from diffufix.errors import CheckpointError, UsageError
 from diffufix.registry.cards import CARD, Card, read_card
 from diffufix.registry.models import Registry
 
 if TYPE_CHECKING:
+    from diffufix.engines.types import Engine
     from diffufix.model.checkpoint import LoadedModel
 
 NONE = "none"
@@ -30,6 +32,22 @@ class Policy:
     adapter: Path | None = None
     card: Card | None = None  # of what was trained, where it has one
     note: str = ""  # one line for the user; empty: nothing but what was asked for
+    engines: tuple[EngineName, ...] = ()  # that fill the same holes beside it,
+    alone: bool = False  # or without it
+
+    def engage(self, most: float, device: str = "auto", dtype: str = "auto") -> tuple[Engine, ...]:
+        """Its engines, each probed. Raises PrerequisiteError, CheckpointError."""
+        from diffufix.engines.open import open_engine
+
+        opened: list[Engine] = []
+        try:
+            for name in self.engines:
+                opened.append(open_engine(name, most=most, device=device, dtype=dtype))
+        except BaseException:
+            for engine in opened:
+                engine.close()
+            raise
+        return tuple(opened)
 
     def load(self, device: str = "auto", dtype: str = "auto") -> LoadedModel:
         """Raises CheckpointError, PrerequisiteError."""
@@ -72,11 +90,33 @@ def choose_policy(settings: Settings) -> Policy:
     """
     from diffufix.model import hub
 
+    engines = engines_named(settings.model)
+    if engines:
+        return _with_engines(settings, engines)
     if settings.model:
         return _chosen(settings)
     choice = hub.decide(settings.device)
     chosen = _chosen(replace(settings, model=choice.name))
     return replace(chosen, note="; ".join(filter(None, (choice.note, chosen.note))))
+
+
+def _with_engines(settings: Settings, engines: tuple[EngineName, ...]) -> Policy:
+    """The local model that is named beside engines, if any, and those."""
+    from diffufix.model import hub
+
+    texts = {engine.text for engine in engines}
+    local = [part for part in members(settings.model) if part not in texts]
+    if len(local) > 1:
+        raise UsageError(
+            f"--model names {len(local)} models of this machine: {', '.join(local)}.",
+            "A committee has one of them at most, and any number of engines.",
+        )
+    chosen = _chosen(replace(settings, model=local[0] if local else hub.MINI))
+    name = ",".join([*([chosen.name] if local else []), *(engine.text for engine in engines)])
+    sent = sorted({engine.host for engine in engines if engine.elsewhere})
+    note = f"code around the holes is sent to {', '.join(sent)}" if sent else ""
+    note = "; ".join(filter(None, (chosen.note if local else "", note)))
+    return replace(chosen, name=name, engines=engines, alone=not local, note=note)
 
 
 def _chosen(settings: Settings) -> Policy:

@@ -17,19 +17,20 @@ from __future__ import annotations
 import contextlib
 import tempfile
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from diffufix import events
 from diffufix.config import Settings
+from diffufix.engines.types import EngineOnly
 from diffufix.errors import DiffufixError, ProjectError
 from diffufix.events import Listener
 from diffufix.propose.candidates import Change, EditTarget, PatchSet
 from diffufix.repair import reasons
 from diffufix.repair.confirmation import Chosen, Confirmation
-from diffufix.repair.job import Job, RepairJob
+from diffufix.repair.job import Job, ProposalSupply, RepairJob
 from diffufix.repair.jury import Jury
 from diffufix.repair.offers import Offered, Offers, unconfirmed
 from diffufix.repair.reasons import Reason
@@ -56,6 +57,9 @@ from diffufix.verify import ValidatorPool
 from diffufix.workspace.choice import choose
 from diffufix.workspace.clock import Clock, confirmation_seconds
 from diffufix.workspace.diagnosis import TooSlow, diagnose
+
+if TYPE_CHECKING:
+    from diffufix.propose.proposals import FailureContext, Proposal
 
 ENOUGH = 3.0  # seconds of search below which none is begun
 
@@ -138,12 +142,15 @@ def _steps(run: Run) -> RepairResult:
         # 3. model
         run.stage("loading the model")
         with clock.phase("loading the model"):
-            policy, model, seconds = loading.result()
+            policy, model, run.engines, seconds = loading.result()
         clock.excused += clock.phases["loading the model"]  # the budget is the search's
     run.model = model
     run.record.model(model)
     parameters = sum(p.numel() for p in model.parameters())
     run.listener(events.ModelLoaded(model.name, parameters, seconds, policy.note))
+    for engine in run.engines:
+        if engine.note:
+            run.warn(f"{engine.name}: {engine.note}")
 
     # 4. search
     from diffufix.decode.threads import threads_kept
@@ -152,6 +159,8 @@ def _steps(run: Run) -> RepairResult:
     assembly, status = PatchSet(plan.texts), Status.NOT_REPAIRED
     odd: dict[str, str] = {}
     with threads_kept(), contextlib.ExitStack() as stack:
+        for engine in run.engines:
+            stack.callback(engine.close)
         with clock.phase("starting the sandboxes"):
             screen = stack.enter_context(screen_of(run, place))
         jury = jury_of(run, place)
@@ -242,9 +251,13 @@ def _search(
         own = _source_of_tests(settings.root, [case.id])
         story = FailureContext(case.id, own, case.report, case.message)
     busy = workers_of(settings)
-    supply = run.job.propose(
-        run.model, goal, story, _Watcher(run.listener), lambda: screen.pending >= busy
-    )
+    supply = ProposalSupply(iter(()))
+    if not isinstance(run.model, EngineOnly):
+        supply = run.job.propose(
+            run.model, goal, story, _Watcher(run.listener), lambda: screen.pending >= busy
+        )
+    if run.engines:
+        supply = replace(supply, proposals=_with_engines(run, goal, story, supply.proposals))
     search = Search(
         goal, supply.proposals, test_run, assembly, screen, run.record, run.tally, source,
         settings.candidates, supply.hear, jury,
@@ -252,6 +265,26 @@ def _search(
     search.refused = run.record.earlier.failed
     search.leave_out(frozenset(run.diagnosis.flaky))
     return search
+
+
+def _with_engines(
+    run: Run, goal: FailureGroup, story: FailureContext, own: Iterator[Proposal]
+) -> Iterator[Proposal]:
+    """The local model's proposals and those of the run's engines, from the first one asked for."""
+    from diffufix.propose.peers import PeerSupply, committee
+
+    peers = [
+        PeerSupply(
+            engine, goal.subjects, story, task=run.job.command, seed=run.settings.seed,
+            warn=run.later.append,
+        )
+        for engine in run.engines
+    ]  # fmt: skip
+    try:
+        yield from committee(own, peers, run.clock.deadline)
+    finally:
+        for peer in peers:
+            peer.close()
 
 
 def _source_of_tests(root: Path, targets: Sequence[str]) -> str:
@@ -300,6 +333,7 @@ class _Watcher:
 
 def _progress(run: Run, searches: Sequence[Search], jury: Jury | None) -> Callable[[], None]:
     def tell() -> None:
+        run.tell_later()
         spent = sum(search.spent for search in searches) or 1e-9
         wanted = run.wanted
         found = [s for search in searches for s in (*search.passed, *search.ranked()[:1])]
@@ -326,6 +360,8 @@ def _learn(
     if not settings.collect or run.job.command != "repair" or not plain:
         return
     assert run.model is not None
+    if isinstance(run.model, EngineOnly):
+        return  # what others sampled teaches no model of ours
     from diffufix.repair import collect  # and torch, which a run without a search does without
 
     spent = sum(search.spent for search in searches)

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from diffufix.config import Settings
+from diffufix.engines.types import EngineOnly
 from diffufix.propose.proposals import Proposal
 from diffufix.store import Store
 from diffufix.store.overview import bound
@@ -54,7 +55,7 @@ class Record:
             self.finish("interrupted", None)
         self._store.close()
 
-    def model(self, model: LoadedModel) -> None:
+    def model(self, model: LoadedModel | EngineOnly) -> None:
         parameters = sum(p.numel() for p in model.parameters())
         adapter = str(model.adapter) if model.adapter else ""
         self._decode = model.tokenizer.decode

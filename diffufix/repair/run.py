@@ -9,14 +9,16 @@ from __future__ import annotations
 import contextlib
 import os
 import time
+from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from diffufix import events
 from diffufix.config import Settings
+from diffufix.engines.types import Engine, EngineOnly
 from diffufix.events import Listener
 from diffufix.propose.candidates import Change
 from diffufix.registry.policy import Policy, choose_policy
@@ -54,7 +56,10 @@ class Run:
     tally: SearchStats = field(default_factory=SearchStats)
     diagnosis: Diagnosis | None = None
     plan: SearchPlan = field(default_factory=SearchPlan)
-    model: LoadedModel | None = None
+    model: LoadedModel | EngineOnly | None = None
+    engines: tuple[Engine, ...] = ()
+    #: Warnings of other threads, until the loop says them.
+    later: deque[str] = field(default_factory=deque)
 
     @property
     def settings(self) -> Settings:
@@ -74,7 +79,15 @@ class Run:
         self.warnings.append(text)
         self.listener(events.Warned(text))
 
+    def tell_later(self) -> None:
+        """Say what other threads have warned of, once each."""
+        while self.later:
+            text = self.later.popleft()
+            if text not in self.warnings:
+                self.warn(text)
+
     def result(self, status: Status, changes: Sequence[Change] = (), **values: Any) -> RepairResult:
+        self.tell_later()
         model, tests = self.model, self.diagnosis.run.cases if self.diagnosis else ()
         result = RepairResult(
             status,
@@ -86,6 +99,7 @@ class Run:
             states={state: n for state, n in self.tally.states.items() if n > 0},
             model=model.name if model else "",
             model_hash=model.fingerprint if model else "",
+            engines={each.name: each.spending.document() for each in self.engines},
             warnings=tuple(self.warnings),
             phases={name: round(seconds, 3) for name, seconds in self.clock.phases.items()},
             failing=self.diagnosis.red if self.diagnosis else (),
@@ -103,30 +117,41 @@ class Run:
         return self.result(status, message=reason.message, hint=reason.hint)
 
 
+class LoadedPolicy(NamedTuple):
+    """What a run proposes with; `model` is loaded, `engines` are open."""
+
+    policy: Policy
+    model: LoadedModel | EngineOnly
+    engines: tuple[Engine, ...]
+    seconds: float
+
+
 class Loading:
-    """The model, loaded in a thread from `start` on."""
+    """The model and engines, loaded in a thread from `start` on."""
 
     def __init__(self, pool: ThreadPoolExecutor, settings: Settings) -> None:
         self._pool, self._settings = pool, settings
-        self._future: Future[tuple[Policy, LoadedModel, float]] | None = None
+        self._future: Future[LoadedPolicy] | None = None
 
     def start(self) -> None:
         if self._future is None:
             self._future = self._pool.submit(self._load)
 
-    def result(self) -> tuple[Policy, LoadedModel, float]:
+    def result(self) -> LoadedPolicy:
         self.start()
         assert self._future is not None
         return self._future.result()
 
-    def _load(self) -> tuple[Policy, LoadedModel, float]:
-        began = time.monotonic()
-        policy = choose_policy(self._settings)
-        return (
-            policy,
-            policy.load(self._settings.device, self._settings.dtype),
-            time.monotonic() - began,
+    def _load(self) -> LoadedPolicy:
+        began, settings = time.monotonic(), self._settings
+        policy = choose_policy(settings)
+        engines = policy.engage(settings.max_cost, settings.device, settings.dtype)
+        model = (
+            EngineOnly(policy.name)
+            if policy.alone
+            else policy.load(settings.device, settings.dtype)
         )
+        return LoadedPolicy(policy, model, engines, time.monotonic() - began)
 
 
 @contextlib.contextmanager

@@ -133,6 +133,7 @@ class RepairResult:
     states: Mapping[str, int] = field(default_factory=dict)  # verdict state -> candidates
     model: str = ""
     model_hash: str = ""
+    engines: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)  # what each has taken
     run_id: int | None = None  # in the log of .diffufix/
     claims: Claims | None = None  # of a confirmed patch: what may be said of every test
     phases: Mapping[str, float] = field(default_factory=dict)  # name -> seconds
@@ -202,6 +203,11 @@ class RepairResult:
                 for suspect in self.suspects
             ],
             "model": {"name": self.model, "hash": self.model_hash},
+            **(
+                {"engines": {name: dict(took) for name, took in self.engines.items()}}
+                if self.engines
+                else {}
+            ),
             **({"functions": [f.document() for f in self.functions]} if self.functions else {}),
             "run_id": self.run_id,
             "warnings": list(self.warnings),

@@ -75,7 +75,8 @@ def milestone(event: Event, verbose: bool = True) -> list[str]:
             ]  # fmt: skip
             return [f"{counted(len(suspects), 'suspect')}, most suspicious first:", *shown]
         case events.ModelLoaded(name, parameters, seconds, note):
-            line = f"model {name}, {parameters / 1e6:,.1f} M parameters, {seconds:.1f} s to load"
+            size = f"{parameters / 1e6:,.1f} M parameters, " if parameters else ""
+            line = f"model {name}, {size}{seconds:.1f} s to load"
             return [*([line] if verbose else []), *([note] if note else [])]
         case events.Found(summary):
             return [f"found: {summary}"] if summary else []

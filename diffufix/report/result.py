@@ -43,6 +43,7 @@ def summary(result: RepairResult, verbose: bool = False) -> list[Line]:
         lines += _suspects(result, verbose)
     if verbose and result.tried:
         lines.append((_search(result), _ASIDE))
+    lines += [(_took(name, told), _ASIDE) for name, told in result.engines.items()]
     lines += _next(result)
     if result.hint:
         lines.append((f"hint: {result.hint}", "yellow"))
@@ -176,6 +177,13 @@ def _search(result: RepairResult) -> str:
         f"Tried {counted(result.tried, 'candidate')} of {counted(result.generated, 'sample')} "
         f"in {result.seconds:.1f} s" + (f" ({states})" if states else "") + f". {model}{run}."
     )
+
+
+def _took(name: str, told: Mapping[str, Any]) -> str:
+    """What an engine was asked and what that cost, at its list price."""
+    tokens = told["prompt_tokens"] + told["completion_tokens"]
+    cost = f", about ${told['dollars']:.3f}" if "dollars" in told else ""
+    return f"{name}: {counted(told['requests'], 'request')}, {tokens:,} tokens{cost}."
 
 
 def trust_lines(result: RepairResult) -> list[str]:
