@@ -21,7 +21,7 @@ from diffufix.errors import UsageError
 
 SANDBOXES = ("auto", "docker", "e2b", "local")
 FORMATS = ("text", "json", "junit", "github")
-DTYPES = ("auto", "float32", "bfloat16", "float16")
+DTYPES = ("auto", "float32", "bfloat16", "float16", "int8", "int4")
 ENV_PREFIX = "DIFFUFIX_"
 #: Variables that diffufix or its tests set for child processes; never settings.
 PRIVATE_ENV = ("DIFFUFIX_INTERNAL_", "DIFFUFIX_INSIDE", "DIFFUFIX_COLLECTOR", "DIFFUFIX_UPDATE_")
@@ -71,7 +71,8 @@ class Settings:
     adapter: str = _option("")
     #: `auto`, `cpu`, `cuda`, `cuda:1`, `mps`, ...
     device: str = _option("auto")
-    #: Of the weights; `auto`: bfloat16 on a GPU and for large models, else float32.
+    #: Of the weights; `auto`: bfloat16 on a GPU and for large models, else float32. `int8` and
+    #: `int4` are of the linear layers, by torchao.
     dtype: str = _option("auto", choices=DTYPES)
     #: Agree to a download without being asked.
     yes: bool = _option(False)

@@ -91,7 +91,7 @@ Device = Annotated[
 Dtype = Annotated[
     str | None,
     typer.Option(
-        metavar="auto|float32|bfloat16|float16",
+        metavar="auto|float32|bfloat16|float16|int8|int4",
         help="Type of the weights.",
         show_default="by machine",
         rich_help_panel=MODEL,

@@ -58,6 +58,7 @@ class PartialFill:
 
     ids: list[int]
     budget: int  # `<expand>` that may still be committed
+    forced: tuple[int, ...] | None = None  # what is committed, whatever is drawn
     logps: list[float] = field(default_factory=list)
     order: list[int] = field(default_factory=list)
     trace: list[Commit] = field(default_factory=list)
@@ -128,6 +129,7 @@ def infill(
     family: Family | None = None,
     context: Context | None = None,
     refresh: int | None = None,
+    forced: Sequence[int] | None = None,
 ) -> list[Fill]:
     """`n` fills of the canvas's hole, in the order of the batch; equal ones are not merged.
 
@@ -137,7 +139,9 @@ def infill(
     probability exceeds it; `steps` bounds the passes for families of fixed length. `refresh`
     shares one encoding of the surroundings among the fills (in_place.py: faster, approximate) and
     renews it after so many passes, 0 never; None is exact. A `context` of one prompt takes the
-    place of all that (then `model` may be None). Raises UsageError.
+    place of all that (then `model` may be None). `forced` are ids that one more hole, the last one
+    of the result, is filled with, in the order in which their places are the most confident: its
+    likelihood is that of these ids as a fill. Raises UsageError.
     """
     check_algorithm(alg)
     if n < 1 or tokens_per_step < 1 or max_tokens < 1 or (steps is not None and steps < 1):
@@ -156,6 +160,8 @@ def infill(
     mask = context.family.mask
     dealt = [lengths[index % len(lengths)] for index in range(n)]
     rows = [PartialFill([mask] * length, budget=max_tokens - length) for length in dealt]
+    if forced:
+        rows.append(PartialFill([mask] * len(forced), budget=0, forced=tuple(forced)))
     step = 0
     while live := [row for row in rows if mask in row.ids]:
         for part in chunks(live, context):
@@ -209,6 +215,7 @@ def advance(rows: list[PartialFill], context: Context, rule: Rule, step: int) ->
         ids, logps, _ = _drawn(short, logits_NV, [where[i] for i in flat], rule)
     else:
         ids, logps = [drawn[0][i] for i in flat], [drawn[1][i] for i in flat]
+    _force(rows, picks, where, logits_NV, ids, logps, family.mask)
     commits = iter(zip(ids, logps, strict=True))
     at = 0
     for row, chosen in zip(rows, picks, strict=True):
@@ -216,6 +223,21 @@ def advance(rows: list[PartialFill], context: Context, rule: Rule, step: int) ->
         row.steps += 1
         row.commit([(places[i - at], *next(commits)) for i in chosen], step, family)
         at += len(places)
+
+
+def _force(
+    rows: Sequence[PartialFill], picks: Sequence[Sequence[int]], where: Sequence[int],
+    logits_NV: Tensor, ids: list[int], logps: list[float], mask: int,
+) -> None:  # fmt: skip
+    """Put what forced rows are filled with in place of what was drawn for them."""
+    at = masks = 0
+    for row, chosen in zip(rows, picks, strict=True):
+        places = row.masks(mask)
+        if row.forced is not None:
+            for number, i in enumerate(chosen, start=at):
+                token, line = row.forced[places[i - masks]], logits_NV[where[i]]
+                ids[number], logps[number] = token, float(line[token] - line.logsumexp(-1))
+        at, masks = at + len(chosen), masks + len(places)
 
 
 #: Ids, their log-probabilities (untruncated, temperature 1) and those in the shortlist.

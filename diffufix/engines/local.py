@@ -51,7 +51,7 @@ class TransformersEngine:
             parameters = sum(p.numel() for p in shell.parameters())
             where = choose_device(device, parameters)
             kind = choose_dtype(dtype, where, parameters)
-            check_memory(parameters, kind, where, name)
+            check_memory(parameters * kind.itemsize, kind, where, name)
             model = AutoModelForCausalLM.from_pretrained(
                 folder, dtype=kind, trust_remote_code=False, use_safetensors=True
             )

@@ -19,6 +19,7 @@ from diffufix.model.devices import check_memory, choose_device, choose_dtype
 from diffufix.model.families import KINDS, plain_config, plain_name, repository
 from diffufix.model.family import Family, recognise
 from diffufix.model.files import read_json, shards
+from diffufix.model.quantized import bytes_of, quantisation, quantised
 from diffufix.model.tokenizer import Tokenizer, load_tokenizer
 from diffufix.model.transformer import ModelConfig, Transformer
 from diffufix.model.weights import Adapter, fingerprint, read_tensors
@@ -79,13 +80,16 @@ def load_model(
 
     `name` is a folder, `mini` or a hub id (None: `mini`, or the 7B model where CUDA is there).
     `device` defaults to CUDA where there is one, then for large models to MPS; `dtype` to bfloat16
-    there and for large models, else to float32 (devices.py). `adapter` is a folder with a LoRA
+    there and for large models, else to float32 (devices.py); "int8" and "int4" quantise the linear
+    layers (quantized.py). `adapter` is a folder with a LoRA
     adapter in peft's layout: merged into float32 weights, kept in float32 beside others.
     `family` says what a checkpoint does not say itself, such as an autoregressive one.
     Raises CheckpointError (a folder that cannot be loaded) and PrerequisiteError (no such model
     here, no such device).
     """
     name = hub.decide().name if name is None else name
+    few = quantisation(dtype, choose_device(device))
+    dtype = "auto" if few else dtype
     choose_dtype(dtype, choose_device(device))  # an error before anything is read
     folder = hub.locate(name, notify)
     raw = plain_config(read_json(folder / "config.json"))
@@ -97,9 +101,12 @@ def load_model(
     parameters = sum(p.numel() for p in model.parameters())
     where = choose_device(device, parameters)
     kind = choose_dtype(dtype, where, parameters)
-    check_memory(parameters, kind, where, str(name))
+    few = quantisation(few, where)
+    embedded = model.config.vocab_size * model.config.hidden_size
+    size = bytes_of(parameters, embedded, few, kind.itemsize) if few else parameters * kind.itemsize
+    check_memory(size, few or kind, where, str(name))
     lora = Adapter(Path(adapter).expanduser()) if adapter is not None else None
-    state, beside = _state(model, folder, lora, where, kind)
+    state, beside = _state(model, folder, lora, where, kind, few)
     model.load_state_dict(state, strict=True, assign=True)
     for layer, a, b, scale in beside:
         attach(model, layer, a, b, scale)
@@ -216,6 +223,7 @@ def _state(
     adapter: Adapter | None,
     device: torch.device,
     dtype: torch.dtype,
+    few: str | None,
 ) -> tuple[dict[str, torch.Tensor], list[tuple[str, torch.Tensor, torch.Tensor, float]]]:
     """The state dict on its device, one tensor at a time, every name and shape checked; and what
     of the adapter is kept beside it (`adapted.attach`)."""
@@ -235,13 +243,15 @@ def _state(
                 _DAMAGED,
             )
         if adapter is not None:
-            merged = dtype == torch.float32 or tensor.ndim != 2
+            merged = (dtype == torch.float32 and few is None) or tensor.ndim != 2
             if merged:
                 tensor = adapter.merge(name, tensor)
             elif (found := adapter.part(name, tensor.shape)) is not None:
                 beside.append((name.removesuffix(".weight"), *found))
         # A copy always: a mapped file that someone rewrites would end the process.
         state[name] = tensor.to(device=device, dtype=dtype, copy=True)
+        if few is not None:
+            state[name] = quantised(name, state[name], few)
     if tied and "model.embed_tokens.weight" in state:
         state["lm_head.weight"] = state["model.embed_tokens.weight"]
     missing = sorted(shapes.keys() - state.keys())

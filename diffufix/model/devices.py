@@ -62,7 +62,7 @@ def choose_dtype(
     kind = getattr(torch, asked, None) if isinstance(asked, str) else asked
     if not isinstance(kind, torch.dtype) or not kind.is_floating_point:
         raise PrerequisiteError(
-            f"There is no floating dtype {asked!r}.", "Try float32, bfloat16 or float16."
+            f"There is no floating dtype {asked!r}.", "Try float32, bfloat16, float16 or int8."
         )
     return kind
 
@@ -85,9 +85,9 @@ def needed(weights: int) -> int:
     return weights + max(AT_LEAST, int(BESIDE * weights))
 
 
-def check_memory(parameters: int, dtype: torch.dtype, device: torch.device, name: str) -> None:
-    """Raises PrerequisiteError where the weights alone do not fit."""
-    weights, free = parameters * dtype.itemsize, free_memory(device)
+def check_memory(weights: int, dtype: torch.dtype | str, device: torch.device, name: str) -> None:
+    """Raises PrerequisiteError where so many bytes of weights alone do not fit."""
+    free = free_memory(device)
     if free is None or weights <= free:
         return
     raise PrerequisiteError(

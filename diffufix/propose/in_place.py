@@ -1,11 +1,17 @@
-"""Holes in their place (Dream family): one after another, a batch of samples for each, in rounds.
+"""Holes in their place (Dream family), in batches of samples: all holes compete for the next batch.
 
-The most suspicious lines come first, and within a line fine holes before coarse ones.
+With a hole's first batch goes what stands there: its likelihood as a fill. A fill is ranked by how
+much likelier it is than that, less what its place costs (suspiciousness), as `mini`'s are. A hole
+whose fills are likelier than its text is sampled again the sooner, hotter every time; one that
+gives nothing new the later.
 """
 
 from __future__ import annotations
 
+import heapq
+import math
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
 
 from diffufix.decode import infill
 from diffufix.decode.canvas import fill_text, inline_canvas, room_of
@@ -16,11 +22,35 @@ from diffufix.propose.proposals import FailureContext, Proposal, Watcher, cost_o
 from diffufix.propose.shown import fitted, own_test
 from diffufix.source.functions import FunctionNode
 from diffufix.source.spans import Text
-from diffufix.types import Hole, Kind
+from diffufix.types import Canvas, Fill, Hole, Kind
 
 SAMPLES = 8  # fills of a hole in one batch,
 REFRESH = 8  # and the passes after which what they share of its surroundings is renewed
+HOTTEST = 1.2
+AGAIN = 3.0  # nats that a hole falls behind with every batch,
+STALE = 3.0  # and with one that says nothing new
+SWAY = 2.0  # nats that the likelihood of its fills moves it by at most
 _ORDER = list(Kind)
+
+
+@dataclass
+class _Sampled:
+    """A hole on its way through the rounds."""
+
+    subject: EditTarget
+    hole: Hole
+    cost: float
+    canvas: Canvas | None = None
+    intact: float | None = None  # log-likelihood of what stands there, as a fill
+    rounds: int = 0
+    seen: set[str] = field(default_factory=set)
+
+    def ratio(self, fill: Fill) -> float:
+        """Nats a token that a fill is likelier than what stands there (or is likely, where nothing
+        does)."""
+        own = self.intact if self.intact is not None else 0.0
+        length = len(self.canvas.original) if self.canvas else 0
+        return (fill.logp - own) / max(1, len(fill.trace), length)
 
 
 def in_place(
@@ -33,37 +63,67 @@ def in_place(
     import torch
 
     top = max((s.suspect.score for s in subjects), default=1.0)
-    queue = sorted(
+    order = sorted(
         ((cost_of(s.suspect, hole, top), _ORDER.index(hole.kind), i, hole)
          for i, s in enumerate(subjects) for hole in s.holes()),
     )  # fmt: skip
+    heap = [
+        (cost, tick, _Sampled(subjects[i], hole, cost))
+        for tick, (cost, _, i, hole) in enumerate(order)
+    ]
     generator = torch.Generator().manual_seed(seed)
-    kind = sampling_of(model.family.name)
-    temperature = kind.temperature
-    while queue:
-        for cost, _, index, hole in queue:
-            subject = subjects[index]
-            left, right = _prompt(model, subject, hole, story)
-            original = subject.source[hole.start : hole.end]
-            canvas = inline_canvas(model, left, right, original)
+    while heap:
+        behind, tick, sampled = heapq.heappop(heap)
+        fills = _batch(model, sampled, story, generator, watch)
+        assert sampled.canvas is not None
+        fresh, best = False, -SWAY
+        for fill in sorted(fills, key=sampled.ratio, reverse=True):
+            text = fit(sampled.subject.source, fill_text(model, sampled.canvas, fill))
+            if text in sampled.seen:
+                continue
+            sampled.seen.add(text)
+            fresh, ratio = True, sampled.ratio(fill)
+            best = max(best, ratio)
+            yield Proposal(sampled.subject, sampled.hole, text, fill, ratio - sampled.cost)
+        behind += AGAIN - min(SWAY, best) + (0.0 if fresh else STALE)
+        heapq.heappush(heap, (behind, tick, sampled))
 
-            def hook(
-                step: int, rows: list[list[int]], subject: EditTarget = subject, hole: Hole = hole
-            ) -> None:
-                if watch:
-                    show(model, subject, hole, rows[0], watch)
 
-            fills = infill(
-                model, canvas, SAMPLES, temperature=temperature, top_p=kind.top_p, alg=kind.alg,
-                max_tokens=max(16, min(64, 2 * len(canvas.original) + 8)),
-                generator=generator, hook=hook, refresh=REFRESH,
-            )  # fmt: skip
-            for fill in sorted(fills, key=lambda f: -f.logp / max(1, len(f.ids))):
-                score = fill.logp / max(1, len(fill.trace)) - cost
-                yield Proposal(
-                    subject, hole, fit(subject.source, fill_text(model, canvas, fill)), fill, score
-                )
-        temperature = min(1.2, temperature * 2)  # what was likely has been tried
+def _batch(
+    model: LoadedModel,
+    sampled: _Sampled,
+    story: FailureContext,
+    generator: object,
+    watch: Watcher | None,
+) -> list[Fill]:
+    """The next fills of a hole; with the first ones the likelihood of what stands there."""
+    import torch
+
+    assert isinstance(generator, torch.Generator)
+    kind, subject, hole = sampling_of(model.family.name), sampled.subject, sampled.hole
+    original = subject.source[hole.start : hole.end]
+    if sampled.canvas is None:
+        left, right = _prompt(model, subject, hole, story)
+        sampled.canvas = inline_canvas(model, left, right, original)
+        sampled.seen.add(original)
+    canvas = sampled.canvas
+
+    def hook(step: int, rows: list[list[int]]) -> None:
+        if watch:
+            show(model, subject, hole, rows[0], watch)
+
+    most = max(16, min(64, 2 * len(canvas.original) + 8))
+    ask = sampled.rounds == 0 and 0 < len(canvas.original) <= most
+    fills = infill(
+        model, canvas, SAMPLES, temperature=min(HOTTEST, kind.temperature * 2**sampled.rounds),
+        top_p=kind.top_p, alg=kind.alg, max_tokens=most, generator=generator, hook=hook,
+        refresh=REFRESH, forced=canvas.original if ask else None,
+    )  # fmt: skip
+    if ask:
+        logp = fills.pop().logp
+        sampled.intact = logp if math.isfinite(logp) else None  # it may hold what is never drawn
+    sampled.rounds += 1
+    return fills
 
 
 def _prompt(

@@ -73,9 +73,15 @@ class Base:
 
 
 def base_of(settings: Settings) -> Base:
-    """What `--model` names, found on disk. Raises CheckpointError, PrerequisiteError."""
+    """What `--model` names, found on disk. Raises CheckpointError, PrerequisiteError, and
+    UsageError for an engine."""
     from diffufix.model import hub
 
+    if engines := engines_named(settings.model):
+        raise UsageError(
+            f"{engines[0].text} is an engine: nothing is trained on it, and nothing adopted.",
+            f"Name a diffusion model of this machine, such as --model {hub.MINI}.",
+        )
     name = settings.model or hub.decide(settings.device).name
     folder = hub.locate(name)
     is_folder = name != hub.MINI and Path(name).expanduser().is_dir()

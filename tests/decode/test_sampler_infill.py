@@ -333,3 +333,37 @@ def test_wrong_arguments():
     with pytest.raises(UsageError, match="lengths"):
         infill(MODEL, CANVAS, 1, lengths=[99], family=FIXED)
     infill(MODEL, Canvas((), (5,)), 1, family=UNSHIFTED)
+
+
+@pytest.mark.parametrize("family", [FIXED, UNSHIFTED])
+@pytest.mark.parametrize("alg", ["entropy", "topk_margin"])
+def test_what_stands_there_is_scored_as_a_fill_of_its_order(family: Family, alg: str) -> None:
+    """Its places are committed most confident first; each id counts as the model then sees it."""
+    ids = (6, 4, 7)
+    drawn, given = infill(
+        MODEL, CANVAS, 1, lengths=[2], family=family, alg=alg, forced=ids, temperature=0.0
+    )
+    assert given.ids == ids
+    assert len(drawn.ids) == 2
+    hole, total = [MASK] * len(ids), 0.0
+    while MASK in hole:
+        places = [i for i, token in enumerate(hole) if token == MASK]
+        probs = explicit(family, tuple(hole), 0).exp()
+        if alg == "entropy":
+            confidence = (probs * (probs + 1e-10).log()).sum(-1)
+        else:
+            confidence = probs.topk(2).values[:, 0] - probs.topk(2).values[:, 1]
+        best = int(confidence.argmax())
+        total += float(probs[best, ids[places[best]]].log())
+        hole[places[best]] = ids[places[best]]
+    assert given.logp == pytest.approx(total, abs=1e-4)
+
+
+@pytest.mark.parametrize("family", [FIXED, UNSHIFTED])
+def test_the_likeliest_fill_is_as_likely_given_as_found(family: Family) -> None:
+    (found,) = infill(MODEL, CANVAS, 1, lengths=[4], family=family, temperature=0.0)
+    _, given = infill(
+        MODEL, CANVAS, 1, lengths=[4], family=family, temperature=0.0, forced=found.ids
+    )
+    assert given.logp == pytest.approx(found.logp, abs=1e-5)
+    assert given.order == found.order
