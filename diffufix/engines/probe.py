@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from diffufix.engines.client import Client, Refused
 from diffufix.engines.marks import FimMarks, marks_of
-from diffufix.engines.shapes import SHAPES, Shape, usage_of
+from diffufix.engines.shapes import SHAPES, RequestShape, usage_of
 from diffufix.engines.types import EngineFill, FillRequest, Usage
 from diffufix.errors import PrerequisiteError
 
@@ -31,7 +31,7 @@ READ = 12  # tokens at least that RIGHT is more than SHORT, in any tokenizer
 class FoundShape:
     """How holes are to be asked for. `note`: what could not be made sure, in words."""
 
-    shape: Shape
+    shape: RequestShape
     marks: FimMarks | None
     logprobs: bool
     note: str = ""
@@ -61,12 +61,12 @@ def probe(client: Client) -> FoundShape:
     )
 
 
-def _with_path(shape: Shape, path: str | None) -> Shape:
-    return Shape(shape.name, path, shape.body, shape.read) if path else shape
+def _with_path(shape: RequestShape, path: str | None) -> RequestShape:
+    return RequestShape(shape.name, path, shape.body, shape.read) if path else shape
 
 
 def _tried(
-    client: Client, shape: Shape, marks: FimMarks | None, logprobs: bool
+    client: Client, shape: RequestShape, marks: FimMarks | None, logprobs: bool
 ) -> FoundShape | str:
     """The shape, or what is wrong with the answer. Raises Refused."""
     fill, usage = _ask(client, shape, marks, logprobs, RIGHT)
@@ -93,7 +93,7 @@ def _tried(
 
 
 def _known_marks(
-    client: Client, shape: Shape, marks: FimMarks, logprobs: bool, text: str
+    client: Client, shape: RequestShape, marks: FimMarks, logprobs: bool, text: str
 ) -> FoundShape | str:
     """Marks are one token each where the server knows them as such."""
     body = shape.body(client.name.model, FillRequest("x", "x", 1, 0.0), marks, logprobs)
@@ -118,7 +118,7 @@ def _doubt(text: str) -> str:
 
 
 def _ask(
-    client: Client, shape: Shape, marks: FimMarks | None, logprobs: bool, right: str
+    client: Client, shape: RequestShape, marks: FimMarks | None, logprobs: bool, right: str
 ) -> tuple[EngineFill | None, Usage]:
     request = FillRequest(LEFT, right, TOKENS, 0.0)
     body = shape.body(client.name.model, request, marks, logprobs)

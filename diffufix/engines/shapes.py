@@ -21,7 +21,7 @@ Body = dict[str, Any]
 
 
 @dataclass(frozen=True)
-class Shape:
+class RequestShape:
     """`body` makes a request (None: this one cannot be asked that way), `read` takes the fills."""
 
     name: str
@@ -108,10 +108,10 @@ def _infilled(document: Any) -> list[EngineFill]:
 SHAPES = {
     each.name: each
     for each in (
-        Shape("fim", "/v1/fim/completions", _fim, _choices),
-        Shape("suffix", "/v1/completions", _suffix, _choices),
-        Shape("infill", "/infill", _infill, _infilled),
-        Shape("raw", "/v1/completions", _raw, _choices),
+        RequestShape("fim", "/v1/fim/completions", _fim, _choices),
+        RequestShape("suffix", "/v1/completions", _suffix, _choices),
+        RequestShape("infill", "/infill", _infill, _infilled),
+        RequestShape("raw", "/v1/completions", _raw, _choices),
     )
 }
 

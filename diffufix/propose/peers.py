@@ -37,7 +37,7 @@ _ORDER = list(Kind)
 
 
 @dataclass(frozen=True)
-class _Asked:
+class _AskedHole:
     subject: EditTarget
     hole: Hole
     cost: float
@@ -63,7 +63,7 @@ class PeerSupply:
             ((cost_of(s.suspect, hole, top), _ORDER.index(hole.kind), i, hole)
              for i, s in enumerate(subjects) for hole in s.holes()),
         )  # fmt: skip
-        self._holes = [_Asked(subjects[i], hole, cost) for cost, _, i, hole in holes]
+        self._holes = [_AskedHole(subjects[i], hole, cost) for cost, _, i, hole in holes]
         self._order = self._asked(seed)
         self._lock, self._stopped = threading.Lock(), threading.Event()
         self._found: queue.SimpleQueue[Proposal | None] = queue.SimpleQueue()
@@ -109,7 +109,7 @@ class PeerSupply:
 
     # -- the engine's side -------------------------------------------------------------------------
 
-    def _asked(self, seed: int) -> Iterator[tuple[_Asked, float, int]]:
+    def _asked(self, seed: int) -> Iterator[tuple[_AskedHole, float, int]]:
         """Every hole at the first temperature, then at the next; the hottest again and again."""
         heat = COOL
         for number in itertools.count():
@@ -138,7 +138,7 @@ class PeerSupply:
         finally:
             self._found.put(None)
 
-    def _request(self, asked: _Asked, temperature: float, seed: int) -> FillRequest:
+    def _request(self, asked: _AskedHole, temperature: float, seed: int) -> FillRequest:
         subject, hole = asked.subject, asked.hole
         left, right = peer_prompt(subject, hole, self._story, self._task, self._engine.room)
         original = subject.source[hole.start : hole.end]
@@ -149,7 +149,7 @@ class PeerSupply:
             seed, ("\n",) if line else (), SAMPLES,
         )  # fmt: skip
 
-    def _proposals(self, asked: _Asked, fill: EngineFill) -> Iterator[Proposal]:
+    def _proposals(self, asked: _AskedHole, fill: EngineFill) -> Iterator[Proposal]:
         subject, hole = asked.subject, asked.hole
         text = trimmed(subject.source, hole, fill.text)
         if text == subject.source[hole.start : hole.end]:
