@@ -98,8 +98,8 @@ def _watch(settings: Settings, once: bool) -> None:
         if mended:
             typer.echo(f"{mended} no longer fail.", err=True)
         if new:
-            known = tuple(word for test in red for word in ("--deselect", test))
-            _repair(replace(settings, pytest_args=(*settings.pytest_args, *known)))
+            old = tuple(word for test in red for word in ("--deselect", test))
+            _repair(replace(settings, pytest_args=(*settings.pytest_args, *old)))
         else:
             typer.echo("Nothing has gone red.", err=True)
         if once:
