@@ -22,6 +22,7 @@ _HEADS = {
     Status.INTERRUPTED: "bold yellow", Status.NOT_REPAIRED: "bold red",
     Status.NOT_GENERATED: "bold red",
 }  # fmt: skip
+_WORDS = 6  # arguments of pytest that are shown
 _TITLE, _ASIDE, _COMMAND = "bold", "dim", "cyan"
 
 
@@ -149,7 +150,9 @@ def _claims(result: RepairResult, most: int) -> list[str]:
 
 def _suite(result: RepairResult) -> str:
     if result.selected and not result.functions:
-        return f"the selected tests (pytest {shlex.join(result.selected)})"
+        words, more = result.selected[:_WORDS], len(result.selected) - _WORDS
+        left = f" and {more} more" if more > 0 else ""
+        return f"the selected tests (pytest {shlex.join(words)}{left})"
     return "the whole suite"
 
 
