@@ -1,12 +1,22 @@
-"""Repairs failing tests with a masked diffusion language model.
+"""The command line. `main` is the entry point of the `diffufix` command."""
 
-Examples:
-  diffufix repair                    # find a patch for what fails, show it
-  diffufix repair tests/test_x.py    # only what fails there
-  diffufix apply                     # write the patch that was found last
-  diffufix doctor                    # what works here, and what is missing
-"""
+from __future__ import annotations
 
-from diffufix.cli.app import main
+import sys
+from collections.abc import Sequence
+
+from diffufix.cli import failures
+from diffufix.errors import PrerequisiteError
 
 __all__ = ["main"]
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command and return its exit code; never raises."""
+    try:
+        failures.check_system()
+    except PrerequisiteError as error:
+        return failures.tell(error, sys.argv[1:] if argv is None else argv)
+    from diffufix.cli.app import main as run  # what other systems lack is imported from here on
+
+    return run(argv)

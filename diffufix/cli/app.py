@@ -107,7 +107,6 @@ def main(argv: Sequence[str] | None = None) -> int:
             stream.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
     command = typer.main.get_command(app)
     try:
-        failures.check_system()
         with _terminate_as_interrupt():
             code = command.main(
                 args,

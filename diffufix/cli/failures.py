@@ -30,9 +30,9 @@ def check_system() -> None:
 
 def tell(error: DiffufixError, args: Sequence[str]) -> int:
     """Write a failure where the user looks for it; returns the exit code."""
-    from diffufix.report import jsondoc
-
     if wants_json(args):
+        from diffufix.report import jsondoc
+
         sys.stdout.write(jsondoc.dump(jsondoc.error_document(error)))
     else:
         lines = [f"error: {error.message}", *([f"hint: {error.hint}"] if error.hint else [])]

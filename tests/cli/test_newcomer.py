@@ -152,11 +152,19 @@ def test_an_interruption_says_how_to_go_on(project: Path, search, capsys) -> Non
     assert "`diffufix apply` writes it. The same command goes on from here" in text
 
 
-def test_other_systems_in_one_line(monkeypatch: pytest.MonkeyPatch, capsys) -> None:
-    monkeypatch.setattr(sys, "platform", "win32")
-    code, text = said(capsys, "repair")
-    assert code == 2
-    assert re.fullmatch(r"error: diffufix does not run on Windows[^\n]*\n", text)
+def test_other_systems_in_one_line() -> None:
+    """As on Windows: without the modules that it lacks."""
+    code = (
+        "import sys\n"
+        "for name in ('fcntl', 'grp', 'pty', 'pwd', 'resource', 'termios', 'tty'):\n"
+        "    sys.modules[name] = None\n"
+        "from diffufix.cli import main, failures\n"
+        "sys.platform = 'win32'\n"
+        "sys.exit(main(['repair']))\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert re.fullmatch(r"error: diffufix does not run on Windows[^\n]*\n", done.stderr)
 
 
 @pytest.mark.parametrize(("no", "force", "coloured"), [("", "1", True), ("1", "1", False)])
