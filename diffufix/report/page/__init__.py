@@ -9,20 +9,24 @@ from __future__ import annotations
 
 from itertools import cycle
 from pathlib import Path
-from typing import Any
-
-from markupsafe import Markup, escape
+from typing import TYPE_CHECKING, Any
 
 import diffufix
 from diffufix.errors import StoreError, UsageError
-from diffufix.report.page.facts import PageFacts, facts_of
 from diffufix.store import Store
+
+if TYPE_CHECKING:
+    from markupsafe import Markup
+
+    from diffufix.report.page.facts import PageFacts
 
 HERE = Path(__file__).parent
 
 
 def page(store: Store, run: int) -> str:
     """The page of a run. Raises UsageError where there is none with that number, StoreError."""
+    from diffufix.report.page.facts import facts_of  # of no use to other commands
+
     return rendered(facts_of(store, run))
 
 
@@ -72,6 +76,8 @@ def commas(value: Any) -> str:
 
 def ticked(text: str) -> Markup:
     """What stands between backticks as code."""
+    from markupsafe import Markup, escape
+
     parts = (escape(part) for part in text.split("`"))
     return Markup().join(
         Markup("<code>{}</code>").format(part) if inside else part
