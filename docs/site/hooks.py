@@ -72,27 +72,26 @@ def _helped(command: Any, name: str) -> Iterator[tuple[str, str]]:
 
 
 def configuration() -> str:
-    """Every setting, its type, default, variable, and what the code says of it."""
+    """Every setting, its default, and what the code says of it."""
     from diffufix import config
 
     said = _comments(inspect.getsource(config.Settings))
     parts = [
         "# Configuration", "",
-        "Command line, then environment, then `[tool.diffufix]` of the nearest pyproject.toml, "
-        "then the default. An unknown key is an error. `diffufix config show` says what is in "
-        "force and where each value comes from.",
+        "Command line, then environment (`DIFFUFIX_BUDGET=30`), then `[tool.diffufix]` of the "
+        "nearest pyproject.toml, then the default. An unknown key is an error. "
+        "`diffufix config show` says what is in force and where each value comes from.",
         "",
-        "| key | default | variable | meaning |", "|---|---|---|---|",
+        "| key | default | meaning |", "|---|---|---|",
     ]  # fmt: skip
     for item in fields(config.Settings):
         if item.metadata.get("option"):
-            where = f"`{config.ENV_PREFIX}{item.name.upper()}`"
             own = " Command line and environment only." if item.metadata.get("own") else ""
             choices = item.metadata.get("choices")
             one_of = f" One of {', '.join(map(str, choices))}." if choices else ""
             meaning = (said.get(item.name, "") + one_of + own).replace("|", "\\|")
             default = f"`{item.default!r}`".replace("'", '"')
-            parts.append(f"| `{item.name}` | {default} | {where} | {meaning} |")
+            parts.append(f"| `{item.name}` | {default} | {meaning} |")
     return "\n".join([*parts, ""])
 
 
