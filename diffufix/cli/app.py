@@ -24,6 +24,7 @@ from diffufix.cli import (
     evaluate,
     failures,
     generate,
+    inspect,
     mcp,
     models,
     repair,
@@ -68,6 +69,7 @@ REPAIRS, LOOKS, LEARNS = "Repair", "Look", "Learn"
 app.command("repair", cls=PytestCommand, rich_help_panel=REPAIRS)(repair.repair)
 app.command("watch", cls=PytestCommand, rich_help_panel=REPAIRS)(watch.watch)
 app.command("generate", cls=CliCommand, rich_help_panel=REPAIRS)(generate.generate)
+app.command("inspect", cls=CliCommand, rich_help_panel=LOOKS)(inspect.inspect)
 app.command("chat", cls=CliCommand, rich_help_panel=LOOKS)(chat.chat)
 app.command("apply", cls=CliCommand, rich_help_panel=REPAIRS)(apply.apply)
 app.command("undo", cls=CliCommand, rich_help_panel=REPAIRS)(undo.undo)

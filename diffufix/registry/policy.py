@@ -49,8 +49,17 @@ class Policy:
             raise
         return tuple(opened)
 
-    def load(self, device: str = "auto", dtype: str = "auto") -> LoadedModel:
-        """Raises CheckpointError, PrerequisiteError."""
+    def load(
+        self, device: str = "auto", dtype: str = "auto", beside_engines: bool = False
+    ) -> LoadedModel:
+        """The local model. Raises CheckpointError, PrerequisiteError, and UsageError where engines
+        are named too and the caller does not use them."""
+        if self.engines and not beside_engines:
+            raise UsageError(
+                f"{self.engines[0].text} is an engine: `repair` and `generate` use them, this "
+                "command does not.",
+                "Name one diffusion model of this machine with --model.",
+            )
         from diffufix.model import load_model
 
         model = load_model(self.checkpoint, device=device, dtype=dtype, adapter=self.adapter)

@@ -149,7 +149,7 @@ class Loading:
         model = (
             EngineOnly(policy.name)
             if policy.alone
-            else policy.load(settings.device, settings.dtype)
+            else policy.load(settings.device, settings.dtype, beside_engines=True)
         )
         return LoadedPolicy(policy, model, engines, time.monotonic() - began)
 

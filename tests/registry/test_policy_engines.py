@@ -22,7 +22,9 @@ def test_a_committee_has_one_local_model_and_engines(settings: Settings) -> None
     assert policy.name == "mini,ollama:qwen2.5-coder"
     assert not policy.alone
     assert [engine.model for engine in policy.engines] == ["qwen2.5-coder"]
-    assert policy.load("cpu").name == policy.name
+    assert policy.load("cpu", beside_engines=True).name == policy.name
+    with pytest.raises(UsageError, match="is an engine"):
+        policy.load("cpu")
     alone = choose_policy(replace(settings, model="vllm:qwen@https://10.0.0.1:8000"))
     assert alone.alone
     assert alone.note == "code around the holes is sent to 10.0.0.1"
