@@ -100,8 +100,8 @@ def _started(name: str, make: object, python: str) -> HealthCheck:
         sandbox: Sandbox = make(tree)
         try:
             sandbox.start()
-            ready = time.monotonic() - began
             done = sandbox.exec([python, "-c", "print(open('word.txt').read())"], timeout=60)
+            ready = time.monotonic() - began
         finally:
             sandbox.close()
     if done.returncode != 0 or done.stdout.strip() != _WORD.encode():
@@ -111,6 +111,8 @@ def _started(name: str, make: object, python: str) -> HealthCheck:
         )
     what = sandbox.capabilities
     net = "no network" if what.no_network else "with network"
-    found = f"started in {ready:.1f} s, {net}" + ("" if what.boundary else ", NO boundary")
+    found = f"started, ran a command in {ready:.2f} s, {net}" + (
+        "" if what.boundary else ", NO boundary"
+    )
     state = Health.OK if what.boundary else Health.WARNING
     return HealthCheck(name, state, found, data={"start_seconds": round(ready, 3)})
