@@ -70,7 +70,6 @@ SHAPES: dict[str, Shape] = {
     "07b-envvar-in-test": Shape(environment={"MARKS_SCALE": "100"}),
     "09-helper": Shape(why="the helper of the tests is not edited"),
     "13-newsyntax": Shape(newer=True),
-    "14d-regex": Shape(expect="", why="a pattern of a module is no hole"),
     "16-mono": Shape(folder="libs/core", import_roots=("libs/core/src",)),
     "18-timeout-thread": Shape(needs="pytest_timeout"),
     "19-segfault": Shape(expect="ended", why="a test ends pytest: said, with its name"),

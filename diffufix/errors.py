@@ -55,3 +55,7 @@ class TrainingError(DiffufixError):
 
 class ApplyError(DiffufixError):
     pass
+
+
+class TooLate(Exception):
+    """Something was not ready by the moment given: it is given up, and says nothing."""

@@ -86,6 +86,7 @@ class TestRun:
     variables: tuple[str, ...] = ()  # of the environment that were read or asked for
     home_files: tuple[str, ...] = ()  # in the home that were read
     missed: tuple[str, ...] = ()  # what plugins do for these tests otherwise
+    shared: tuple[str, ...] = ()  # ids of tests with a fixture of the project's that others have
 
     @property
     def ids(self) -> tuple[str, ...]:
@@ -211,6 +212,8 @@ class Claims:
     uncollected: tuple[str, ...] = ()  # files whose tests cannot be collected without the edit
     runs: tuple[str, ...] = ()
     dropped: Mapping[str, str] = field(default_factory=dict)  # order -> what does not hold in it
+    #: order -> a target that needs the tests before it, of its file, with whom it shares a fixture
+    leaning: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def complete(self) -> bool:
@@ -233,6 +236,7 @@ class Claims:
             "not_collected": list(self.uncollected),
             "runs": list(self.runs),
             "orders_that_do_not_hold": dict(self.dropped),
+            "orders_that_hold_file_by_file": dict(self.leaning),
         }
 
 

@@ -24,7 +24,6 @@ if TYPE_CHECKING:
     from diffufix.model.checkpoint import LoadedModel
 
 GROUP = 8  # completions
-SHARE = 0.05  # of a repair's budget at most
 ESTIMATOR, INNER = "coupled", 2  # what the likelihoods are computed for, and how many draws
 SAMPLING = Sampling(temperature=1.0)
 COSTLY = 2.0  # times that a sample of a group, run to the end and scored, costs one of the search

@@ -26,15 +26,20 @@ class Chosen:
     claims: Claims = field(default_factory=Claims)
     attempts: int = 0
     last: Verdict | None = None  # of the last attempt that failed
-    out_of_time: bool = False  # there were others to try
+    out_of_time: bool = False  # some were not run over the whole suite, or not to its end
+
+    @property
+    def once(self) -> bool:
+        """Whether there was time for one run of the whole suite only."""
+        return bool(self.changes) and len(self.claims.runs) == 1
 
 
 @dataclass
 class Confirmation:
     """Confirms changes of `sources` (path -> text) on trees made by `confirmer_of` (some files'
     texts -> a confirmer); `complete` adds to changes what the files need beside them, `check`
-    judges a confirmed candidate further. `deadline`: monotonic seconds after which no further
-    attempt begins. To be closed."""
+    judges a confirmed candidate further. `deadline`: monotonic seconds; an attempt that is not over
+    then is given up. To be closed."""
 
     sources: Mapping[str, str]
     confirmer_of: Callable[[Mapping[str, str]], Confirmer]
@@ -43,20 +48,24 @@ class Confirmation:
     deadline: float
     complete: Callable[[Sequence[Change]], tuple[Change, ...]] = tuple
     check: Callable[[Candidate, Verdict], Verdict] = lambda candidate, verdict: verdict
+    shortest: float = 0.0  # seconds: where fewer are left, nothing is begun
     chosen: Chosen = field(default_factory=Chosen)  # so far
+    brief: bool = False  # as few runs as there may be: a part will be confirmed by itself
     _open: tuple[dict[str, str], Confirmer] | None = None
 
     def choose(self, accepted: Sequence[Sequence[PlausiblePatch]]) -> None:
         """Choose the best of each goal together, if they hold; else as many goals' as do."""
         best = [ranked[0] for ranked in accepted]
-        if best and self._holds(best):
+        if best and time.monotonic() + self.shortest > self.deadline:
+            self.chosen.out_of_time = True
+        if not best or self.chosen.out_of_time or self._holds(best):
             return
         kept: list[PlausiblePatch] = []
         for ranked in accepted:
             for success in ranked:
                 if len(accepted) == 1 and success is best[0]:
                     continue  # has just failed
-                if time.monotonic() > self.deadline:
+                if self.chosen.out_of_time or time.monotonic() > self.deadline:
                     self.chosen.out_of_time = True
                     return
                 if self._holds([*kept, success]):
@@ -65,18 +74,25 @@ class Confirmation:
 
     def narrow(self, successes: Sequence[PlausiblePatch]) -> None:
         """Choose only these of the changes that hold together, if they do without the others."""
-        if successes and time.monotonic() < self.deadline:
+        self.brief = False
+        if successes and self._time_for_another:
             self._holds(successes)
 
     def also(self, success: PlausiblePatch, beside: Sequence[Change]) -> bool:
         """Whether another change holds beside these; nothing is chosen by that."""
         files = PatchSet(dict(self.sources)).files(*self.complete([*beside, success.change]))
-        if not files or time.monotonic() > self.deadline:
+        if not files or not self._time_for_another:
             return False
         self.listener(events.Confirming("another patch"))
         verdict = self._confirmed(Candidate(files), success.green, {}).verdict
         self.log.verdict(success.candidate_id, verdict, "confirm")
         return verdict.passed
+
+    @property
+    def _time_for_another(self) -> bool:
+        """Whether there is time for runs like those that were made."""
+        each = self._open[1].slowest if self._open else 0.0
+        return time.monotonic() + 3 * each < self.deadline
 
     def close(self) -> None:
         if self._open is not None:
@@ -98,7 +114,10 @@ class Confirmation:
         for success in successes:
             self.log.verdict(success.candidate_id, confirmed.verdict, "confirm")
         if confirmed.claims is None:
-            chosen.last = confirmed.verdict
+            if confirmed.late:
+                chosen.out_of_time = True
+            else:
+                chosen.last = confirmed.verdict
             return False
         chosen.changes, chosen.claims = changes, confirmed.claims
         return True
@@ -109,7 +128,8 @@ class Confirmation:
         if self._open is None or self._open[0] != beside:
             self.close()
             self._open = (beside, self.confirmer_of(beside))
-        confirmed = self._open[1].confirm(candidate, green, self.deadline)
+        until = 0.0 if self.brief else self.deadline
+        confirmed = self._open[1].confirm(candidate, green, until, self.deadline)
         if not confirmed.verdict.passed:
             return confirmed
         verdict = self.check(candidate, confirmed.verdict)

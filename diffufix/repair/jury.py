@@ -75,6 +75,7 @@ class Jury:
         self._python, self._args, self._root, self._seed = python, tuple(args), root, seed
         self._folder, self._env = folder, dict(env)
         self._until, self._note = until, note
+        self.patience = until  # monotonic seconds, as `until`: nothing is waited for after that
         self._cases: dict[int, _Case] = {}
         self._stopped = False
         self._thread = ThreadPoolExecutor(1, "jury")
@@ -156,14 +157,20 @@ class Jury:
 
     def judge(self, search: Search) -> None:
         """Judge the successes of a search together, those that may be best first, and wait for it;
-        nothing is done where there are no new ones."""
-        if self._stopped:
-            return
-        if self._working is not None:
-            self._working.result()
+        nothing is done where there are no new ones, or no time."""
+        self._wait()
         self._begin(search)
-        if self._working is not None:
-            self._working.result()
+        self._wait()
+
+    def _wait(self) -> None:
+        if self._working is None or self._stopped:
+            return
+        now = time.monotonic()
+        end = self.patience if now < self.patience - PLAY else self._until
+        try:
+            self._working.result(max(0.0, end - now))
+        except TimeoutError:
+            self._stopped = True
 
     # -- parts -------------------------------------------------------------------------------------
 

@@ -15,6 +15,7 @@ scratch copies and sandboxes are removed whatever happens.
 from __future__ import annotations
 
 import contextlib
+import math
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -25,7 +26,7 @@ from typing import TYPE_CHECKING, Any
 from diffufix import events
 from diffufix.config import Settings
 from diffufix.engines.types import EngineOnly
-from diffufix.errors import DiffufixError, ProjectError
+from diffufix.errors import DiffufixError, ProjectError, TooLate
 from diffufix.events import Listener
 from diffufix.propose.candidates import Change, EditTarget, PatchSet
 from diffufix.repair import reasons
@@ -55,13 +56,14 @@ from diffufix.train.rl.rewards import reward_functions
 from diffufix.types import PASSED
 from diffufix.verify import ValidatorPool
 from diffufix.workspace.choice import choose
-from diffufix.workspace.clock import Clock, confirmation_seconds
-from diffufix.workspace.diagnosis import TooSlow, diagnose
+from diffufix.workspace.clock import SETTLE, Clock, confirmation_seconds
+from diffufix.workspace.diagnosis import diagnose
 
 if TYPE_CHECKING:
     from diffufix.propose.proposals import FailureContext, Proposal
 
 ENOUGH = 3.0  # seconds of search below which none is begun
+LEARNING = 0.05  # of the budget at most, for what is logged to learn from
 
 
 def repair(settings: Settings, listener: Listener, began: float | None = None) -> RepairResult:
@@ -122,8 +124,8 @@ def _steps(run: Run) -> RepairResult:
                 settings, place, run.scratch, run.listener, run.warn, on_red=loading.start,
                 lay=job.lay, clock=clock,
             )  # fmt: skip
-        except TooSlow:
-            return run.failed(reasons.suite_too_long(clock.phases, settings.budget))
+        except TooLate as error:
+            return run.failed(reasons.suite_too_long(clock.phases, settings.budget, str(error)))
 
         run.record.failures(diagnosis.run.red)
         place = place.with_home(diagnosis.surroundings.files)
@@ -134,10 +136,14 @@ def _steps(run: Run) -> RepairResult:
             return run.result(plan.status, message=plan.message, hint=plan.hint)
         run.listener(events.Localized(tuple(plan.suspects), plan.title))
         run.record.suspects(plan.suspects, plan.texts)
-        least, usual = confirmation_seconds(diagnosis.suite_seconds, settings.budget)
+        least, usual = confirmation_seconds(
+            diagnosis.suite_seconds, diagnosis.run.start_seconds, settings.budget,
+            clock.phases.get("copying the project", 0.0),
+        )  # fmt: skip
         needed = 1.2 * (clock.elapsed + least) + max(30.0, 2 * diagnosis.suite_seconds)
+        too_late = reasons.out_of_time(clock.phases, settings.budget, needed)
         if clock.left - least < ENOUGH:
-            return run.failed(reasons.out_of_time(clock.phases, settings.budget, needed))
+            return run.failed(too_late)
 
         # 3. model
         run.stage("loading the model")
@@ -161,8 +167,11 @@ def _steps(run: Run) -> RepairResult:
     with threads_kept(), contextlib.ExitStack() as stack:
         for engine in run.engines:
             stack.callback(engine.close)
-        with clock.phase("starting the sandboxes"):
-            screen = stack.enter_context(screen_of(run, place))
+        try:
+            with clock.phase("starting the sandboxes"):
+                screen = stack.enter_context(screen_of(run, place))
+        except TooLate:
+            return run.failed(too_late)
         jury = jury_of(run, place)
         if jury is not None:
             stack.callback(jury.close)
@@ -175,7 +184,12 @@ def _steps(run: Run) -> RepairResult:
             turns.drop([search for search in searches if odd and not search.goal.targets])
             with clock.phase("searching"):
                 look = jury.look(settings.budget) if jury else 0.0
-                turns.run(clock.deadline - look - min(usual, max(least, 0.5 * clock.left)))
+                late = clock.deadline - look - min(usual, max(least, 0.5 * clock.left))
+                if jury is not None:
+                    jury.patience = clock.deadline - least
+                turns.run(late, clock.deadline - SETTLE - _learning(run))
+        except TooLate:
+            return run.failed(too_late)
         except KeyboardInterrupt:
             status = Status.INTERRUPTED
             run.stage("interrupted: confirming what was found (Ctrl-C again ends at once)")
@@ -186,10 +200,15 @@ def _steps(run: Run) -> RepairResult:
         # 5. confirm
         confirmation = Confirmation(
             plan.texts, lambda beside: confirmer_of(run, place, beside), run.record, run.listener,
-            clock.deadline, job.complete, job.check,
+            clock.deadline, job.complete, job.check, shortest=0.5 * diagnosis.suite_seconds,
         )  # fmt: skip
         stack.callback(confirmation.close)
         accepted = job.sift(turns.accepted)
+        offers = Offers(jury, searches, plan.sources, job.complete) if jury else None
+        wants_likely = settings.accept != "plausible" and status is not Status.INTERRUPTED
+        best = [ranked[0].change for ranked in accepted]
+        likely = offers.likely(accepted, best, settings.threshold) if offers else []
+        confirmation.brief = wants_likely and 0 < len(likely) < len(best)
         try:
             with clock.phase("confirming"):
                 confirmation.choose(accepted)
@@ -197,11 +216,11 @@ def _steps(run: Run) -> RepairResult:
             status = Status.INTERRUPTED
         chosen = confirmation.chosen
         offered = Offered()
-        if jury is not None and chosen.changes:
-            check = confirmation.also if settings.all and status is not Status.INTERRUPTED else None
-            offers = Offers(jury, searches, plan.sources, job.complete, check)
+        if offers is not None and chosen.changes:
             whole = chosen.changes
-            if settings.accept != "plausible" and status is not Status.INTERRUPTED:
+            if settings.all and status is not Status.INTERRUPTED:
+                offers = replace(offers, check=confirmation.also)
+            if wants_likely and status is not Status.INTERRUPTED:
                 likely = offers.likely(accepted, whole, settings.threshold)
                 if len(likely) < len(whole):
                     confirmation.narrow(likely)
@@ -213,14 +232,16 @@ def _steps(run: Run) -> RepairResult:
                 _learn(run, screen, searches, accepted)
 
     # 7. result
+    more = settings.budget + math.ceil(usual)
     if chosen.changes:
-        return _repaired(run, chosen, searches, status, offered)
+        return _repaired(run, chosen, searches, status, offered, more)
+    found = unconfirmed(accepted, plan.sources, job.complete)
     if status is Status.INTERRUPTED:
-        found = unconfirmed(accepted, plan.sources, job.complete)
-        reason = reasons.interrupted(len(found))
-        return run.result(status, message=reason.message, hint=reason.hint, offers=found)
+        return run.failed(reasons.interrupted(len(found)), status, offers=found)
     if odd and not any(search.goal.targets or search.passed for search in searches):
         return run.failed(reasons.none_reproduced(odd))
+    if chosen.last is None and chosen.out_of_time:
+        return run.failed(reasons.late(settings.budget, more), offers=found)
     if chosen.last is not None:
         return run.failed(reasons.unconfirmed(chosen.attempts, chosen.last, chosen.out_of_time))
     ended = reasons.TIME
@@ -299,7 +320,10 @@ def _compare(run: Run, screen: ValidatorPool, searches: Sequence[Search]) -> dic
     """What the sandbox says otherwise than the baseline in every order, and is left out there."""
     assert run.diagnosis is not None
     hung = frozenset(run.diagnosis.hung)
-    found = compare(screen, searches, run.diagnosis.baseline, run.settings.budget, hung)
+    found = compare(
+        screen, searches, run.diagnosis.baseline, run.settings.budget, hung, run.clock.deadline,
+        frozenset(run.diagnosis.run.shared),
+    )  # fmt: skip
     if found.ordered:
         run.warn(
             "the tests depend on their order: candidates are run in the project's own order, which "
@@ -348,6 +372,12 @@ def _progress(run: Run, searches: Sequence[Search], jury: Jury | None) -> Callab
     return tell
 
 
+def _learning(run: Run) -> float:
+    """Seconds of the budget for what is logged to learn from."""
+    wanted = run.settings.collect and run.job.command == "repair"
+    return LEARNING * run.settings.budget if wanted else 0.0
+
+
 def _learn(
     run: Run,
     screen: ValidatorPool,
@@ -357,7 +387,7 @@ def _learn(
     """Log groups to learn from in what is left of the budget, a small share of it at most."""
     settings = run.settings
     plain = [search for search in searches if not search.ordered]
-    if not settings.collect or run.job.command != "repair" or not plain:
+    if not _learning(run) or not plain or screen.pending:
         return
     assert run.model is not None
     if isinstance(run.model, EngineOnly):
@@ -369,7 +399,7 @@ def _learn(
         collect.collect(
             screen, run.model, plain, accepted, rewards=reward_functions(settings.rewards),
             keep=run.record.group, each=spent / max(1, run.tally.generated),
-            seconds=min(run.clock.left - 1.0, collect.SHARE * settings.budget),
+            seconds=min(run.clock.left - 1.0, _learning(run)),
             seed=settings.seed, tell=run.stage,
         )  # fmt: skip
     except KeyboardInterrupt:
@@ -379,8 +409,10 @@ def _learn(
 
 
 def _repaired(
-    run: Run, chosen: Chosen, searches: Sequence[Search], status: Status, offered: Offered
-) -> RepairResult:
+    run: Run, chosen: Chosen, searches: Sequence[Search], status: Status, offered: Offered,
+    more: float,
+) -> RepairResult:  # fmt: skip
+    """`more`: seconds of a budget that would have been enough."""
     plan, job, claims = run.plan, run.job, chosen.claims
     files = PatchSet(plan.texts).files(*job.complete(chosen.changes))
     assert files is not None
@@ -391,8 +423,12 @@ def _repaired(
     elif unseen := _unseen(run, chosen):
         reason = reasons.unverified(unseen)
     elif status is not Status.INTERRUPTED:
+        if chosen.once:
+            reason = reasons.once(run.settings.budget, more)
+        elif job.command == "repair" and offered.probability is None:
+            reason = reasons.UNWEIGHED
         weak = offered.probability is not None and offered.probability < run.settings.threshold
-        status = Status.PLAUSIBLE if weak else Status.REPAIRED
+        status = Status.PLAUSIBLE if weak or reason.message else Status.REPAIRED
     return run.result(
         status,
         chosen.changes,

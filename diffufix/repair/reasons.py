@@ -86,6 +86,31 @@ def rule_of(detail: str) -> str:
     return " ".join(text.split())[:120] or "no reason was given"
 
 
+def once(budget: float, needed: float) -> Reason:
+    """There was time for one run of the whole suite with the patch, not for more."""
+    return Reason(
+        "It is not called repaired: in one run of the whole suite it held, and a second one would "
+        f"have taken longer than the budget of {budget:.0f} s.",
+        f"--budget {needed:.0f} gives time for more runs.",
+    )
+
+
+UNWEIGHED = Reason(
+    "It is not called repaired: there was no time to find out what speaks for it.",
+    "Give it more time with --budget.",
+)
+
+
+def late(budget: float, needed: float) -> Reason:
+    """What passed the screening was found so late that the whole suite could not be run with it."""
+    return Reason(
+        f"What was found passes the search's tests, and it is not confirmed: the budget of "
+        f"{budget:.0f} s left no time to run the whole suite with it.",
+        "`diffufix runs show --patches` shows it, `diffufix apply` writes it. "
+        f"--budget {needed:.0f} gives time to confirm.",
+    )
+
+
 def interrupted(accepted: int) -> Reason:
     """Interrupted before anything was confirmed; `accepted` patches passed the screening."""
     if not accepted:
@@ -215,10 +240,18 @@ def out_of_time(phases: Mapping[str, float], budget: float, needed: float) -> Re
     )
 
 
-def suite_too_long(phases: Mapping[str, float], budget: float) -> Reason:
-    """A run of the tests did not end within the budget: the first, or that with coverage."""
-    if len(phases) > 1:
-        return out_of_time(phases, budget, 8 * next(iter(phases.values())))
+def suite_too_long(phases: Mapping[str, float], budget: float, copied: str = "") -> Reason:
+    """The project was not `copied` within the budget but for so much; or a run of the tests did not
+    end, the first, or that with coverage."""
+    if copied:
+        return Reason(
+            f"Copying the project did not end within the budget of {budget:.0f} s ({copied}). "
+            "Nothing was tried.",
+            "Run diffufix in the project's own folder, let git ignore what is no part of it, or "
+            "give more time with --budget.",
+        )
+    if "running them with coverage" in phases:
+        return out_of_time(phases, budget, 8 * phases["running the tests"])
     return Reason(
         f"The tests did not end within the budget of {budget:.0f} s. Nothing was tried.",
         "Give more time with --budget, or name only the tests that matter: "

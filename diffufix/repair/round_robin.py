@@ -42,18 +42,29 @@ class RoundRobin:
         """These have nothing to search for."""
         self._left = [search for search in self._left if search not in searches]
 
-    def run(self, end: float) -> None:
-        """Until everything is over or the moment `end` (monotonic seconds)."""
-        while self._left and (left := end - time.monotonic()) > 0:
+    @property
+    def found(self) -> bool:
+        return bool(self.accepted) or any(search.found for search in self.searches)
+
+    def run(self, late: float, end: float) -> None:
+        """Until everything is over or the moment `end` (monotonic seconds); from the moment `late`
+        on only as long as nothing is found."""
+        for search in self.searches:
+            search.late, search.end = late, end
+
+        def until() -> float:
+            return min(late, end) if self.found else end
+
+        while self._left and (left := until() - time.monotonic()) > 0:
             share = max(1.0, left / len(self._left)) if len(self._left) > 1 else left
             for search in list(self._left):
                 if search not in self._left:  # another's change has turned all of it green
                     continue
-                search.step(min(end, time.monotonic() + min(self.turn, share)), self.progress)
+                search.step(min(until(), time.monotonic() + min(self.turn, share)), self.progress)
                 if search.over or search.patience_spent > PATIENCE:
                     if search.best():
                         self.accept(search)
-                    elif search in self._left:
+                    elif search.over:
                         self._left.remove(search)
 
     def accept(self, search: Search) -> None:

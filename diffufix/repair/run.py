@@ -113,8 +113,10 @@ class Run:
         )
         return self.job.finish(result, changes)
 
-    def failed(self, reason: Reason, status: Status = Status.NOT_REPAIRED) -> RepairResult:
-        return self.result(status, message=reason.message, hint=reason.hint)
+    def failed(
+        self, reason: Reason, status: Status = Status.NOT_REPAIRED, **values: Any
+    ) -> RepairResult:
+        return self.result(status, message=reason.message, hint=reason.hint, **values)
 
 
 class LoadedPolicy(NamedTuple):
@@ -181,8 +183,9 @@ def probe_of(
 
 
 def sandbox_of(run: Run, place: Runtime, texts: Mapping[str, str] | None = None) -> Sandbox:
-    """One with the project, as the job wants it, and some files with these texts."""
-    tree = fresh_copy(run.settings.root, run.scratch)
+    """One with the project, as the job wants it, and some files with these texts. Raises TooLate
+    where the copy is not made within the budget."""
+    tree = fresh_copy(run.settings.root, run.scratch, run.clock.deadline)
     run.job.lay(tree)
     for path, text in (texts or {}).items():
         write_within(tree, path, run.plan.sources[path].encode(text))
@@ -236,7 +239,7 @@ def confirmer_of(run: Run, place: Runtime, beside: Mapping[str, str]) -> Confirm
         lambda: sandbox_of(run, place, beside), python=place.python, args=settings.pytest_args,
         root=settings.root, baseline=diagnosis.baseline, seconds=diagnosis.seconds,
         flaky=diagnosis.flaky, hung=diagnosis.hung, uncollected=diagnosis.uncollected,
-        wanted=diagnosis.wanted,
+        wanted=diagnosis.wanted, shared=diagnosis.run.shared,
         protected=diagnosis.tests, start_seconds=diagnosis.run.start_seconds,
         folder=settings.folder, env=environment_of(diagnosis),
     )  # fmt: skip

@@ -30,11 +30,14 @@ class Compared:
 
 def compare(
     screen: ValidatorPool, searches: Sequence[Search], baseline: Mapping[str, str], budget: float,
-    without: frozenset[str] = frozenset(),
+    without: frozenset[str] = frozenset(), until: float | None = None,
+    shared: frozenset[str] = frozenset(),
 ) -> Compared:  # fmt: skip
     """Give each search an order in which the unedited project is as in `baseline` (id -> outcome,
     in the project's own order); leave out what comes out otherwise in every order. `without` are
-    tests that end the whole run."""
+    tests that end the whole run, `shared` those that share a fixture with others: they may fail in
+    another order, too, and for another reason. Raises TooLate where it is not over at the moment
+    `until`."""
     found = Compared()
     end = time.monotonic() + max(LONGEST, SHARE * budget)
     for search in searches:
@@ -42,17 +45,22 @@ def compare(
         suite = [test for test in baseline if test not in ends]
         if time.monotonic() > end:
             break
-        odd = _odd(screen, search.tests, search.tests, baseline)
-        if not odd:
+        odd = _odd(screen, search.tests, search.tests, baseline, until)
+        said = {test: screen.said.get(test) for test in search.goal.targets}
+        if not odd and shared.isdisjoint(said):
             continue
         files = {test.partition("::")[0] for test in search.tests}
         beside = [test for test in suite if test.partition("::")[0] in files]
         for order in (beside, suite) if len(beside) < len(suite) else (suite,):
-            odd = _odd(screen, upto(order, search.tests), search.tests, baseline)
+            before = odd
+            odd = _odd(screen, upto(order, search.tests), search.tests, baseline, until)
+            if not before and not odd and said == {test: screen.said.get(test) for test in said}:
+                break  # in any order they fail for the same reason
             search.keep_order(order)
             if not odd:
                 break
-        found.ordered.append(search)
+        if search.ordered:
+            found.ordered.append(search)
         if odd:
             found.odd |= odd
             search.leave_out(frozenset(odd))
@@ -67,10 +75,11 @@ def upto(order: Sequence[str], wanted: Sequence[str]) -> tuple[str, ...]:
 
 
 def _odd(
-    screen: ValidatorPool, tests: Sequence[str], wanted: Sequence[str], baseline: Mapping[str, str]
-) -> dict[str, str]:
+    screen: ValidatorPool, tests: Sequence[str], wanted: Sequence[str],
+    baseline: Mapping[str, str], until: float | None,
+) -> dict[str, str]:  # fmt: skip
     """Tests that come out otherwise than they should; what did not run says nothing."""
-    inside = screen.check(tests).outcomes if tests else {}
+    inside = screen.check(tests, until).outcomes if tests else {}
     return {
         test: inside[test]
         for test in wanted

@@ -6,6 +6,7 @@ pool fed for a moment; it can be left and taken up again.
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -26,6 +27,7 @@ from diffufix.types import RED, Candidate, State, TestRun, Verdict
 from diffufix.verify import ValidatorPool
 
 POLISH = 2.0  # seconds of further search after a first success, for better alternatives
+DRAIN = 0.5  # seconds that candidates under way may still take at the end
 ENOUGH = 12  # successes after which nothing better is looked for
 
 
@@ -125,6 +127,7 @@ class Search:
         self.passed: list[PlausiblePatch] = []  # of targets that are no longer wanted
         self.first_success = self.first_partial = 0.0
         self.spent = 0.0
+        self.late = self.end = math.inf  # monotonic seconds; see RoundRobin.run
         self._covering = {id(s): covering(run, s.suspect) for s in goal.subjects}
         self._messages = {case.id: case.message for case in run.red}
         self._reports = {case.id: case.report for case in run.red}
@@ -193,6 +196,11 @@ class Search:
         return self.spent - self.first_partial if self.partial and not self.successes else 0.0
 
     @property
+    def found(self) -> bool:
+        """Whether anything that may be offered has passed, for a part of the goal at least."""
+        return bool(self.passed or self.ranked())
+
+    @property
     def settled(self) -> bool:
         """Nothing better is to be expected: enough successes, or time enough for better ones, and
         where there is a jury, one of them that it trusts."""
@@ -204,6 +212,7 @@ class Search:
     @property
     def over(self) -> bool:
         done = self.exhausted and not self._waiting
+        done |= time.monotonic() > self.late and self.found
         spent = 0 < self.goal.limit <= self.spent
         return self.settled or done or spent or (0 < self.cap <= self.tally.tried)
 
@@ -214,7 +223,7 @@ class Search:
 
     def step(self, until: float, tick: Callable[[], None]) -> None:
         """Search until the moment `until` (monotonic seconds), or until it is over; `tick` is
-        called a few times a second. No candidate is left under way."""
+        called a few times a second. No candidate is left under way before the end of all."""
         began, before = time.monotonic(), self.spent
         ticked = began
         while not self.over and (now := time.monotonic()) < until:
@@ -228,7 +237,7 @@ class Search:
             self._take(0.02 if idle else 0.0)
             if self.exhausted and not self._waiting:
                 break
-        while self._waiting:
+        while self._waiting and time.monotonic() < self.end + DRAIN:
             self._take(0.05)
         self.spent = before + time.monotonic() - began
         tick()

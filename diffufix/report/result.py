@@ -81,7 +81,7 @@ def _repaired(result: RepairResult) -> str:
         head = "Repaired"
     elif result.status is Status.INTERRUPTED and not result.message:
         head = "Interrupted, with a patch that holds"
-    elif result.status is Status.PLAUSIBLE:
+    elif result.status is Status.PLAUSIBLE and not result.message:
         head = "The patch passes your tests, but little speaks for it"
     others = len(result.claims.kept) if result.claims else 0
     rest = ""
@@ -145,6 +145,9 @@ def _claims(result: RepairResult, most: int) -> list[str]:
     for order, test in claims.dropped.items():
         lines.append(f"Not in {order} order: there {test} comes out otherwise, or fails in other "
                      "words, without the patch.")  # fmt: skip
+    for order, test in claims.leaning.items():
+        lines.append(f"In {order} order only file by file: {test} fails without the tests before "
+                     "it, with which it shares a fixture.")  # fmt: skip
     return lines
 
 

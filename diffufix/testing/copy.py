@@ -12,10 +12,11 @@ import os
 import shutil
 import stat
 import tempfile
+import time
 from dataclasses import dataclass
 from pathlib import Path
 
-from diffufix.errors import ProjectError
+from diffufix.errors import ProjectError, TooLate
 from diffufix.sandbox.repository import lay_repository
 from diffufix.source.repository import ignored
 
@@ -38,11 +39,12 @@ _FILES = 200_000
 
 @dataclass
 class _Copy:
-    """One copy: where from, where to, what git ignores, how much so far."""
+    """One copy: where from, where to, what git ignores, until when, how much so far."""
 
     root: Path
     destination: Path
     ignored: frozenset[str] | None  # POSIX paths relative to the root; None without git
+    until: float | None = None  # monotonic seconds
     files: int = 0
     size: int = 0
 
@@ -55,6 +57,8 @@ class _Copy:
             log.warning("%s cannot be read and is left out", path)
             return
         for entry in entries:
+            if self.until is not None and time.monotonic() > self.until:
+                raise TooLate(f"{self.files:,} files, {self.size // _MB:,} MB so far")
             inner = f"{path}/{entry.name}" if path else entry.name
             hidden = ignored or inner in (self.ignored or ())
             if entry.is_symlink():
@@ -113,14 +117,15 @@ class _Copy:
         os.symlink(text, self.destination / path)
 
 
-def copy_project(root: Path, destination: Path) -> Path:
+def copy_project(root: Path, destination: Path, until: float | None = None) -> Path:
     """Copy the project in `root` into the folder `destination`, made if missing; returns it.
 
     Times and modes are kept, but that everything can be written. Raises ProjectError where the
-    project is too large to copy or cannot be read.
+    project is too large to copy or cannot be read, TooLate after the moment `until` (monotonic
+    seconds).
     """
     root, destination = root.resolve(), destination.resolve()
-    copy = _Copy(root, destination, ignored(root))
+    copy = _Copy(root, destination, ignored(root), until)
     try:
         copy.folder("", False)
         lay_repository(root, destination)
@@ -132,13 +137,13 @@ def copy_project(root: Path, destination: Path) -> Path:
     return destination
 
 
-def fresh_copy(root: Path, scratch: Path) -> Path:
+def fresh_copy(root: Path, scratch: Path, until: float | None = None) -> Path:
     """`copy_project` into a new folder below `scratch`, alone in it and of the same name: where
-    the root is a package, its name is how the tests import it. Raises ProjectError."""
+    the root is a package, its name is how the tests import it. Raises ProjectError, TooLate."""
     name = root.resolve().name
     if not name or any(sign in name for sign in "*?[]{},"):  # read as a pattern by coverage.py
         name = "project"
-    return copy_project(root, Path(tempfile.mkdtemp(dir=scratch)) / name)
+    return copy_project(root, Path(tempfile.mkdtemp(dir=scratch)) / name, until)
 
 
 def _is_package(folder: str) -> bool:

@@ -45,6 +45,7 @@ class Records:
     variables: tuple[str, ...] = ()
     home_files: tuple[str, ...] = ()
     missed: tuple[str, ...] = ()
+    shared: tuple[str, ...] = ()
     _cases: dict[str, _Growing] = field(default_factory=dict)
 
     def take(self, line: bytes) -> bool:
@@ -85,6 +86,7 @@ class Records:
 
     def _on_collected(self, event: Event) -> None:
         self.collected = tuple(event["ids"])
+        self.shared = tuple(self.collected[index] for index in event.get("shared", ()))
 
     def _on_deselected(self, event: Event) -> None:
         self.deselected += event["ids"]

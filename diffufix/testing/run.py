@@ -33,6 +33,7 @@ INSIDE = Path(__file__).resolve().parent / "inside"
 _INTERRUPTED, _INTERNAL, _USAGE = 2, 3, 4  # pytest.ExitCode
 _DEAF = 3  # times its limit, and seconds: a test that is silent for longer cannot be interrupted
 _SHOWN = 3_000  # characters of pytest's output in an error message
+_LINES, _FRAMES = 10, 3  # of what an interpreter says when it crashes
 
 
 def run_tests(
@@ -101,7 +102,7 @@ def run_tests(
             root, sandbox, args, str(python), settings, env, lists, records, timeout, stuck
         )
     output = records.tidy(ended.output)
-    _judge(records, ended, output.strip()[-_SHOWN:], str(python), timeout, root)
+    _judge(records, ended, output.strip(), str(python), timeout, root)
     return TestRun(
         root=root,
         args=tuple(args),
@@ -116,6 +117,7 @@ def run_tests(
         variables=records.variables,
         home_files=records.home_files,
         missed=records.missed,
+        shared=records.shared,
     )
 
 
@@ -214,9 +216,10 @@ def _command(python: str, args: Sequence[str], cache: str) -> list[str]:
 
 
 def _judge(
-    records: Records, ended: Ended, shown: str, python: str, timeout: float | None, root: Path
+    records: Records, ended: Ended, output: str, python: str, timeout: float | None, root: Path
 ) -> None:
     """Raise unless the run says everything that there is to say about the tests."""
+    shown = output[-_SHOWN:]
     where = f"in {records.running}" if records.running else "before the first test"
     skip = f"Leave it out with --deselect '{records.running}'" if records.running else "See above"
     if ended.timed_out and (timeout is None or ended.seconds < timeout):
@@ -240,7 +243,8 @@ def _judge(
         raise ProjectError(f"pytest did not start:\n{shown}", "Try it: python -m pytest")
     if records.status is None:
         raise ProjectError(
-            f"The interpreter ended {where} ({_how(ended.returncode)}) without a result.\n{shown}",
+            f"The interpreter ended {where} ({_how(ended.returncode)}) without a result."
+            f"{_last_words(output)}",
             f"{skip}, or run that test alone.",
         )
     left = len(records.unfinished())
@@ -251,6 +255,18 @@ def _judge(
             f"pytest stopped {where}{early}.\n{shown}",
             f"{skip}, or run that test alone.",
         )
+
+
+def _last_words(output: str) -> str:
+    """Of what an interpreter said at its end what tells most: of a dump of its stack the reason and
+    the frames on top."""
+    lines = [line[:200] for line in output.splitlines() if line.strip()]
+    dumped = next((n for n, line in enumerate(lines) if "Fatal Python error" in line), None)
+    if dumped is not None:
+        reason = lines[dumped][lines[dumped].index("Fatal Python error") :]
+        frames = [line for line in lines[dumped + 1 :] if line.startswith('  File "')]
+        lines = [reason, *frames[:_FRAMES], *(["  ..."] if len(frames) > _FRAMES else [])]
+    return "".join(f"\n{line}" for line in lines[-_LINES:])
 
 
 def _how(returncode: int) -> str:

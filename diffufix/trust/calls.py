@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 from importlib import resources
 from typing import Any
 
-from diffufix.errors import DiffufixError
+from diffufix.errors import DiffufixError, TooLate
 from diffufix.sandbox import Sandbox
 from diffufix.source.functions import functions as functions_of
 from diffufix.source.syntax import parse
@@ -114,7 +114,7 @@ class Observer:
             except DiffufixError as error:
                 self.problem = error.message
                 self.close()
-            except (OSError, ValueError, KeyError, TypeError) as error:
+            except (OSError, ValueError, KeyError, TypeError, TooLate) as error:
                 self.problem = f"{type(error).__name__}: {error}"
         missing = Recording(problem=self.problem or "not recorded")
         return [self._known.get(name, missing) for name in names]

@@ -25,10 +25,12 @@ def claims(
     left_out: Collection[str],
     dropped: Mapping[str, str],
     uncollected: Sequence[str] = (),
+    leaning: Mapping[str, str] | None = None,
 ) -> Claims:
     """`trials` are the runs with the candidate; `baseline` is what the unedited project said
     outside of the sandbox, `base` inside. `dropped`: order -> a test that does not hold in it;
-    `uncollected`: files whose tests are not known."""
+    `leaning`: order -> a target that needs the tests before it; `uncollected`: files whose tests
+    are not known."""
     seen = [trial.outcomes for trial in trials]
     lists: dict[str, list[str]] = {}
     for test, outside in baseline.items():
@@ -54,6 +56,7 @@ def claims(
     return Claims(
         runs=tuple(str(trial.way) for trial in trials),
         dropped=dict(dropped),
+        leaning=dict(leaning or {}),
         uncollected=tuple(uncollected),
         **{name: tuple(tests) for name, tests in lists.items()},
     )

@@ -2,9 +2,10 @@
 
 The whole suite runs cold with the candidate and, in the same way, without: in the project's own
 order twice, one after the other in one folder; then reversed and shuffled, as far as the unedited
-project comes out the same in that order and there is time. All runs differ in hash seed, folder and
-process ids. In each of them every target must pass, and every test that passes in the unedited
-project must pass; what the unedited project cannot hold from run to run is listed as flaky.
+project comes out the same in that order and there is time. Where there is only time for one run,
+one is made. All runs differ in hash seed, folder and process ids. In each of them every target must
+pass, and every test that passes in the unedited project must pass; what the unedited project cannot
+hold from run to run is listed as flaky.
 Nothing is left out but tests that end the whole run (by a hang or a crash), and those are listed.
 
 Touches the sandboxes of the given factory, and removes them.
@@ -19,7 +20,7 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 
-from diffufix.errors import SandboxUnavailable
+from diffufix.errors import SandboxUnavailable, TooLate
 from diffufix.sandbox import Sandbox
 from diffufix.types import (
     FAILED,
@@ -55,15 +56,18 @@ FLOOR = 10.0
 FIRST = (Way(OWN, 0), Way(OWN, 1))  # always; in one folder
 FURTHER = (Way(REVERSED, 2), Way(SHUFFLED, 3))  # as far as they hold and there is time
 INSTEAD = Way(OWN, 4)  # where neither of those holds
+CONTROLS = 4  # runs of the targets alone, at most
 STOPPERS = 5  # tests that end the whole run and are left out, at most
 
 
 @dataclass(frozen=True)
 class Confirmed:
-    """`claims` are there where the verdict is a pass."""
+    """`claims` are there where the verdict is a pass. `late`: the time was over before there was
+    a verdict."""
 
     verdict: Verdict
     claims: Claims | None = None
+    late: bool = False
 
 
 class Confirmer:
@@ -72,9 +76,10 @@ class Confirmer:
     `factory` makes a sandbox with its own copy of the project (not started), `baseline` maps every
     test id to its outcome outside of the sandbox, in the project's own order. `flaky` are ids that
     did not hold there, `hung` ids that did not end, `uncollected` files whose tests could not be
-    collected; `wanted` are outcomes that repair a target other than by passing. `protected` are
-    files that may not be edited (None: those that hold tests, and what is named like tests).
-    `start_seconds`: interpreter, import and collection. `folder`: where pytest is started.
+    collected; `shared` are ids of tests that share a fixture with others; `wanted` are outcomes
+    that repair a target other than by passing. `protected` are files that may not be edited (None:
+    those that hold tests, and what is named like tests). `start_seconds`: interpreter, import and
+    collection. `folder`: where pytest is started.
     """
 
     def __init__(
@@ -89,6 +94,7 @@ class Confirmer:
         flaky: Collection[str] = (),
         hung: Collection[str] = (),
         uncollected: Sequence[str] = (),
+        shared: Collection[str] = (),
         wanted: Mapping[str, str] | None = None,
         protected: Container[str] | None = None,
         start_seconds: float = 0.0,
@@ -110,6 +116,8 @@ class Confirmer:
         self._said: dict[Way, dict[str, str]] = {}  # messages of the unedited project
         self._rechecked: set[str] = set()
         self._dropped: dict[str, str] = {}  # order -> a test that does not hold in it
+        self._shared = frozenset(shared)
+        self._seconds, self._start_seconds = dict(seconds or {}), start_seconds
         self.slowest = 0.0  # seconds of a run
 
     def __enter__(self) -> Confirmer:
@@ -126,15 +134,25 @@ class Confirmer:
         self._trials.close()
 
     def confirm(
-        self, candidate: Candidate, targets: Collection[str], until: float | None = None
+        self,
+        candidate: Candidate,
+        targets: Collection[str],
+        until: float | None = None,
+        end: float | None = None,
     ) -> Confirmed:
         """The verdict of all runs; `until` (monotonic seconds) is when no more of them begin than
-        must. Infrastructure failures are State.INFRA. Raises ProjectError as the pool does."""
+        must, `end` when it is given up. Infrastructure failures are State.INFRA, and so is that
+        there was no time. Raises ProjectError as the pool does."""
         began = time.monotonic()
+        of_targets = sum(self._seconds.get(test, 0.0) for test in targets)
+        self._trials.end, self._trials.spare = end, CONTROLS * (self._start_seconds + of_targets)
         try:
             found = self._confirm(candidate, tuple(targets), until)
         except SandboxUnavailable as error:
             found = Confirmed(Verdict(State.INFRA, detail=error.message))
+        except TooLate:
+            detail = "there was no time to run the whole suite"
+            found = Confirmed(Verdict(State.INFRA, detail=detail), late=True)
         verdict = replace(found.verdict, seconds=time.monotonic() - began)
         return replace(found, verdict=verdict)
 
@@ -175,23 +193,37 @@ class Confirmer:
             if reason := suspicion(before, text, path=path, known=self._known):
                 detail = f"{path} {reason}"
                 return Confirmed(replace(first, state=State.SUSPICIOUS, detail=detail))
+        if reason := unheld(self._trials, candidate.files, edit, self._controllable(targets)):
+            return Confirmed(replace(first, state=State.SUSPICIOUS, detail=reason))
+        leaning: dict[str, str] = {}
         for way in (*FURTHER, INSTEAD):
-            if way is INSTEAD and len(trials) > len(FIRST):
+            if len(trials) < len(FIRST) or (way is INSTEAD and len(trials) > len(FIRST)):
                 break
             if until is not None and time.monotonic() + 1.2 * self.slowest > until:
                 break
-            verdict = self._compared(pool, (way,), edit, targets, trials)
+            try:
+                verdict = self._compared(pool, (way,), edit, targets, trials)
+                if verdict is not None and (test := self._leans(verdict, targets)):
+                    verdict = self._compared(pool, (way.by_file,), edit, targets, trials)
+                    leaning[way.order] = test
+            except TooLate:
+                break
             if verdict is not None and not verdict.passed:
                 other = "not in every order" if way.order != OWN else "not every time"
                 return Confirmed(replace(verdict, detail=f"{other}: {verdict.detail}"))
-        if reason := unheld(self._trials, candidate.files, edit, self._controllable(targets)):
-            return Confirmed(replace(first, state=State.SUSPICIOUS, detail=reason))
         base = self._base[FIRST[0]]
         found = claims(
             trials, targets, self._baseline, base, self._unstable, self._left_out, self._dropped,
-            self._uncollected,
+            self._uncollected, leaning,
         )  # fmt: skip
         return Confirmed(first, found)
+
+    def _leans(self, verdict: Verdict, targets: Collection[str]) -> str:
+        """The target that fails, where that may be for want of the tests before it, with which it
+        shares a fixture."""
+        failed = [test for test, outcome in verdict.outcomes.items() if outcome in RED]
+        own = verdict.state is State.FAIL and {*failed} <= self._shared & {*targets}
+        return failed[0] if own and failed else ""
 
     def _controllable(self, targets: Collection[str]) -> list[str]:
         """Targets that fail in the unedited project for certain, in its own order."""
@@ -225,13 +257,14 @@ class Confirmer:
         unedited = None if known else pool.submit(self._measure, ways)
         left_out = self._left_out - {*targets}
         edited = pool.submit(self._series, ways, edit, targets, known, left_out)
+        forgiving = self._trials.forgiving
         if unedited is not None:
             unedited.result()
         found = edited.result()
         if ways[0].order != OWN and (odd := self._differing(ways[0])):
             self._dropped[ways[0].order] = odd[0]
             return None
-        if left_out != self._left_out - {*targets}:
+        if left_out != self._left_out - {*targets} or forgiving != self._trials.forgiving:
             left_out = self._left_out - {*targets}
             found = self._series(ways, edit, targets, False, left_out)
         verdict = self._judged(found, ways, targets)
@@ -283,7 +316,7 @@ class Confirmer:
                     detail = f"not every time: {verdicts[-1].detail}"
                     return replace(verdicts[-1], detail=detail)
                 return verdicts[-1]
-        if len(trials) < len(ways):  # a first run that left the tree as it should not
+        if len(trials) < len(ways) and not trials[0].last:  # it left the tree as it should not
             return Verdict(State.SUSPICIOUS, detail="what it left behind could not be removed")
         return verdicts[0]
 
@@ -317,12 +350,14 @@ class Confirmer:
             if not stopper:
                 break
             ended.append(stopper)
-        if len(found) < len(ways) or not all(trial.report.get("ended") for trial in found):
+        short = len(found) < len(ways) and not found[-1].last
+        if short or not all(trial.report.get("ended") for trial in found):
             reason = next((str(t.report["error"]) for t in found if "error" in t.report), "")
             raise SandboxUnavailable(f"the unedited suite does not run to its end: {reason}")
         self._left_out |= {*ended}
         for trial in found:
             self._usual.add(trial.report)
+            self._trials.forgiving |= trial.report.get("sentinel") not in RED
             self._said.setdefault(trial.way, trial.messages)
             self._note(trial.way, {**trial.outcomes, **dict.fromkeys(ended, FAILED)})
 

@@ -339,6 +339,9 @@ class _Reader(Layout):
                 self._add("the decorator", shown(decorator))
 
     def _text(self, node: ast.expr) -> None:
+        bare = isinstance(node, ast.Constant) and isinstance(self.parents.get(node), ast.Expr)
+        if bare and not any(looks_into(str(node.value))):  # type: ignore[attr-defined]
+            return  # a docstring that is no format: what looks a name up is seen where it does so
         if isinstance(node, ast.BinOp):
             parent = self.parents.get(node)
             if isinstance(parent, ast.BinOp) and isinstance(parent.op, ast.Add):

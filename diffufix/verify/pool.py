@@ -16,18 +16,20 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from diffufix.errors import DiffufixError, ProjectError, SandboxUnavailable
+from diffufix.errors import DiffufixError, ProjectError, SandboxUnavailable, TooLate
 from diffufix.sandbox import Sandbox
-from diffufix.types import Candidate, State, Verdict, file_of_test
+from diffufix.types import RED, Candidate, State, Verdict, file_of_test
 from diffufix.verify.deadlines import Deadlines, Patience
 from diffufix.verify.inside.frames import ANY
 from diffufix.verify.judge import Usual, judge
 from diffufix.verify.route import Original, Place, Swap
 from diffufix.verify.static import forbidden, identifiers, suspicion
+from diffufix.verify.trials import Trial, Way
 from diffufix.verify.worker import Setup, Worker, make_request
 
 DEPTH = 4  # candidates queued per worker
 HURRIED = 1.0  # seconds of patience below which a time-out says little
+OWN_ORDER = Way()
 START = 0.5  # seconds to put a candidate's code in place
 
 
@@ -101,6 +103,8 @@ class ValidatorPool:
         self._usual = Usual()
         self.ways: Counter[str] = Counter()
         self.collected: frozenset[str] = frozenset()
+        self.said: dict[str, str] = {}  # by the tests of the last `check`
+        self._forgiving = False  # hooks of the project let some failures pass
 
     # -- the caller's side -----------------------------------------------------------------
 
@@ -195,14 +199,18 @@ class ValidatorPool:
             timeout = 0.0
             yield token, verdict
 
-    def check(self, tests: Sequence[str]) -> Verdict:
+    def check(self, tests: Sequence[str], until: float | None = None) -> Verdict:
         """All of `tests` on the project as it is, none left out: their outcomes in the sandbox.
 
-        Call it while nothing is pending.
+        Call it while nothing is pending. Raises TooLate where they are not known at the moment
+        `until` (monotonic seconds); then the pool is of no further use.
         """
         job = _Job(0, Candidate({}), tuple(tests), stop=False)
         self._jobs.put(job)
-        return self._done.get()[1]
+        try:
+            return self._done.get(timeout=until and max(0.0, until - time.monotonic()))[1]
+        except queue.Empty:
+            raise TooLate from None
 
     def close(self) -> None:
         """End the servers at once and remove their sandboxes; idempotent."""
@@ -260,6 +268,8 @@ class ValidatorPool:
                 continue
             if not job.candidate.files:
                 self._usual.add(report)
+                self.said = Trial(OWN_ORDER, job.tests, report, worker.sandbox.tree).messages
+                self._forgiving |= "sentinel" in report and report["sentinel"] not in RED
             seconds = time.monotonic() - began
             verdict = judge(report, job.tests, required, seconds, usual=self._usual)
             hurried = not report.get("stuck") and request["patience"][0] < HURRIED
@@ -289,7 +299,7 @@ class ValidatorPool:
             return False
         try:
             worker.restart()
-        except DiffufixError:
+        except (DiffufixError, TooLate):
             return False
         return True
 
@@ -348,6 +358,8 @@ class ValidatorPool:
             places=places,
             words=sorted(words),
         )
+        if self._forgiving:
+            request["double"] = next((test for test in job.tests if test in self._failing), "")
         if job.free:  # in the project's own order, where a failure in between may be noticed
             request["sentinel"] = len(job.tests)
         return request

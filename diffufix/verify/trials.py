@@ -13,11 +13,12 @@ import random
 import re
 import secrets
 import threading
+import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from diffufix.errors import SandboxUnavailable
+from diffufix.errors import SandboxUnavailable, TooLate
 from diffufix.sandbox import Sandbox
 from diffufix.types import Candidate
 from diffufix.verify.deadlines import Deadlines
@@ -32,6 +33,7 @@ PATIENCE = (30.0, 10.0)  # seconds that targets may run beyond their deadlines (
 START = 60.0  # seconds for interpreter, import and collection, at least
 _ADDRESS = re.compile(r"0x[0-9a-fA-F]+")
 OWN, REVERSED, SHUFFLED = "own", "reversed", "shuffled"
+FILES = "file by file "  # before one of them: the tests of a file stay in their own order
 #: What the last run of a series says of the tree, which every run before it left as it was.
 _OF_THE_TREE = ("touched", "added", "odd", "clean", "whole")
 
@@ -47,12 +49,21 @@ class Way:
         return f"{self.order} order, hash seed {self.seed}"
 
     def arranged(self, tests: Sequence[str]) -> list[str]:
-        found = list(tests)
-        if self.order == REVERSED:
-            found.reverse()
-        elif self.order == SHUFFLED:
-            random.Random(self.seed).shuffle(found)
-        return found
+        parts = [[test] for test in tests]
+        if self.order.startswith(FILES):
+            files: dict[str, list[str]] = {}
+            for test in tests:
+                files.setdefault(test.partition("::")[0], []).append(test)
+            parts = list(files.values())
+        if self.order.endswith(REVERSED):
+            parts.reverse()
+        elif self.order.endswith(SHUFFLED):
+            random.Random(self.seed).shuffle(parts)
+        return [test for part in parts for test in part]
+
+    @property
+    def by_file(self) -> Way:
+        return replace(self, order=FILES + self.order)
 
 
 @dataclass(frozen=True)
@@ -83,6 +94,7 @@ class Trial:
     tests: Sequence[str]
     report: Report
     tree: str = ""  # where it ran
+    last: bool = False  # there was no time for those after it
 
     @property
     def outcomes(self) -> dict[str, str]:
@@ -115,7 +127,11 @@ class Trial:
 
 class Trials:
     """`collected` are the ids that every run must collect; where it could not be known what is in
-    a file (`uncollected`), there may be others. For several threads."""
+    a file (`uncollected`), there may be others. For several threads.
+
+    No run goes on after the moment `end` (monotonic seconds), and none but the first of a series
+    begins where `spare` seconds would not be left after it. `forgiving`: hooks of the project let
+    some failures pass, so the sentinel is the double of a target."""
 
     def __init__(
         self,
@@ -131,6 +147,9 @@ class Trials:
         self._workers = [Worker(factory, setup, cold=True) for _ in range(WORKERS)]
         self._alone = threading.Lock()  # without a boundary, runs would share ports and files
         self._closing = False
+        self.end: float | None = None
+        self.spare = 0.0
+        self.forgiving = False
         self._free: queue.LifoQueue[Worker] = queue.LifoQueue()
         for worker in self._workers:
             self._free.put(worker)
@@ -167,7 +186,7 @@ class Trials:
         with `stop` after one with an outcome that is not `required`. Where they leave anything
         behind, the tests `put_back` run with the original files there, way `PUT_BACK`.
 
-        Raises SandboxUnavailable after two tries.
+        Raises SandboxUnavailable after two tries, TooLate where a run is not over in time.
         """
         return self._retried(
             lambda worker: self._series(
@@ -177,13 +196,14 @@ class Trials:
 
     def control(self, tests: Sequence[str], edit: Laid, again: str = "") -> Trial:
         """One run of these tests, whatever they say; with `again` they run twice, and the second
-        time `sys` has an attribute of that name. Raises SandboxUnavailable after two tries."""
+        time `sys` has an attribute of that name. Raises SandboxUnavailable after two tries,
+        TooLate."""
         order = [*tests, *tests] if again else [*tests]
 
         def run(worker: Worker) -> Trial:
             request = self._request(order, dict.fromkeys(order, ANY), edit, Way(OWN, 0))
             request |= {"again": again, "sentinel": len(order)}
-            report = worker.ask(request)
+            report = worker.ask(request, self.end)
             worker.stale = not report.get("clean", False)
             return Trial(CONTROL, order, report)
 
@@ -205,6 +225,8 @@ class Trials:
             exact=exact, env={"PYTHONHASHSEED": str(way.seed)},
             places=edit.places, words=edit.words, patience=PATIENCE,
         )  # fmt: skip
+        if self.forgiving:
+            request["double"] = next((test for test in order if test in targets), "")
         return request | {"pids": secrets.randbelow(SPENT), "uncollected": self._uncollected}
 
     def _series(
@@ -226,21 +248,32 @@ class Trials:
             request["keep"] = goes_on if index + 1 < len(ways) else goes_on and "left"
             if way.order == OWN:
                 request["sentinel"] = len(order)  # no test but the project's before one of its own
-            report = worker.ask(request)
+            began = time.monotonic()
+            report = worker.ask(request, self.end)
+            took = time.monotonic() - began
             found.append(Trial(way, order, report, worker.sandbox.tree))
             complete = report.get("ended") and len(report["outcomes"]) == len(order)
             if not report.get("clean", False) or (goes_on and not complete):
                 worker.stale = True
                 return found
-        if put_back and found[-1].report.get("left"):
-            request = self._request(put_back, dict.fromkeys(put_back, ANY), edit.original, ways[0])
-            report = worker.ask(request | {"sentinel": len(put_back)})
+            if index + 1 < len(ways) and self._too_late(took):
+                found[-1] = replace(found[-1], last=True)
+                break
+        last = found[-1]
+        if last.last or (put_back and last.report.get("left")):
+            tests = put_back or order[:1]  # that one for what the server says of the tree after it
+            request = self._request(tests, dict.fromkeys(tests, ANY), edit.original, ways[0])
+            report = worker.ask(request | {"sentinel": len(tests)}, self.end)
             worker.stale = not report.get("clean", False)
-            last = found[-1]
             tree = {key: report[key] for key in _OF_THE_TREE if key in report}
             found[-1] = replace(last, report={**last.report, **tree})
-            found.append(Trial(PUT_BACK, put_back, report))
+            if put_back:
+                found.append(Trial(PUT_BACK, put_back, report))
         return found
+
+    def _too_late(self, seconds: float) -> bool:
+        """Whether a further run, of so many seconds, would not be over in time."""
+        return self.end is not None and time.monotonic() + 1.2 * seconds + self.spare > self.end
 
     def _retried(self, work: Callable[[Worker], Any]) -> Any:
         for last in (False, True):
@@ -250,6 +283,9 @@ class Trials:
                 shared = not worker.sandbox.capabilities.boundary
                 with self._alone if shared else contextlib.nullcontext():
                     return work(worker)
+            except TooLate:
+                worker.stale = True
+                raise
             except SandboxUnavailable:
                 worker.stale = True
                 if last or self._closing:

@@ -9,13 +9,14 @@ import json
 import os
 import secrets
 import struct
+import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
 from typing import Any
 
-from diffufix.errors import ProjectError, SandboxUnavailable
+from diffufix.errors import ProjectError, SandboxUnavailable, TooLate
 from diffufix.sandbox import Process, Sandbox
 from diffufix.testing.environment import (
     import_paths,
@@ -214,16 +215,21 @@ class Worker:
             env["VIRTUAL_ENV"] = str(home.parent)
         return env
 
-    def ask(self, request: Mapping[str, Any]) -> dict[str, Any]:
+    def ask(self, request: Mapping[str, Any], until: float | None = None) -> dict[str, Any]:
         """The server's report. Raises: SandboxUnavailable when it is gone, silent, or answers
-        something else than was asked."""
+        something else than was asked; TooLate where there is none at the moment `until`
+        (monotonic seconds): then it is to be started again."""
         number = secrets.token_hex(16)
         self._send({**request, "number": number})
-        try:
-            while "beat" in (report := self._receive(SILENCE)):
-                pass
-        except TimeoutError as error:
-            raise SandboxUnavailable("the fork server does not answer") from error
+        report: dict[str, Any] = {"beat": 0}
+        while "beat" in report:
+            left = SILENCE if until is None else min(SILENCE, until - time.monotonic())
+            try:
+                report = self._receive(max(0.0, left))
+            except TimeoutError as error:
+                if left < SILENCE:
+                    raise TooLate from None
+                raise SandboxUnavailable("the fork server does not answer") from error
         if report.pop("number", None) != number:
             raise SandboxUnavailable("the fork server answers another question")
         return report

@@ -12,7 +12,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 SETTLE = 0.5  # seconds to end the sandboxes and print
-STARTING = 1.0  # seconds until a sandbox for confirmation stands
+STARTING = 1.0  # seconds until a sandbox for confirmation stands, at least
+CONTROLS = 3  # processes that are started for a few tests
 SLOWER = 1.25  # a confirming run beside a run of measuring, whose tests nobody watches
 SHARE = 0.1  # of the budget that further confirming runs may have
 
@@ -63,12 +64,15 @@ def process_began() -> float:
     return now - max(0.0, age)
 
 
-def confirmation_seconds(suite_seconds: float, budget: float) -> tuple[float, float]:
-    """(least, usual) seconds that confirming one patch takes, from one run of the suite.
+def confirmation_seconds(
+    suite: float, start: float, budget: float, copying: float = 0.0
+) -> tuple[float, float]:
+    """(least, usual) seconds that confirming one patch takes, from those of one run of the suite,
+    of its start, and of copying the project.
 
-    Two runs, one after the other, are made at least, the unedited project's beside them; two
-    further ones as far as they are cheap. The least is less than that by a run: where there is
-    no time for more, a patch is worth the wait."""
-    one = SLOWER * suite_seconds
-    least = STARTING + one + SETTLE
+    Two runs are made, one after the other, then the controls, which are short; two further runs as
+    far as they are cheap. The unedited project's are made beside them. The least is one run: where
+    there is no time for more, that is said."""
+    one, controls = SLOWER * suite, CONTROLS * SLOWER * start
+    least = max(STARTING, copying) + one + controls + SETTLE
     return least, least + one + min(2 * one, SHARE * budget)

@@ -8,8 +8,13 @@ from typing import Any
 import pytest
 
 from diffufix import events
+from diffufix.errors import TooLate
+from diffufix.repair import run
 from diffufix.repair.round_robin import RoundRobin
 from diffufix.repair.types import Status
+from diffufix.testing import fresh_copy
+from diffufix.verify.trials import Trials
+from diffufix.workspace import diagnosis
 from tests.support.scripted import repair
 
 SHOP = """\
@@ -57,9 +62,9 @@ def test_from_a_failing_test_to_a_patch(tmp_path: Path) -> None:
     assert len(result.claims.runs) == 4
     assert (result.tried, result.generated) == (3, 3)
     assert list(result.phases) == [
-        "running the tests", "running them with coverage", "loading the model",
-        "starting the sandboxes", "comparing sandbox and baseline", "searching", "confirming",
-        "logging to learn from",
+        "copying the project", "running the tests", "running them with coverage",
+        "loading the model", "starting the sandboxes", "comparing sandbox and baseline",
+        "searching", "confirming", "logging to learn from",
     ]  # fmt: skip
     assert sum(result.phases.values()) <= result.seconds
     kinds = [type(event) for event in told.events]
@@ -195,8 +200,8 @@ def test_slow():
 
 @pytest.mark.slow
 def test_a_slow_test_is_run_to_its_end(tmp_path: Path) -> None:
-    files = {"shop.py": SHOP, "test_shop.py": TESTS + SLOW.format(tenths=120)}
-    result, _ = repair(tmp_path, files, [RIGHT], budget=60.0)
+    files = {"shop.py": SHOP, "test_shop.py": TESTS + SLOW.format(tenths=80)}
+    result, _ = repair(tmp_path, files, [RIGHT], budget=45.0)
     assert result.status is Status.REPAIRED, result
     assert result.claims is not None
     assert "test_shop.py::test_slow" in result.claims.kept
@@ -219,7 +224,8 @@ def test_a_search_without_time_for_a_first_candidate_says_where_the_time_went(
     monkeypatch.setattr(RoundRobin, "run", lambda *_: None)  # as where the sandbox took all of it
     result, _ = repair(tmp_path, PLAIN, [RIGHT])
     assert result.status is Status.NOT_REPAIRED
-    assert "No time was left to search: of 120 s, running the tests" in result.message
+    assert "No time was left to search: of 120 s, copying the project" in result.message
+    assert "running the tests" in result.message
 
 
 def test_a_helper_of_the_tests_is_no_suspect(tmp_path: Path) -> None:
@@ -251,5 +257,48 @@ def test_a_budget_that_finding_out_what_fails_uses_up(tmp_path: Path) -> None:
     files = {"shop.py": SHOP, "test_shop.py": TESTS + slow, "test_more.py": slow}
     result, _ = repair(tmp_path, files, [RIGHT], budget=14.0)
     assert result.status is Status.NOT_REPAIRED
-    assert "No time was left to search: of 14 s, running the tests" in result.message
+    assert "No time was left to search: of 14 s, " in result.message
     assert "about --budget" in result.hint
+
+
+def test_one_run_of_the_whole_suite_is_no_repair(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Trials, "_too_late", lambda self, seconds: True)
+    result, _ = repair(tmp_path, PLAIN, [RIGHT])
+    assert result.status is Status.PLAUSIBLE, result
+    assert result.claims is not None
+    assert len(result.claims.runs) == 1
+    assert len(result.claims.kept) == 2
+    assert "in one run of the whole suite it held" in result.message
+
+
+def test_a_find_that_is_too_late_is_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def late(self: Trials, *_: Any, **__: Any) -> None:
+        raise TooLate
+
+    monkeypatch.setattr(Trials, "series", late)
+    result, _ = repair(tmp_path, PLAIN, [("count + each", "count - each"), RIGHT])
+    assert result.status is Status.NOT_REPAIRED
+    assert result.patch is None
+    assert "it is not confirmed: the budget of 120 s left no time" in result.message
+    assert [offer.confirmed for offer in result.offers] == [False]
+    assert "count * each" in result.offers[0].patch.diff
+
+
+@pytest.mark.parametrize(("copies", "said"), [(0, "Copying the project"), (1, "No time was left")])
+def test_copying_a_project_is_under_the_clock(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, copies: int, said: str
+) -> None:
+    made = []
+
+    def slowly(root: Path, scratch: Path, until: float) -> Path:
+        made.append(until)
+        return fresh_copy(root, scratch, until if len(made) <= copies else 0.0)
+
+    for module in (diagnosis, run):
+        monkeypatch.setattr(module, "fresh_copy", slowly)
+    result, _ = repair(tmp_path, PLAIN, [RIGHT])
+    assert result.status is Status.NOT_REPAIRED
+    assert said in result.message
+    assert result.tried == 0

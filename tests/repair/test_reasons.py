@@ -116,6 +116,8 @@ def test_what_stopped_a_run_before_its_search() -> None:
     first = suite_too_long({"running the tests": 60.0}, 60.0)
     assert "did not end within the budget of 60 s" in first.message
     assert "No time was left" in suite_too_long(phases, 60.0).message
+    copied = suite_too_long({}, 60.0, "7 files, 12 MB so far")
+    assert "Copying the project did not end within the budget of 60 s (7 files" in copied.message
     odd = none_reproduced({f"t.py::test_{n}": "passed" for n in range(5)})
     assert "t.py::test_0 (passed)" in odd.message
     assert "2 more" in odd.message

@@ -61,7 +61,7 @@ def test_no_second_change_rides_along() -> None:
     scenes: list[Any] = [first, second]
     pool: Any = Pool()
     turns = RoundRobin(scenes, pool, PatchSet({"m.py": source}), lambda event: None, lambda: None)
-    turns.run(time.monotonic() + 60)
+    turns.run(time.monotonic() + 60, time.monotonic() + 60)
     turns.finish()
     assert second.steps == []  # its test is green by the first change
     assert [[found.change for found in each] for each in turns.accepted] == [[first.found.change]]

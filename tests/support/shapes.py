@@ -319,6 +319,28 @@ class Parts(unittest.TestCase):
                "pytest.ini": "[pytest]\naddopts = --doctest-modules\n"},
         turned=("tariff.fare", "test_edge"),
     ),
+    "a fixture of the class keeps state": Shape(
+        whole="""
+import pytest
+from tariff import fare
+
+class TestDay:
+    @pytest.fixture(scope="class")
+    def till(self):
+        return []
+
+    def test_small(self, till):
+        till.append(fare(3))
+        assert till
+
+    def test_edge(self, till):
+        till.append(fare(15))
+        assert till == [0, 5]
+
+    def test_grown(self):
+        assert fare(40) == 10
+""",
+    ),
     "tests that share state": Shape(
         whole="""
 from tariff import fare

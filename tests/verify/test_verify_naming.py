@@ -56,6 +56,8 @@ HONEST = [
     "import functools, operator as o\nreturn functools.reduce(o.mul, prices)",
     "import sys\nreturn count if sys.version_info >= (3, 11) else 0",
     "self = Price(1)\nsetattr(self, 'value', 2)\nreturn self",
+    "'''Of `__class__`, tb_frame and __globals__.'''\nreturn sum(prices)",
+    "def inner():\n    'Calls `__reduce__`.'\n    return inner.__doc__\nreturn inner()",
 ]
 HOSTILE = {
     # names between double underscores, wherever they stand
@@ -85,6 +87,8 @@ HOSTILE = {
     "added text": "return '__sub' + 'classes__'",
     "format": "return '{0.__class__}'.format(prices)",
     "format of a name": "text = ''.join(prices)\nreturn text.format(prices)",
+    "docstring looked up": "def f():\n    '__class__'\nreturn getattr(prices, f.__doc__)",
+    "docstring as a format": "def f():\n    '{0.__class__}'\nreturn f.__doc__.format(prices)",
     "format_map": "return '{a.b}'.format_map(prices)",
     # builtins
     **{

@@ -60,6 +60,21 @@ def regexes(code: Code) -> list[Edit]:
     return found
 
 
+def _counts(piece: str) -> Iterator[str]:
+    """A quantifier in braces with a number one higher or lower, or with one bound fewer."""
+    least, comma, most = piece.strip("{}?").partition(",")
+    if most:
+        yield from (f"{{{least},{int(most) + 1}}}", f"{{{least},{int(most) - 1}}}", f"{{{least},}}")
+    if least:
+        yield from (
+            f"{{{int(least) + step}{comma}{most}}}" for step in (1, -1) if int(least) + step >= 0
+        )
+    if comma and least and most:
+        yield f"{{{least}}}"
+    elif least and not comma:
+        yield from (f"{{{least},}}", f"{{1,{least}}}")
+
+
 def changes(literal: str) -> Iterator[tuple[int, int, str]]:
     """(start, end, text) in a literal, its quotes included."""
     prefix = len(literal) - len(literal.lstrip("rRuU"))
@@ -79,7 +94,7 @@ def changes(literal: str) -> Iterator[tuple[int, int, str]]:
         if piece[0] in "*+?":
             yield from ((a, b, other) for other in ("*", "+", "?", "*?", "+?", ""))
         elif piece[0] == "{":
-            yield from ((a, b, other) for other in ("*", "+", "?", ""))
+            yield from ((a, b, other) for other in (*_counts(piece), "*", "+", "?", ""))
         elif piece[0] == "[" and len(piece) > 1:
             yield from ((b - 1, b - 1, more) for more in _MORE if more not in (piece, quote))
             yield from ((a + 1, a + 1, "^"), (b, b, "+"), (b, b, "*"), (b, b, "?"))

@@ -161,7 +161,24 @@ class Reporter:
 
     def pytest_collection_finish(self, session: pytest.Session) -> None:
         if not session.config.option.collectonly:
-            self.emit("collected", ids=[self.name(item.nodeid) for item in session.items])
+            shared = [n for n, item in enumerate(session.items) if self.shares(item)]
+            ids = [self.name(item.nodeid) for item in session.items]
+            self.emit("collected", ids=ids, shared=shared)
+
+    def shares(self, item: pytest.Item) -> bool:
+        """Whether a test has a fixture of the project's own that outlives it."""
+        defined = getattr(getattr(item, "_fixtureinfo", None), "name2fixturedefs", {})
+        return any(
+            known[-1].scope != "function"
+            and (
+                known[-1].argname.startswith(("_xunit_setup", "_unittest_setUpClass"))
+                or self.file_name(
+                    getattr(getattr(known[-1].func, "__code__", None), "co_filename", "")
+                )
+            )
+            for known in defined.values()
+            if known
+        )
 
     @pytest.hookimpl(optionalhook=True, tryfirst=True)
     def pytest_timeout_set_timer(self) -> bool:

@@ -179,14 +179,19 @@ def explain(excinfo, style=None):
     return " ".join(text.split())[:MESSAGE]
 
 
-def twin(item):
+def twin(item, kind=AssertionError):
     """A test that fails, in all but its body the double of a real one: who makes tests pass by
     changing pytest, makes this one pass, too."""
     real = getattr(item, "function", None) or getattr(item, "obj", None)
     name = item.name.partition("[")[0]
 
-    def body():
+    def fails():
         raise AssertionError
+
+    def breaks():
+        raise RuntimeError
+
+    body = fails if kind is AssertionError else breaks
 
     if hasattr(real, "__code__"):
         code = real.__code__
@@ -253,10 +258,12 @@ class Ready:
 
     def twin(self, request):
         """The sentinel of a request; the server makes it before it forks, once per test."""
-        name = request["tests"][request["sentinel"] - 1]
-        if name not in self.twins and name in self.items:
-            self.twins[name] = twin(self.items[name])
-        return self.twins.get(name)
+        double = request.get("double")
+        name = double or request["tests"][request["sentinel"] - 1]
+        key = name, bool(double)
+        if key not in self.twins and name in self.items:
+            self.twins[key] = twin(self.items[name], RuntimeError if double else AssertionError)
+        return self.twins.get(key)
 
 
 def run_tests(ready, request, emit, witness, problem=""):
