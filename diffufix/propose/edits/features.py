@@ -1,4 +1,4 @@
-"""What an edit looks like before a model is asked: `TextFeatures`, features by name.
+"""What an edit looks like: `TextFeatures`, features by name.
 
 Of an edit: its kind, the statement that it is in, how much goes and comes, whether the names that
 come are said by the failing test, stand nearby or nowhere, how alike what goes and comes are, and
