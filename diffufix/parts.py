@@ -16,7 +16,7 @@ from typing import Any
 
 from diffufix import events
 from diffufix.config import Settings
-from diffufix.errors import ProjectError, UsageError
+from diffufix.errors import ProjectError, TooLate, UsageError
 from diffufix.events import Listener
 from diffufix.localize import groups
 from diffufix.localize import suspects as rank
@@ -40,7 +40,7 @@ from diffufix.types import (
 from diffufix.verify import Confirmer
 from diffufix.workspace.choice import Runtime, choose
 from diffufix.workspace.clock import Clock
-from diffufix.workspace.diagnosis import Diagnosis, TooSlow, diagnose
+from diffufix.workspace.diagnosis import Diagnosis, diagnose
 
 NOTHING = "No test fails."
 
@@ -153,7 +153,7 @@ def _diagnosed(settings: Settings, listener: Listener) -> Iterator[_Look]:
             diagnosis = diagnose(
                 settings, place, Path(scratch), listener, warn, lambda: None, clock=clock
             )
-        except TooSlow:
+        except TooLate:
             raise ProjectError(
                 f"The tests do not end within {settings.budget:g} s.", "Give it a larger budget."
             ) from None
@@ -225,7 +225,8 @@ def _confirmer(settings: Settings, look: _Look) -> Confirmer:
         lambda: place.make(fresh_copy(settings.root, look.scratch)), python=place.python,
         args=settings.pytest_args, root=settings.root, baseline=diagnosis.baseline,
         seconds=diagnosis.seconds, flaky=diagnosis.flaky, hung=diagnosis.hung,
-        uncollected=diagnosis.uncollected, wanted=diagnosis.wanted, protected=diagnosis.tests,
+        uncollected=diagnosis.uncollected, shared=diagnosis.run.shared, wanted=diagnosis.wanted,
+        protected=diagnosis.tests,
         start_seconds=diagnosis.run.start_seconds, folder=settings.folder,
         env={**inherited_environment(), **diagnosis.surroundings.variables},
     )  # fmt: skip
