@@ -3,6 +3,7 @@
 from diffufix.decode.context import Context, open_context
 from diffufix.decode.diffusion import Generation, diffusion_generate
 from diffufix.decode.infill import infill
+from diffufix.decode.remasking import remask
 
 __all__ = [
     "Context",
@@ -10,4 +11,5 @@ __all__ = [
     "diffusion_generate",
     "infill",
     "open_context",
+    "remask",
 ]
