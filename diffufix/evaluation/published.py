@@ -31,7 +31,10 @@ def tables() -> dict[str, Any]:
 
 
 def beside(run: Mapping[str, Any], summary: Mapping[str, Any]) -> list[str]:
-    """Lines of Markdown: the published table of this suite with this run as its last row."""
+    """Lines of Markdown: the published table of this suite with this run as its last row. None for
+    a run without a model."""
+    if run["settings"].get("check"):
+        return []
     columns = _COLUMNS.get(run["suite"], {})
     for table in tables().values():
         shown = {figure: column for figure, column in columns.items() if column in table["columns"]}

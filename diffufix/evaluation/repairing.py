@@ -33,6 +33,7 @@ from diffufix.workspace.diagnosis import Suite
 
 TESTS = 300  # that the comparison with the fix runs at most
 HANG = 20.0  # seconds for a phase of a test when a patch is judged
+LEAST = 2.0  # the same without it, at least
 GRACE = 900.0  # seconds beyond the budget after which the command is ended
 
 
@@ -172,8 +173,13 @@ def _judged(project: _Laid, plan: RepairPlan, python: str, patched: Mapping[str,
     settings = load_settings(
         fresh, case.tests, {"sandbox": plan.sandbox, "python": python or None}, {}
     )
-    before = _outcomes(settings, project.scratch, {}, case)
-    after = _outcomes(settings, project.scratch, patched, case)
+    run = _tests(settings, project.scratch, patched, case.pythonpath, HANG)
+    slowest = max((each.seconds for each in run.green), default=HANG)
+    # A fault may hang in every test: it is not waited for much longer than the patch takes.
+    first = _tests(
+        settings, project.scratch, {}, case.pythonpath, min(HANG, max(LEAST, 5 * slowest))
+    )
+    before, after = _outcomes(first), _outcomes(run)
     wanted = [test for test in case.failing if test in before]
     wanted = wanted or [test for test, outcome in before.items() if outcome != PASSED]
     red = [test for test in wanted if after.get(test) != PASSED]
@@ -189,17 +195,18 @@ def _judged(project: _Laid, plan: RepairPlan, python: str, patched: Mapping[str,
     return {"green": True, "right": found.right, "why": found.why}
 
 
-def _outcomes(
-    settings: Settings, scratch: Path, files: Mapping[str, str], case: RepairCase
-) -> dict[str, str]:
+def _outcomes(run: TestRun) -> dict[str, str]:
     """By test; files or folders that cannot be collected are in it, too."""
-    run = _tests(settings, scratch, files, case.pythonpath)
     cases = (*run.cases, *run.collection_errors)
     return {each.id: each.outcome for each in cases}
 
 
 def _tests(
-    settings: Settings, scratch: Path, files: Mapping[str, str], pythonpath: Sequence[str]
+    settings: Settings,
+    scratch: Path,
+    files: Mapping[str, str],
+    pythonpath: Sequence[str],
+    hang: float,
 ) -> TestRun:
     def lay(tree: Path) -> None:
         for path, text in files.items():
@@ -207,7 +214,7 @@ def _tests(
 
     with Suite(settings, choose(settings), scratch, lay) as suite:
         suite.env |= _paths(settings.root, pythonpath)
-        return suite.run(test_timeout=HANG, timeout=GRACE)
+        return suite.run(test_timeout=hang, timeout=GRACE)
 
 
 def _paths(root: Path, names: Sequence[str]) -> dict[str, str]:

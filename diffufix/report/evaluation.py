@@ -61,15 +61,17 @@ def _coding_rows(summary: Mapping[str, Any]) -> list[tuple[str, str]]:
         rows.append(("broken programs that pass", f"{broken['pass']} of {broken['programs']}"))
     arness = summary["arness"]
     states = ", ".join(f"{count} {state}" for state, count in sorted(summary["states"].items()))
-    rows += [
-        ("cases; samples of each", f"{summary['cases']}; {summary['samples']}"),
-        ("AR-ness: local (NTP@1); global (FMS@1)",
-         f"{_number(arness['local_arness'])}; {_number(arness['global_arness'])}"),
-        ("tokens per forward", _number(summary["tokens_per_forward"])),
-        ("median tokens of a sample", _number(summary["median_tokens"])),
-        ("seconds; median of a case", f"{summary['seconds']}; {summary['median_seconds'] or '-'}"),
-        ("verdicts", states),
-    ]  # fmt: skip
+    rows.append(("cases; samples of each", f"{summary['cases']}; {summary['samples']}"))
+    if not broken:
+        rows += [
+            ("AR-ness: local (NTP@1); global (FMS@1)",
+             f"{_number(arness['local_arness'])}; {_number(arness['global_arness'])}"),
+            ("tokens per forward", _number(summary["tokens_per_forward"])),
+            ("median tokens of a sample", _number(summary["median_tokens"])),
+            ("seconds; median of a case",
+             f"{summary['seconds']}; {summary['median_seconds'] or '-'}"),
+        ]  # fmt: skip
+    rows.append(("verdicts", states))
     return rows
 
 

@@ -112,6 +112,7 @@ def _repairs(
     environments = Environments(venvs, python)
     repairing = RepairPlan(plan["budget"], model, plan["sandbox"], tuple(plan["options"]))
     one = check_case if check else run_case
+    plan |= {"check": True} if check else {}
     name = "publisher's fixes" if check else model or "by machine"
     carry_out(asked, opened, name, plan, lambda case: one(case, repairing, environments))
 
@@ -128,7 +129,7 @@ def _completions(
         ProgramJudge(sandbox=place["sandbox"], python=place["python"], workers=workers)
     )
     if check:
-        settings: dict[str, Any] = {"samples": 1}
+        settings: dict[str, Any] = {"samples": 1, "check": True}
         return carry_out(
             asked, opened, "publisher's solutions", settings, Checking(judge).start, workers
         )
