@@ -27,7 +27,7 @@ from diffufix.evaluation.suites.patches import applied
 from diffufix.evaluation.types import RepairCase, Row
 from diffufix.sandbox import Sandbox
 from diffufix.testing import fresh_copy
-from diffufix.types import PASSED, TestRun
+from diffufix.types import PASSED, RED, TestRun
 from diffufix.workspace.choice import choose
 from diffufix.workspace.diagnosis import Suite
 
@@ -181,7 +181,7 @@ def _judged(project: _Laid, plan: RepairPlan, python: str, patched: Mapping[str,
     )
     before, after = _outcomes(first), _outcomes(run)
     wanted = [test for test in case.failing if test in before]
-    wanted = wanted or [test for test, outcome in before.items() if outcome != PASSED]
+    wanted = wanted or [test for test, outcome in before.items() if outcome in RED]
     red = [test for test in wanted if after.get(test) != PASSED]
     broken = [t for t, outcome in before.items() if outcome == PASSED != after.get(t)]
     if not wanted:
