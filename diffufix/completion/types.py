@@ -17,13 +17,14 @@ class Ask:
     """Either a text to be gone on with (`left`), or a conversation to be answered (`turns`).
 
     `right` is what follows a hole; empty: the completion is the end. `begun` is how the assistant's
-    answer begins; it is not part of the completion.
+    answer begins; it is not part of the completion. At `stops` a left-to-right model may end.
     """
 
     left: str = ""
     right: str = ""
     turns: tuple[Speech, ...] = ()
     begun: str = ""
+    stops: tuple[str, ...] = ()
 
     @property
     def infills(self) -> bool:

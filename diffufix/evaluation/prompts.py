@@ -24,7 +24,7 @@ def ask_of(problem: CodingProblem, style: str) -> Ask:
     """`style` is "base" or "instruct"."""
     if style == BASE or problem.right:
         left = problem.left if problem.right or problem.whole else problem.left.strip() + "\n"
-        return Ask(problem.shown + left, problem.right)
+        return Ask(problem.shown + left, problem.right, stops=problem.stops)
     if problem.shown:
         told = problem.instruction
     elif problem.instruction:

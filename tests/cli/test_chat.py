@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import io
 import json
+import threading
 from collections.abc import Sequence
+from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -65,6 +68,37 @@ def test_mini_says_that_it_cannot_and_who_can(
     assert "apple/DiffuCoder-7B-cpGRPO" in told["hint"]
     assert main(["chat", "--model=mini"]) == 2  # no message, no terminal
     assert "There is no message" in capsys.readouterr().err
+
+
+def test_a_server_answers_too(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    asked: list[dict[str, Any]] = []
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            length = int(self.headers["Content-Length"])
+            asked.append({"path": self.path} | json.loads(self.rfile.read(length)))
+            message = {"content": "So:\n```python\nprint(1)\n```\n"}
+            told = {"choices": [{"message": message, "finish_reason": "stop"}],
+                    "usage": {"prompt_tokens": 9, "completion_tokens": 7}}  # fmt: skip
+            data = json.dumps(told).encode()
+            self.send_response(200)
+            self.send_header("Content-Length", str(len(data)))
+            self.end_headers()
+            self.wfile.write(data)
+
+        def log_message(self, *words: object) -> None:
+            pass
+
+    with HTTPServer(("127.0.0.1", 0), Handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        model = f"ollama:some-coder@http://127.0.0.1:{server.server_port}"
+        assert main(["chat", f"--model={model}", "-m", "hello", "--json"]) == 0
+        server.shutdown()
+    told = json.loads(capsys.readouterr().out)
+    assert told["answer"]["blocks"] == ["print(1)\n"]
+    assert told["answer"]["tokens"] == 7
+    assert asked[0]["path"] == "/v1/chat/completions"
+    assert asked[0]["messages"][-1] == {"role": "user", "content": "hello"}
 
 
 class Scripted:
