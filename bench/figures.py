@@ -141,7 +141,8 @@ def search(diffufix: Path, python: Path) -> str:
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(scratch, "shop")
         shutil.copytree(ROOT / "examples" / "shop", folder)
-        command = [diffufix, "repair", "--model", "mini", "--python", python, "--report", "it.html"]
+        command = [str(diffufix), "repair", "--model", "mini", "--python", str(python)]
+        command += ["--report", "it.html"]
         subprocess.run(command, cwd=folder, capture_output=True, check=False)
         return (folder / "it.html").read_text("utf-8")
 

@@ -207,10 +207,9 @@ def _with_model(settings: Settings) -> Settings:
     if settings.model or settings.device == "cpu":
         return settings
     from diffufix.model import hub
+    from diffufix.model.remembered import answered
 
-    choice = hub.decide(
-        settings.device, lambda offer: settings.yes or bool(hub.remembered(offer.name))
-    )
+    choice = hub.decide(settings.device, lambda offer: settings.yes or bool(answered(offer.name)))
     return replace(settings, model=choice.name, model_note=choice.note)
 
 

@@ -23,7 +23,8 @@ DIFF = (
     "--- a/a.py\n+++ b/a.py\n@@ -4,3 +4,3 @@\n def f(x):\n     # <b>bold</b>\n"
     "-    return x + 1\n+    return x - 1\n"
 )
-SPAN = [SOURCE.index("x + 1"), SOURCE.index("x + 1") + 5, "x - 1"]
+START = SOURCE.index("x + 1")
+SPAN = [START, START + 5, "x - 1"]
 VOID = {"meta", "link", "br"}
 
 
@@ -66,7 +67,7 @@ def logged(tmp_path: Path):
         )
         suspect = SuspiciousFunction("a.py", "f", 4, 6, 0.9, {5: 0.2, 6: 1.0}, "1 of 1 failing")
         store.add_suspects(run, [suspect], {"a.py": SOURCE})
-        hole = store.add_hole(run, "a.py", "f", SPAN[0], SPAN[1], "expression", 1.0, "x + 1")
+        hole = store.add_hole(run, "a.py", "f", START, START + 5, "expression", 1.0, "x + 1")
         for text, state in (("x * 1", State.FAIL), ("x - 1", State.PASS)):
             fill = store.add_fill(hole, text, [1, 2, 3], [-0.1, -0.7, -0.2], order=[2, 0, 1])
             candidate = store.add_candidate(run, fill, text)
