@@ -110,10 +110,13 @@ def _before_and_after(result: RepairResult) -> list[Line]:
         ("skipped, xfail", skipped + unskipped, skipped),
     ]
     lines: list[Line] = [("", ""), ("Tests            before   after", _TITLE)]
-    return lines + [
+    lines += [
         (f"  {name:14} {before:6,}  {after:6,}", "") for name, before, after in rows
         if before or after
     ]  # fmt: skip
+    if not claims.complete:
+        lines.append(("  without those of which nothing is said, below", _ASIDE))
+    return lines
 
 
 def _claims(result: RepairResult, most: int) -> list[str]:
