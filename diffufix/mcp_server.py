@@ -6,8 +6,9 @@ files: a patch comes back as a diff. One tool works at a time, in a thread; what
 is sent as progress.
 """
 
-from __future__ import annotations
+# No `from __future__ import annotations`: the SDK reads the types of the tools, which are local.
 
+import inspect
 from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
@@ -30,12 +31,6 @@ yourself once it is verified. `repair` searches with a small model and takes up 
 _LEFT_OUT = ("exit_code", "applied", "alternatives", "phases", "deselected", "model", "states")
 _PATCH = ("number", "group", "probability", "confirmed", "refused", "apart", "diff")
 
-Project = Annotated[str, "The project's folder, relative to the server's."]
-Tests = Annotated[
-    list[str] | None, "Arguments for pytest, such as tests/test_x.py::test_y or -k EXPR."
-]
-Budget = Annotated[float, "Seconds from start to result."]
-
 
 def serve(folder: Path) -> None:
     """Serve until the client ends. Raises PrerequisiteError without the SDK, UsageError."""
@@ -44,7 +39,7 @@ def serve(folder: Path) -> None:
     server_of(folder).run("stdio")
 
 
-def server_of(folder: Path) -> MCPServer:
+def server_of(folder: Path) -> "MCPServer":
     """The server for projects in and below `folder`. Raises PrerequisiteError without the SDK."""
     try:
         from mcp.server.mcpserver import Context, MCPServer
@@ -54,11 +49,28 @@ def server_of(folder: Path) -> MCPServer:
             "The MCP server needs the official SDK.", "pip install 'diffufix[mcp]'"
         ) from error
     import anyio
+    from pydantic import Field
+
+    def told(text: str) -> Any:
+        return Field(description=text)
+
+    Project = Annotated[str, told("The project's folder, relative to the server's.")]
+    Tests = Annotated[
+        list[str] | None, told("Arguments for pytest, such as tests/test_x.py::test_y or -k EXPR.")
+    ]
+    Budget = Annotated[float, told("Seconds from start to result.")]
 
     server = MCPServer("diffufix", instructions=INSTRUCTIONS, version=diffufix.__version__)
     alone = anyio.Lock()
     harmless = ToolAnnotations(destructive_hint=False, open_world_hint=False)
     reading = ToolAnnotations(read_only_hint=True, open_world_hint=False)
+
+    def tool(annotations: ToolAnnotations) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+        def register(function: Callable[..., Any]) -> Callable[..., Any]:
+            said = inspect.getdoc(function)
+            return server.tool(description=said, annotations=annotations)(function)
+
+        return register
 
     async def work(
         context: Context | None, project: str, call: Callable[..., Mapping[str, Any]], *args: Any
@@ -66,23 +78,23 @@ def server_of(folder: Path) -> MCPServer:
         """`call(*args, path=..., on_event=...)` in a thread."""
 
         def tell(event: events.Event) -> None:
-            told = progress_of(event)
-            if told is not None and context is not None:
-                anyio.from_thread.run(partial(context.report_progress, told[0], message=told[1]))
+            step = progress_of(event)
+            if step is not None and context is not None:
+                anyio.from_thread.run(partial(context.report_progress, step[0], message=step[1]))
 
         async with alone:
             ready = partial(call, *args, path=_inside(folder, project), on_event=tell)
             return dict(await anyio.to_thread.run_sync(partial(_answer, ready)))
 
-    @server.tool(annotations=harmless)
+    @tool(harmless)
     async def repair(
         context: Context,
         project: Project = ".",
         tests: Tests = None,
         budget: Budget = 60.0,
-        function: Annotated[str, "Change nothing but this: path::qualname."] = "",
+        function: Annotated[str, told("Change nothing but this: path::qualname.")] = "",
         expect: Annotated[
-            list[str] | None, "Expressions that must be true with the patch, as f(1) == 2."
+            list[str] | None, told("Expressions that must be true with the patch, as f(1) == 2.")
         ] = None,
     ) -> dict[str, Any]:
         """Search for a patch that makes failing tests pass, verified over the whole suite.
@@ -94,7 +106,7 @@ def server_of(folder: Path) -> MCPServer:
         options |= {"function": function} if function else {}
         return await work(context, project, partial(_repaired, options))
 
-    @server.tool(annotations=harmless)
+    @tool(harmless)
     async def localize(
         context: Context, project: Project = ".", tests: Tests = None, budget: Budget = 60.0
     ) -> dict[str, Any]:
@@ -102,10 +114,10 @@ def server_of(folder: Path) -> MCPServer:
         options = {"tests": tests or (), "budget": budget}
         return await work(context, project, partial(_localized, options))
 
-    @server.tool(annotations=harmless)
+    @tool(harmless)
     async def verify(
         context: Context,
-        diff: Annotated[str, "A unified diff of files that exist; no tests, no configuration."],
+        diff: Annotated[str, told("A unified diff of existing files; no tests, no configuration.")],
         project: Project = ".",
         tests: Tests = None,
         budget: Budget = 120.0,
@@ -115,10 +127,10 @@ def server_of(folder: Path) -> MCPServer:
         options = {"tests": tests or (), "budget": budget}
         return await work(context, project, partial(_verified, options), diff)
 
-    @server.tool(annotations=reading)
+    @tool(reading)
     async def runs(
         project: Project = ".",
-        run: Annotated[int | None, "The number of one run, to see all of it."] = None,
+        run: Annotated[int | None, told("The number of one run, to see all of it.")] = None,
         limit: int = 20,
     ) -> dict[str, Any]:
         """Earlier runs of a project, newest first, or one of them with its patches."""
