@@ -75,7 +75,7 @@ def list_(json: options.JsonFlag = False) -> None:
         echo(line)
     echo("Memory: bfloat16 weights and a batch of holes, an estimate. Any other folder or hub id")
     echo("of a known family goes with --model, too; `diffufix models show NAME` says more.")
-    echo("Engines: ollama:MODEL, llamacpp:, vllm:MODEL, mercury:, codestral:, ... (docs/engines.md)")
+    echo("Engines, such as ollama:MODEL, llamacpp: or mercury: are in docs/engines.md.")
 
 
 def _list_trained(cards: list[Card], used: dict[str, str], damaged: list[str]) -> None:
