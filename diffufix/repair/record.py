@@ -58,7 +58,8 @@ class Record:
     def model(self, model: LoadedModel | EngineOnly) -> None:
         parameters = sum(p.numel() for p in model.parameters())
         adapter = str(model.adapter) if model.adapter else ""
-        self._decode = model.tokenizer.decode
+        if not isinstance(model, EngineOnly):
+            self._decode = model.tokenizer.decode
         self._store.set_model(self.run_id, model.name, model.fingerprint, adapter, parameters)
 
     def failures(self, cases: Iterable[TestCase]) -> None:
@@ -96,7 +97,7 @@ class Record:
     def verdict(self, candidate_id: int, verdict: Verdict, stage: str) -> None:
         self._store.add_verdict(candidate_id, verdict, stage)
         fill_id, fill = self._fills.pop(candidate_id, (0, None))
-        if verdict.passed and fill is not None and self._decode is not None:
+        if verdict.passed and fill is not None and fill.ids and self._decode is not None:
             self._store.add_pieces(fill_id, pieces(self._decode, fill.ids))
 
     def finish(self, status: str, summary: Any) -> None:
