@@ -14,7 +14,7 @@ import queue
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from diffufix.engines.types import Engine, EngineFill, EngineStopped, FillRequest
 from diffufix.model.family import Family
@@ -31,16 +31,19 @@ COOL, HOT, STEP = 0.2, 1.2, 0.3  # temperatures of the first and the last rounds
 SAMPLES = 2  # fills of one request, where the engine can
 UNKNOWN = 1.0  # nats a token where the engine does not say how likely its text is
 LONGEST = 256  # tokens of a fill
+STALE = 3  # answers that say nothing new, after which a hole is not asked about again
 SAME = 8  # characters of a line by which what follows a hole is known again
 WAIT = 0.02  # seconds until answers are looked for again
 _ORDER = list(Kind)
 
 
-@dataclass(frozen=True)
+@dataclass
 class _AskedHole:
     subject: EditTarget
     hole: Hole
     cost: float
+    seen: set[str] = field(default_factory=set)
+    stale: int = 0  # answers in a row that said nothing new
 
 
 class PeerSupply:
@@ -110,10 +113,14 @@ class PeerSupply:
     # -- the engine's side -------------------------------------------------------------------------
 
     def _asked(self, seed: int) -> Iterator[tuple[_AskedHole, float, int]]:
-        """Every hole at the first temperature, then at the next; the hottest again and again."""
+        """Every hole at the first temperature, then at the next; the hottest again and again. It
+        ends where nothing new comes any more: requests may cost money."""
         heat = COOL
         for number in itertools.count():
-            for asked in self._holes:
+            left = [asked for asked in self._holes if asked.stale < STALE]
+            if not left:
+                return
+            for asked in left:
                 yield asked, heat, seed + number
             heat = min(HOT, heat + STEP)
 
@@ -121,13 +128,20 @@ class PeerSupply:
         try:
             while not self._stopped.is_set():
                 with self._lock:
-                    asked, temperature, seed = next(self._order)
+                    turn = next(self._order, None)
+                if turn is None:
+                    return
+                asked, temperature, seed = turn
+                asked.stale += 1
                 for fill in self._engine.fill(self._request(asked, temperature, seed)):
-                    for proposal in self._proposals(asked, fill):
-                        self._room.acquire()
-                        if self._stopped.is_set():
-                            return
-                        self._found.put(proposal)
+                    proposal = self._proposal(asked, fill)
+                    if proposal is None:
+                        continue
+                    asked.stale = 0
+                    self._room.acquire()
+                    if self._stopped.is_set():
+                        return
+                    self._found.put(proposal)
         except EngineStopped as error:
             if not self._stopped.is_set():
                 self._warn(str(error))
@@ -149,16 +163,18 @@ class PeerSupply:
             seed, ("\n",) if line else (), SAMPLES,
         )  # fmt: skip
 
-    def _proposals(self, asked: _AskedHole, fill: EngineFill) -> Iterator[Proposal]:
+    def _proposal(self, asked: _AskedHole, fill: EngineFill) -> Proposal | None:
+        """None for a text that says nothing new."""
         subject, hole = asked.subject, asked.hole
         text = trimmed(subject.source, hole, fill.text)
-        if text == subject.source[hole.start : hole.end]:
-            return
+        if text in asked.seen or text == subject.source[hole.start : hole.end]:
+            return None
+        asked.seen.add(text)
         tokens = max(1, fill.tokens or round(len(fill.text) / CHARACTERS))
         logp = fill.logp if fill.logp is not None else -UNKNOWN * tokens
         made = Fill((), (), (), logp, 0)
         score = logp / tokens - asked.cost
-        yield Proposal(subject, hole, fit(subject.source, text), made, score)
+        return Proposal(subject, hole, fit(subject.source, text), made, score)
 
 
 def peer_prompt(

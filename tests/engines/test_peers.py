@@ -147,3 +147,13 @@ def test_the_rest_of_the_line_is_not_written_twice() -> None:
     start = SOURCE.index("width < 0")
     hole = Hole(start, start + len("width"), Kind.EXPRESSION)
     assert trimmed(SOURCE, hole, "height < 0:") == "height"
+
+
+def test_a_hole_that_gives_nothing_new_is_left_alone() -> None:
+    engine = Scripted(lambda request: [EngineFill("1"), EngineFill("1")])
+    peer = PeerSupply(engine, [target()], STORY)
+    found = list(committee(None, [peer], time.monotonic() + 60))
+    holes = len({(p.hole.start, p.hole.end) for p in found})
+    assert len(found) == holes  # one text each
+    assert peer.over
+    assert len(engine.asked) <= 6 * holes + 4 * engine.at_once
