@@ -28,7 +28,8 @@ JOINT = torch.tensor([[0.30, 0.05, 0.15], [0.02, 0.38, 0.10]])  # of two places:
 class Knows:
     """A `Context` whose model knows the data: two places with the distribution JOINT."""
 
-    family, banned, vocab_size = FAMILY, (0, 1, 2), 6
+    family, vocab_size = FAMILY, 6
+    banned: tuple[int, ...] = (0, 1, 2)
 
     def logits(self, holes: Sequence[Asked]) -> Tensor:
         rows = []
@@ -98,7 +99,7 @@ def test_sigma_is_never_more_than_it_may_be() -> None:
     for step in range(10):
         t, s = 1 - step / 10, 1 - (step + 1) / 10
         for rule in ("cap", "rescale"):
-            sigma = sigma_of(rule, 1.0, t, s)  # type: ignore[arg-type]
+            sigma = sigma_of(rule, 1.0, t, s)
             assert 0 <= ((1 - s) - (1 - sigma) * (1 - t)) / t <= 1 + 1e-9
     assert sigma_of("cap", 0.05, 0.5, 0.4) == 0.05
     assert sigma_of("rescale", 0.5, 0.5, 0.4) == pytest.approx(0.4)

@@ -70,9 +70,10 @@ class _Handler(BaseHTTPRequestHandler):
     def _fill(self, body: dict[str, Any]) -> None:
         server, path = self.standin, self.path
         kind, prompt, suffix = server.behaviour, body.get("prompt", ""), body.get("suffix")
+        right = suffix or ""
         read = len(prompt) // 3
         if kind == "fim" and path == "/v1/fim/completions":
-            text, read = server.answer(prompt, suffix), read + len(suffix) // 3
+            text, read = server.answer(prompt, right), read + len(right) // 3
             message = {"role": "assistant", "content": text}
             self._choices([{"index": 0, "message": message}], read, len(text) // 3)
             return
@@ -88,10 +89,9 @@ class _Handler(BaseHTTPRequestHandler):
             read += len(suffix) // 3 if kind == "suffix" else 0
         else:
             left, _, rest = prompt.removeprefix("<|fim_prefix|>").partition("<|fim_suffix|>")
-            right = rest.partition("<|fim_middle|>")[0]
             marks = prompt.count("<|fim_")
             bare = re.sub(r"<\|fim_\w+\|>", "", prompt)
-            text = server.answer(left, right)
+            text = server.answer(left, rest.partition("<|fim_middle|>")[0])
             read = marks * (5 if kind == "words" else 1) + len(bare) // 3
         for stop in body.get("stop", ()):
             text = text.partition(stop)[0]
