@@ -73,11 +73,12 @@ def row_of(collected: dict[str, Any], most: int, inputs: int) -> dict[str, Any]:
     if not chosen:
         return row
     judged, greens = evidence_of(case, goals[0], tried, chosen)
-    truths = judge(case, [edited(case.buggy, g) for g in greens], goals[0], inputs)
+    buggy = texts_of(case, greens)
+    truths = judge(case, [{g.path: edited(buggy[g.path], g)} for g in greens], goals[0], inputs)
     first = chosen[0][0]
     for each in judged:
         green, (number, raw) = greens[each.index], chosen[each.index]
-        old, new = _function(case.buggy, green)
+        old, new = _function(buggy[green.path], green)
         row["greens"].append(
             {
                 "truth": truths[each.index][0], "why": truths[each.index][1],
@@ -85,7 +86,7 @@ def row_of(collected: dict[str, Any], most: int, inputs: int) -> dict[str, Any]:
                 "probability": each.probability, "group": each.group, "refused": each.refused,
                 "badness": rank_cost(old, new, raw["score"], goals[0]["tests_source"]),
                 "early": number <= first + AFTER, "number": number,
-                "edit": [case.buggy[green.start : green.end], green.text],
+                "edit": [buggy[green.path][green.start : green.end], green.text],
                 "qualname": green.qualname,
                 "apart": each.difference.words("the first", "this one") if each.difference else "",
             }
@@ -99,15 +100,21 @@ def case_of(told: Mapping[str, Any]) -> Case:
     return Case(**{**values, "archive": archive})
 
 
+def texts_of(case: Case, greens: Sequence[Green]) -> dict[str, str]:
+    """The faulty file and the other files that candidates change."""
+    others = {green.path for green in greens} - {case.path}
+    with tempfile.TemporaryDirectory(prefix="trust-t-") as name:
+        folder = Path(name) / "project"
+        if others:
+            case.lay(folder)
+        return {case.path: case.buggy} | {p: (folder / p).read_bytes().decode() for p in others}
+
+
 def evidence_of(
     case: Case, goal: Mapping[str, Any], tried: Sequence[Mapping[str, Any]],
     chosen: Sequence[tuple[int, Mapping[str, Any]]],
 ) -> tuple[list[Judged], list[Green]]:  # fmt: skip
     """As at the end of the search that tried all of `tried`."""
-    tally = MutantCounts({case.path: case.buggy})
-    for each in tried:
-        if each["path"] == case.path:
-            tally.note(each["path"], each["start"], each["end"], State(each["state"]))
     subjects = goal["subjects"]
     ranks = {(s["path"], s["qualname"]): n for n, s in enumerate(subjects, 1)}
     covering = {(s["path"], s["qualname"]): s["covering"] for s in subjects}
@@ -121,22 +128,28 @@ def evidence_of(
                 len(covering.get(key, ())), ranks.get(key, 1), raw["suspicion"],
             )
         )  # fmt: skip
+    buggy = texts_of(case, greens)
+    tally = MutantCounts(buggy)
+    for each in tried:
+        if each["path"] in buggy:
+            tally.note(each["path"], each["start"], each["end"], State(each["state"]))
     watched = [Watched(s["path"], s["qualname"], s["first_line"]) for s in subjects
-               if s["path"] == case.path]  # fmt: skip
+               if s["path"] in buggy]  # fmt: skip
     tests = list(dict.fromkeys([*goal["targets"], *(t for s in subjects for t in s["covering"])]))
     with tempfile.TemporaryDirectory(prefix="trust-e-") as name:
-        scene = scene_of(case, case.buggy, tests, watched)
+        scene = scene_of(case, buggy, tests, watched)
         with Observer(sandboxes(case, case.buggy, Path(name)), scene) as observer:
             found = assess(greens, observer, tally, len(tried), goal["tests_source"])
     return found, greens
 
 
 def judge(
-    case: Case, texts: Sequence[str], goal: Mapping[str, Any], inputs: int
+    case: Case, changes: Sequence[Mapping[str, str]], goal: Mapping[str, Any], inputs: int
 ) -> list[tuple[str, str]]:
-    """(right, wrong or undecided, why) of each whole text."""
+    """(right, wrong or undecided, why) of each candidate's changed files."""
     reference = dump(case.fixed)
-    found = [("right", "same tree") if dump(text) == reference else ("", "") for text in texts]
+    same = [dump(change.get(case.path, "")) == reference for change in changes]
+    found = [("right", "same tree") if each else ("", "") for each in same]
     rest = [i for i, (truth, _) in enumerate(found) if not truth]
     if not rest:
         return found
@@ -147,9 +160,10 @@ def judge(
         watched.append(Watched(case.path, case.qualname, 1))
     tests = list(dict.fromkeys([*goal["targets"], *(t for s in subjects for t in s["covering"])]))
     with tempfile.TemporaryDirectory(prefix="trust-j-") as name:
-        scene = scene_of(case, case.fixed, tests, watched, inputs)
+        scene = scene_of(case, {case.path: case.fixed}, tests, watched, inputs)
         with Observer(sandboxes(case, case.fixed, Path(name)), scene) as observer:
-            files = [{case.path: text} for text in (*(texts[i] for i in rest), case.buggy)]
+            files = [{case.path: case.buggy, **changes[i]} for i in rest]
+            files.append({case.path: case.buggy})
             *recordings, faulty = observer.observe(files)
             fixed = observer.original
             own = observer.recorded
@@ -161,8 +175,10 @@ def judge(
             if found[i][0] == "right" and not seen:
                 found[i] = ("undecided", "the comparison does not see the fault either")
             if found[i][0] == "right":
-                (folder / case.path).write_bytes(texts[i].encode())
+                for path, text in changes[i].items():
+                    (folder / path).write_bytes(text.encode())
                 failed, passed = outcomes(case, folder)
+                case.lay(folder)
                 if failed or not passed:
                     found[i] = ("wrong", f"{failed} tests fail")
     return found
@@ -207,11 +223,12 @@ def differs(fixed: Recording, other: Recording, own: Sequence[bool]) -> tuple[st
 
 
 def scene_of(
-    case: Case, text: str, tests: Sequence[str], watched: Sequence[Watched], inputs: int = 150
-) -> Scene:
+    case: Case, texts: Mapping[str, str], tests: Sequence[str], watched: Sequence[Watched],
+    inputs: int = 150,
+) -> Scene:  # fmt: skip
     return Scene(
         case.python, case.tests, Path("/project"), tuple(tests), tuple(watched),
-        {case.path: text}, 5.0, made_up=inputs, play_seconds=1.5 if inputs <= 150 else 10.0,
+        dict(texts), 5.0, made_up=inputs, play_seconds=1.5 if inputs <= 150 else 10.0,
     )  # fmt: skip
 
 
