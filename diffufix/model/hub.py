@@ -230,9 +230,10 @@ def fetch(
 def _unreachable(name: str, error: Exception) -> PrerequisiteError:
     reason = next(iter(str(error).strip().splitlines()), type(error).__name__)
     part = _partial(name)
-    if part is not None and lacking(part) == "its tokenizer files":
+    if part is not None and (missing := lacking(part)):
+        said = missing if missing[0].isupper() else f"it lacks {missing}"
         return PrerequisiteError(
-            f"The local copy of {name} lacks its tokenizer files, and they cannot be downloaded.",
+            f"The local copy of {name} is not complete, and the rest cannot be downloaded: {said}",
             "Run it once with a network: what is missing is fetched then.",
         )
     return PrerequisiteError(
