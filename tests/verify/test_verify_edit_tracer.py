@@ -71,6 +71,24 @@ def test_an_edited_line_is_seen_when_it_runs(tmp_path: Path, call: str, seen: bo
         sys.settrace(before)
 
 
+def test_other_code_at_the_same_line_of_a_namespace_hides_nothing(tmp_path: Path) -> None:
+    path = tmp_path / "m.py"
+    space: dict[str, Any] = {"__file__": str(path)}
+    exec(compile("\n\ndef strange(x):\n    return x\n", "<made>", "exec"), space)
+    exec(compile(SOURCE, str(path), "exec"), space)
+    witness = EditTracer(str(tmp_path), [["m.py", 3, 6, [5]]])
+    before = sys.gettrace()
+    try:
+        witness.start(probe=lambda reason: None)
+        eval("[strange(1) for _ in range(3)]", space)
+        assert witness.unseen()
+        eval("one(1)", space)
+        assert not witness.unseen()
+    finally:
+        witness.stop()
+        sys.settrace(before)
+
+
 def test_where_no_changed_line_can_run_entering_is_enough(tmp_path: Path) -> None:
     space: dict[str, Any] = {}
     exec(compile(SOURCE, str(tmp_path / "m.py"), "exec"), space)

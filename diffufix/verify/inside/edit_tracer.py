@@ -81,6 +81,7 @@ class EditTracer:
             self.files.setdefault(path, []).append((first, last))
         self.names = {os.path.basename(path) for path in self.files} | self.spoken
         self.known = {path: path for path in self.files}
+        self.others = {}  # (namespace's identity, first line) -> namespace, of other files' code
 
     def ignore(self, codes):
         """Code of the edited files whose line numbers are those of the text before."""
@@ -176,10 +177,20 @@ class EditTracer:
 
     def _called(self, frame, event, _argument):
         if event == "call":
-            waits = self._enter(frame.f_code) is not None
-            if waits or (self.probe is not None and self.edited(frame.f_code)):
+            space = frame.f_globals
+            key = id(space), frame.f_lineno
+            if key in self.others:
+                return None  # most calls; asking for the code itself would raise an audit event
+            code = frame.f_code
+            waits = self._enter(code) is not None
+            if waits or (self.probe is not None and self.edited(code)):
                 frame.f_trace_lines = waits
                 return self._traced
+            name = code.co_filename
+            if self._path(code) is None and (
+                name == space.get("__file__") or name[:8] == "<frozen "
+            ):
+                self.others[key] = space
         return None
 
     def _traced(self, frame, event, argument):
@@ -274,7 +285,7 @@ def make_hook(witness, words, tell):
     getframe, edited, search, others = sys._getframe, witness.edited, PRIVATE.search, OTHERS.match
     immediate, anywhere, files, processes = dict(IMMEDIATE), dict(ANYWHERE), FILES, PROCESSES
     text, absolute, root = (str, bytes), os.path.abspath, witness.root
-    busy = []
+    own, busy = globals(), []
 
     def writes(path, arguments):
         """Whether a file of the project is opened to be written."""
@@ -298,6 +309,14 @@ def make_hook(witness, words, tell):
         if event in processes:
             witness.spawned = True
             return
+        if busy:
+            return
+        if event == "object.__getattr__" and arguments[1] == "f_code":
+            busy.append(1)
+            ours = getframe(1).f_globals is own  # the tracer looks at every call
+            busy.pop()
+            if ours:
+                return
         if event in files:
             path = arguments[0] if arguments else None
             if not isinstance(path, text):
