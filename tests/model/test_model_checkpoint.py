@@ -224,7 +224,7 @@ def test_what_is_not_here(tmp_path, monkeypatch):
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path))
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
     said: list[str] = []
-    with pytest.raises(PrerequisiteError, match="research use only.* not accepted") as caught:
+    with pytest.raises(PrerequisiteError, match=r"research use only.* not accepted") as caught:
         load_model("apple/DiffuCoder-7B-cpGRPO", device="cpu", notify=said.append)
     assert "models pull" in caught.value.hint
     assert not said
