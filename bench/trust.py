@@ -1,6 +1,6 @@
 """Is what is called a repair right? Fits the probability, cross-validated by project, and tells.
 
-    python bench/trust.py ROWS.jsonl [--fit] [--threshold 0.8] [--out trust]
+    python bench/trust.py ROWS.jsonl [--fit | --shipped] [--threshold 0.8] [--out trust]
 
 ROWS.jsonl is what trust_rows.py wrote: green candidates with evidence and judgement. For every
 green candidate the probability comes from coefficients that were fitted without its project. Then
@@ -9,6 +9,7 @@ in two seconds) and after (the highest probability of what is not refused). Figu
 right among the first-offered before and after, precision and recall of `repaired`, the area under
 the curve of right against wrong, and the calibration error in ten bins. Undecided candidates are
 listed, and count neither way in the fit; a first offer that is undecided counts as not right.
+--shipped takes the probabilities as the product gave them, without fitting.
 --fit also writes diffufix/trust/coefficients.json, fitted on everything; pictures and tables go to
 bench/results/NAME.* and docs/trust-calibration.svg. The last line on stdout is one JSON object.
 """
@@ -47,6 +48,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
     parser.add_argument("rows", type=Path)
     parser.add_argument("--fit", action="store_true")
+    parser.add_argument("--shipped", action="store_true")
     parser.add_argument("--threshold", type=float, default=0.8)
     parser.add_argument("--out", default="trust")
     args = parser.parse_args()
@@ -58,9 +60,13 @@ def main() -> None:
         green["features"]["unseen"] = float(
             seen["failing_calls"] > 0 and not seen["failing_calls_changed"]
         )
-    cross_validate(cases)
+    if args.shipped:
+        for green in (green for case in cases for green in case["greens"]):
+            green["chance"] = 0.0 if green["refused"] else green["probability"]
+    else:
+        cross_validate(cases)
     document = figures(cases, args.threshold)
-    write(document, cases, args.out, args.threshold)
+    write(document, cases, args)
     if args.fit:
         model = fit(cases)
         target = ROOT / "diffufix" / "trust" / "coefficients.json"
@@ -225,13 +231,14 @@ def calibration_error(y: Sequence[bool], p: Sequence[float]) -> float:
 # -- results ---------------------------------------------------------------------------------------
 
 
-def write(document: dict[str, Any], cases: Sequence[Case], name: str, threshold: float) -> None:
-    results = ROOT / "bench" / "results"
+def write(document: dict[str, Any], cases: Sequence[Case], args: argparse.Namespace) -> None:
+    name, results = args.out, ROOT / "bench" / "results"
     (results / f"{name}.json").write_text(json.dumps(document, indent=1) + "\n")
     columns = list(document)
     lines = [
         f"# {name}", "",
-        f"`python bench/trust.py ROWS.jsonl`, threshold {threshold:g}, cross-validated by project.",
+        f"`python bench/trust.py ROWS.jsonl`, threshold {args.threshold:g}, "
+        + ("the shipped coefficients." if args.shipped else "cross-validated by project."),
         "", f"| | {' | '.join(columns)} |", "|---" * (len(columns) + 1) + "|",
     ]  # fmt: skip
     for key in document["all"]:
@@ -242,7 +249,8 @@ def write(document: dict[str, Any], cases: Sequence[Case], name: str, threshold:
         edit = " -> ".join("`" + " ".join(text.split())[:50] + "`" for text in g["edit"])
         lines.append(f"- {case}, {g['chance']:.2f}: {edit}; {g['why'][:90]}")
     (results / f"{name}.md").write_text("\n".join(lines) + "\n")
-    draw(cases)
+    if not args.shipped:
+        draw(cases)
 
 
 def _cell(value: Any) -> str:
