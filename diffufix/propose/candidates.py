@@ -7,6 +7,7 @@ import hashlib
 import keyword
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import lru_cache
 
 from diffufix.propose.holes import holes
 from diffufix.source.edits import splice
@@ -34,26 +35,41 @@ class Change:
         return self.path == other.path and self.start < other.end and other.start < self.end
 
 
+@dataclass(frozen=True)
+class _File:
+    """What all targets of a file share; nobody changes the tree."""
+
+    tree: ast.Module
+    text: Text
+    outer: frozenset[str]  # names that are bound outside of functions, or given
+    open: bool  # it imports everything from somewhere
+
+
+@lru_cache(maxsize=8)
+def _read(source: str) -> _File:
+    tree = parse(source)
+    return _File(tree, Text(source), frozenset(GIVEN | bound(tree)), imports_everything(tree))
+
+
 class EditTarget:
     """A suspect's function in its file: what holes are cut from and fills are judged against."""
 
     def __init__(self, suspect: SuspiciousFunction, source: str) -> None:
         """Raises SyntaxError when the file does not parse."""
         self.suspect, self.source = suspect, source
-        tree = parse(source)
+        file = _read(source)
+        tree, text = file.tree, file.text
         self.node: FunctionNode | ast.Module | None = (
             tree
             if suspect.qualname == "<module>"
             else find_function(tree, suspect.qualname, suspect.first_line)
         )
-        text = Text(source)
         if isinstance(self.node, FunctionNode):
             self.start, self.end = text.span(self.node)
         else:
             self.start, self.end = 0, len(source)
         self._indented = source.rfind("\n", 0, self.start) + 1 < self.start
-        self._outer = GIVEN | bound(tree)
-        self._open = imports_everything(tree)
+        self._outer, self._open = file.outer, file.open
         original = self._original = self._parse(source[self.start : self.end])
         self._known = {_digest(original)} if original else set()
         self._used = loaded(original) if original else set()
