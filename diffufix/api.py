@@ -72,6 +72,7 @@ class RunOptions(TypedDict, total=False):
     fresh: bool
     rewards: str
     trust: bool
+    max_cost: float
     threshold: float
     accept: str
     all: bool
