@@ -133,7 +133,7 @@ def test_a_checkpoint_in_the_layout_of_diffucoder_runs_the_whole_of_repair(
     make_dream_checkpoint(tmp_path / "DiffuCoder-tiny")
     before = snapshot(shapes)
     model = str(tmp_path / "DiffuCoder-tiny")
-    done = diffufix_cli("repair", "--json", "--model", model, "--budget", "20", cwd=shapes)
+    done = diffufix_cli("repair", "--json", "--model", model, "--budget", "40", cwd=shapes)
     document = json.loads(done.stdout)
     assert done.returncode in (0, 1), done.stderr  # its weights are random
     assert document["generated"] > 0
@@ -197,7 +197,7 @@ def test_doctests_are_tests_of_the_file_they_stand_in(diffufix_cli, tmp_path: Pa
     folder = project(tmp_path, {"sums.py": source})
     (folder / "pytest.ini").write_text("[pytest]\naddopts = --doctest-modules\n")
     done = diffufix_cli("repair", "--model", "mini", "--budget", "60")
-    check(done, 0, "+        result += value")
+    check(done, 0, "Repaired: 1 failing test now passes.", "sums.py::sums.total")
 
 
 @pytest.mark.slow
