@@ -14,8 +14,6 @@ from diffufix.decode import threads
 from diffufix.decode.threads import Threads, threads_kept
 
 ENTRIES = (
-    "repair.loop",
-    "generate.job",
     "decode.aside",
     "model.checkpoint",
     "train.pretrain.trainer",
