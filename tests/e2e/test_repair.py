@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -133,7 +134,7 @@ def test_a_checkpoint_in_the_layout_of_diffucoder_runs_the_whole_of_repair(
     make_dream_checkpoint(tmp_path / "DiffuCoder-tiny")
     before = snapshot(shapes)
     model = str(tmp_path / "DiffuCoder-tiny")
-    done = diffufix_cli("repair", "--json", "--model", model, "--budget", "40", cwd=shapes)
+    done = diffufix_cli("repair", "--json", "--model", model, "--budget", "20", cwd=shapes)
     document = json.loads(done.stdout)
     assert done.returncode in (0, 1), done.stderr  # its weights are random
     assert document["generated"] > 0
@@ -198,6 +199,11 @@ def test_doctests_are_tests_of_the_file_they_stand_in(diffufix_cli, tmp_path: Pa
     (folder / "pytest.ini").write_text("[pytest]\naddopts = --doctest-modules\n")
     done = diffufix_cli("repair", "--model", "mini", "--budget", "60")
     check(done, 0, "Repaired: 1 failing test now passes.", "sums.py::sums.total")
+    assert diffufix_cli("apply").returncode == 0
+    space: dict[str, Any] = {}
+    exec((folder / "sums.py").read_text(), space)
+    for values in ([1, 2, 3], [], [4], [2.5, -7, 0.25]):  # whichever way it was mended
+        assert space["total"](values) == sum(values)
 
 
 @pytest.mark.slow
