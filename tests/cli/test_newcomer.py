@@ -34,6 +34,7 @@ def said(capsys: pytest.CaptureFixture[str], *args: str) -> tuple[int, str]:
         (["--bugdet", "5"], "--budget"),
         (["--model", "mni"], "Did you mean mini?"),
         (["--model", "./missing"], "There is no folder ./missing"),
+        (["--model", "olama:qwen"], "Did you mean ollama:qwen?"),
         (["--adapter", "nosuch"], "There is no adapter nosuch"),
         (["--function", "n.py::one"], "no file n.py"),
         (["--function", "m.py::oen"], "Did you mean m.py::one?"),
@@ -55,6 +56,17 @@ def test_a_slip_is_told_before_any_test_runs(
     assert (code, calls) == (2, [])
     assert words in text
     assert not (project / ".diffufix").exists()
+
+
+@pytest.mark.parametrize(
+    "model",
+    ["ollama:qwen2.5-coder:7b", "llamacpp:", "fim:Qwen/Qwen2.5-Coder-0.5B", "mini,ollama:qwen",
+     "http://127.0.0.1:8080#qwen", "vllm:qwen@http://127.0.0.1:9000"],
+)  # fmt: skip
+def test_an_engine_is_no_slip(project: Path, search, model: str) -> None:
+    calls = search(repaired)
+    assert main(["repair", "-q", "--model", model]) == 0
+    assert [call.model for call in calls] == [model]
 
 
 def test_no_gpu_is_told_at_once(project: Path, search, capsys, monkeypatch) -> None:

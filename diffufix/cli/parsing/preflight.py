@@ -11,6 +11,7 @@ from pathlib import Path
 
 from diffufix.cli.consent import may_have_gpu
 from diffufix.config import Settings
+from diffufix.engines.providers import LOCAL, PROVIDERS, engine_named, members
 from diffufix.errors import PrerequisiteError, UsageError
 
 MINI, NONE = "mini", "none"
@@ -18,8 +19,8 @@ MINI, NONE = "mini", "none"
 
 def check(settings: Settings) -> None:
     """Raises UsageError or PrerequisiteError for what cannot work, with the nearest name."""
-    for name in settings.model.split(","):
-        _model(name.strip())
+    for name in members(settings.model):
+        _model(name)
     _adapter(settings.adapter, settings.root)
     if settings.device.partition(":")[0] == "cuda" and not may_have_gpu():
         raise PrerequisiteError(
@@ -30,15 +31,23 @@ def check(settings: Settings) -> None:
 
 def _model(name: str) -> None:
     folder = Path(name).expanduser()
-    if not name or name == MINI or folder.is_dir():
+    if name == MINI or folder.is_dir() or engine_named(name) is not None:
         return
+    provider, colon, model = name.partition(":")
+    if colon and "/" not in provider:
+        near = difflib.get_close_matches(provider, [*PROVIDERS, LOCAL], n=1)
+        raise UsageError(
+            f"There is no engine {provider}.",
+            (f"Did you mean {near[0]}:{model}? " if near else "")
+            + f"Engines: {', '.join([*PROVIDERS, LOCAL])}.",
+        )
     if "/" in name and not name.startswith((".", "/", "~")):
         return  # on the hub, or not: only a download can tell
     near = f"Did you mean {MINI}? " if difflib.get_close_matches(name, [MINI]) else ""
     what = "folder" if "/" in name else "model"
     raise PrerequisiteError(
         f"There is no {what} {name}.",
-        f"{near}Name mini, a checkpoint folder, or OWNER/NAME on the hub.",
+        f"{near}Name mini, a checkpoint folder, OWNER/NAME on the hub, or ENGINE:MODEL.",
     )
 
 
