@@ -23,16 +23,15 @@ from pathlib import Path
 from typing import Any
 
 from bench.trust_cases import Case, dump, outcomes
+from diffufix.evaluation.rightness import differs, sees
 from diffufix.repair.ranking import rank_cost
 from diffufix.sandbox import LocalSandbox, Sandbox
 from diffufix.trust.assess import Green, Judged, assess
 from diffufix.trust.calls import Observer, Scene, Watched
 from diffufix.trust.strength import MutantCounts
-from diffufix.trust.types import Recording
 from diffufix.types import State
 
-ENOUGH = 100  # inputs on which two versions agree before they are called the same
-ODD = 0.01  # share of made-up inputs on which a right one may differ: undecided up to here
+TRUTHS = {True: "right", False: "wrong", None: "undecided"}
 AFTER = 80  # candidates that were tried within two seconds of the first success
 
 
@@ -171,7 +170,8 @@ def judge(
         case.lay(folder)
         seen = sees(fixed, faulty)
         for i, recording in zip(rest, recordings, strict=True):
-            found[i] = differs(fixed, recording, own)
+            said = differs(fixed, recording, own)
+            found[i] = (TRUTHS[said.right], said.why)
             if found[i][0] == "right" and not seen:
                 found[i] = ("undecided", "the comparison does not see the fault either")
             if found[i][0] == "right":
@@ -182,44 +182,6 @@ def judge(
                 if failed or not passed:
                     found[i] = ("wrong", f"{failed} tests fail")
     return found
-
-
-def sees(fixed: Recording, faulty: Recording) -> bool:
-    """Whether the comparison tells the fault from its fix."""
-    after = {call.key: call.outcome for call in faulty.calls}
-    calls = any(after.get(call.key, call.outcome) != call.outcome for call in fixed.calls)
-    pairs = zip(fixed.plays, faulty.plays, strict=False)
-    return calls or any(a and b and a.digest != b.digest for a, b in pairs)
-
-
-def differs(fixed: Recording, other: Recording, own: Sequence[bool]) -> tuple[str, str]:
-    if not fixed.complete or not other.complete:
-        return "undecided", fixed.problem or other.problem
-    failing = [t for t, o in fixed.outcomes.items()
-               if o == "passed" and other.outcomes.get(t) != "passed"]  # fmt: skip
-    if failing:
-        return "wrong", f"{failing[0]} fails"
-    after = {call.key: call.outcome for call in other.calls}
-    calls = [c for c in fixed.calls if c.key in after]
-    changed = [c for c in calls if after[c.key] != c.outcome]
-    compared = odd = 0
-    where = ""
-    for recorded, a, b in zip(own, fixed.plays, other.plays, strict=False):
-        if a is None or b is None or "refused" in (a.kind, b.kind):
-            continue
-        compared += 1
-        if a.digest != b.digest and not a.kind == b.kind == "raise":
-            if recorded:
-                return "wrong", f"at ({a.text}): {a.kind} {a.value}, not {b.kind} {b.value}"
-            odd += 1
-            where = where or f"at ({a.text}): {a.kind} {a.value}, not {b.kind} {b.value}"
-    if changed:
-        return "wrong", f"{len(changed)} of {len(calls)} calls in tests end otherwise"
-    if odd > ODD * compared:
-        return "wrong", f"{odd} of {compared} inputs, {where}"
-    if odd or compared < ENOUGH:
-        return "undecided", f"{odd} of {compared} inputs differ, {len(calls)} calls do not {where}"
-    return "right", f"the same on {compared} inputs"
 
 
 def scene_of(

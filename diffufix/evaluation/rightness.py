@@ -127,9 +127,10 @@ def differs(fixed: Recording, other: Recording, own: Sequence[bool]) -> Rightnes
             continue
         compared += 1
         if a.digest != b.digest and not a.kind == b.kind == "raise":
-            where = where or f"at ({a.text}): {a.kind} {a.value}, not {b.kind} {b.value}"
+            said = f"at ({a.text}): {a.kind} {a.value}, not {b.kind} {b.value}"
             if recorded:
-                return Rightness(False, where)
+                return Rightness(False, said)
+            where = where or said
             odd += 1
     if changed:
         return Rightness(False, f"{changed} of {len(calls)} calls in tests end otherwise")
