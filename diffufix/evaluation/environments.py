@@ -50,7 +50,7 @@ class Environments:
     def _make(self, folder: Path, python: Path, base: str, case: RepairCase) -> None:
         shutil.rmtree(folder, ignore_errors=True)
         self._folder.mkdir(parents=True, exist_ok=True)
-        wanted = folder.with_suffix(".txt")
+        wanted = folder.with_name(f"{folder.name}.txt")
         wanted.write_text("\n".join(case.requirements) + "\n", "utf-8")
         if uv := shutil.which("uv"):
             steps = [
@@ -87,5 +87,5 @@ def _interpreter(version: str) -> str:
         return found
     raise PrerequisiteError(
         f"There is no Python {short} here.",
-        "Install it, or uv, which fetches it; --base names an interpreter for all cases.",
+        "Install it, or uv, which fetches it; --python names an interpreter for all cases.",
     )

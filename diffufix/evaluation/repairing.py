@@ -45,7 +45,6 @@ class RepairPlan:
     model: str = ""
     sandbox: str = "auto"
     options: tuple[str, ...] = ()
-    check: bool = False  # no model: is the publisher's fix right, and the fault seen?
 
     def command(self, case: RepairCase, python: str) -> list[str]:
         words = [sys.executable, "-P", "-m", "diffufix", "repair", "--json"]

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -58,9 +58,6 @@ class RunFolder:
             file.write(("\n" if torn else "") + json.dumps(row) + "\n")
             file.flush()
             os.fsync(file.fileno())
-
-    def missing(self, ids: Sequence[str]) -> Iterator[str]:
-        return (id for id in ids if id not in self.rows)
 
 
 def read_rows(folder: Path) -> list[Row]:

@@ -173,6 +173,8 @@ def test_bugsinpy_lays_the_buggy_tree_with_the_fixed_tests(
     row = run_case(case, PLAN, Environments(tmp_path / "venvs", "/nowhere/python"))
     assert row["status"] == "not run"
     assert "environment of half-1 cannot be made" in row["message"]
+    (wanted,) = (tmp_path / "venvs").glob("3.8.3-*.txt")  # of this environment alone
+    assert wanted.read_text() == "attrs==19.3.0\npytest\n"
 
 
 def test_a_patch_stays_inside(tmp_path: Path) -> None:
