@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
@@ -14,11 +14,15 @@ import typer
 
 from diffufix.cli import options
 from diffufix.cli.consent import settled
+from diffufix.cli.failures import tell
+from diffufix.cli.out import echo
 from diffufix.cli.parsing import check_tests, preflight
 from diffufix.config import Settings, load_settings
 from diffufix.errors import DiffufixError
+from diffufix.repair.types import Status
 from diffufix.report import terminal
 from diffufix.report.live import display
+from diffufix.types import TestRun
 
 EVERY = 1.0  # seconds between two looks at the files
 QUIET = 0.5  # seconds in which nothing may change before tests are run: editors save in steps
@@ -82,28 +86,47 @@ def watch(
     try:
         _watch(settings, once)
     except KeyboardInterrupt:
-        typer.echo("No longer watching.", err=True)
+        echo("No longer watching.", err=True)
 
 
 def _watch(settings: Settings, once: bool) -> None:
-    red = _red(settings)
-    known = f"; {len(red)} fail already and are left alone" if red else ""
-    typer.echo(f"Watching {settings.root}{known}. Ctrl-C ends it.", err=True)
+    run = _run(settings)
+    old = frozenset(case.id for case in run.red) if run else None  # None: nothing is known yet
+    known = f"; {len(old)} fail already and are left alone" if old else ""
+    echo(f"Watching {settings.root}{known}. Ctrl-C ends it.", err=True)
     for changed in changes(settings.root):
-        typer.echo(f"{changed} changed", err=True)
-        now = _red(settings)
-        new = tuple(test for test in now if test not in red)
-        mended = len([test for test in red if test not in now])
-        red = tuple(test for test in red if test in now)
-        if mended:
-            typer.echo(f"{mended} no longer fail.", err=True)
-        if new:
-            old = tuple(word for test in red for word in ("--deselect", test))
-            _repair(replace(settings, pytest_args=(*settings.pytest_args, *old)))
-        else:
-            typer.echo("Nothing has gone red.", err=True)
+        echo(f"{changed} changed", err=True)
+        run = _run(settings)
+        if run is not None and old is None:
+            old = frozenset(case.id for case in run.red)
+            echo(f"{len(old)} fail, and are left alone." if old else "No test fails.", err=True)
+        elif run is not None and old is not None:
+            old = _looked_at(settings, run, old)
         if once:
             return
+
+
+def _looked_at(settings: Settings, run: TestRun, old: frozenset[str]) -> frozenset[str]:
+    """Tell what has changed and search for what has gone red; the old failures that are left."""
+    red = {case.id for case in run.red}
+    mended = old & {case.id for case in run.cases} - red
+    if mended:
+        echo(f"{len(mended)} no longer fail.", err=True)
+    if broken := [each.id for each in run.collection_errors]:
+        echo(f"Cannot be collected: {', '.join(broken)}", err=True)
+    old -= mended
+    if red - old:
+        words = [word for test in _leavable(old, run) for word in ("--deselect", test)]
+        _repair(replace(settings, pytest_args=(*settings.pytest_args, *words)))
+    elif not broken:
+        echo("Nothing has gone red.", err=True)
+    return old
+
+
+def _leavable(old: Collection[str], run: TestRun) -> list[str]:
+    """The tests that can be deselected alone: pytest deselects all whose ids begin so."""
+    ids = [case.id for case in run.cases]
+    return [each for each in ids if each in old and sum(id.startswith(each) for id in ids) == 1]
 
 
 def _repair(settings: Settings) -> None:
@@ -114,14 +137,17 @@ def _repair(settings: Settings) -> None:
         with display(sys.stderr, settings.budget, settings.verbose, settings.quiet) as listener:
             result = loop.repair(settings, listener)
     except DiffufixError as error:
-        _told(error)
+        tell(error, ())
         return
     terminal.write_result(result, sys.stdout, settings.verbose)
     sys.stdout.flush()
+    if result.status is Status.INTERRUPTED:
+        raise KeyboardInterrupt  # Ctrl-C ends the watch, too
 
 
-def _red(settings: Settings) -> tuple[str, ...]:
-    """The tests that fail now, in the sandbox that a repair would choose."""
+def _run(settings: Settings) -> TestRun | None:
+    """The tests as they are now, in the sandbox that a repair would choose; None, and told why,
+    where they cannot be run."""
     import tempfile
 
     from diffufix.sandbox.reap import scratch_prefix
@@ -133,16 +159,10 @@ def _red(settings: Settings) -> tuple[str, ...]:
             tempfile.TemporaryDirectory(prefix=scratch_prefix()) as scratch,
             Suite(settings, choose(settings), Path(scratch), lambda tree: None) as suite,
         ):
-            run = suite.run(test_timeout=max(5.0, settings.budget))
+            return suite.run(test_timeout=max(5.0, settings.budget))
     except DiffufixError as error:
-        _told(error)
-        return ()
-    return tuple(case.id for case in run.red)
-
-
-def _told(error: DiffufixError) -> None:
-    typer.echo(f"error: {error.message}" + (f"\nhint: {error.hint}" if error.hint else ""),
-               err=True)  # fmt: skip
+        tell(error, ())
+        return None
 
 
 def changes(

@@ -8,6 +8,8 @@ import pytest
 
 from diffufix.cli import main, watch
 from diffufix.config import Settings
+from diffufix.repair.types import RepairResult, Status
+from diffufix.types import TestCase, TestRun
 from tests.support.finished import BROKEN, repaired
 
 
@@ -24,17 +26,69 @@ def test_changes_are_told_once_they_rest(tmp_path: Path) -> None:
     assert next(found) == "b.py"
 
 
-def test_only_what_has_just_gone_red(project: Path, search, capsys, monkeypatch) -> None:
-    red = iter([("t.py::old",), ("t.py::old", "test_m.py::test_one")])
-    monkeypatch.setattr(watch, "_red", lambda settings: next(red))
-    monkeypatch.setattr(watch, "changes", lambda root: iter(["m.py"]))
-    calls: list[Settings] = search(repaired)
-    assert main(["watch", "--once", "--budget", "5"]) == 0
+def ran(project: Path, red: str, green: str = "", broken: str = "") -> TestRun:
+    """A run of `t.py`, with failing and passing tests of these names."""
+    cases = [
+        TestCase(f"t.py::{name}", outcome, 0.0)
+        for outcome, names in (("failed", red), ("passed", green))
+        for name in names.split()
+    ]
+    errors = tuple(TestCase(path, "error", 0.0) for path in broken.split())
+    return TestRun(project, (), tuple(cases), 1, 0.1, collection_errors=errors)
+
+
+@pytest.fixture
+def watched(project: Path, search, monkeypatch):
+    """Watch while the tests come out as told, None: they cannot be run; returns the searches."""
+
+    def use(*runs: TestRun | None) -> list[tuple[str, ...]]:
+        left = iter(runs)
+        monkeypatch.setattr(watch, "_run", lambda settings: next(left))
+        monkeypatch.setattr(watch, "changes", lambda root: iter(["m.py"] * (len(runs) - 1)))
+        calls: list[Settings] = search(repaired)
+        assert main(["watch", "--budget", "5"]) == 0
+        return [call.pytest_args for call in calls]
+
+    return use
+
+
+def test_only_what_has_just_gone_red(project: Path, watched, capsys) -> None:
+    calls = watched(ran(project, "old"), ran(project, "old test_one"))
     out, err = capsys.readouterr()
-    assert [call.pytest_args for call in calls] == [("--deselect", "t.py::old")]
+    assert calls == [("--deselect", "t.py::old")]
     assert "1 fail already and are left alone" in err
     assert "`diffufix apply 1` writes the patch" in out
     assert (project / "m.py").read_text() == BROKEN
+
+
+def test_a_test_whose_name_begins_like_an_old_one_is_not_left_out(project: Path, watched) -> None:
+    assert watched(ran(project, "old"), ran(project, "old old_too")) == [()]
+
+
+def test_what_was_not_run_is_not_said_to_pass(project: Path, watched, capsys) -> None:
+    """Old failures stay old while a file cannot be read, or no test can be run at all."""
+    old = ran(project, "old")
+    assert watched(old, ran(project, "", broken="t.py"), None, old) == []
+    err = capsys.readouterr().err
+    assert "no longer fail" not in err
+    assert "Cannot be collected: t.py" in err
+    assert err.count("Nothing has gone red.") == 1
+
+
+def test_the_first_run_that_can_be_made_says_what_is_old(project: Path, watched, capsys) -> None:
+    assert watched(None, ran(project, "old"), ran(project, "", "old"), ran(project, "old")) == [()]
+    err = capsys.readouterr().err
+    assert "1 fail, and are left alone." in err
+    assert "1 no longer fail." in err
+
+
+def test_an_interrupted_search_ends_the_watch(project: Path, search, monkeypatch, capsys) -> None:
+    runs = iter([ran(project, ""), ran(project, "new")])
+    monkeypatch.setattr(watch, "_run", lambda settings: next(runs))
+    monkeypatch.setattr(watch, "changes", lambda root: iter(["m.py", "m.py"]))
+    search(RepairResult(Status.INTERRUPTED))
+    assert main(["watch"]) == 0
+    assert "No longer watching." in capsys.readouterr().err
 
 
 @pytest.mark.slow
@@ -42,4 +96,6 @@ def test_red_is_seen_in_the_sandbox(tmp_path: Path) -> None:
     (tmp_path / "test_m.py").write_text(
         "def test_a():\n    assert 0\n\n\ndef test_b():\n    pass\n"
     )
-    assert watch._red(Settings(tmp_path, sandbox="local")) == ("test_m.py::test_a",)
+    run = watch._run(Settings(tmp_path, sandbox="local"))
+    assert run is not None
+    assert [case.id for case in run.red] == ["test_m.py::test_a"]
