@@ -244,7 +244,8 @@ def shares(ranks: Sequence[int]) -> dict[str, int]:
 def write(name: str, rows: list[dict[str, object]], document: dict[str, object]) -> None:
     (RESULTS / f"{name}.json").write_text(json.dumps({"total": document, "fixes": rows}) + "\n")
     head = f"{document['enumerated']} of {document['fixes']} fixes are enumerated."
-    lines = [f"# {name}", "", head, "", "| rank | fixes |", "|---|---|"]
+    command = f"`python bench/edits.py rank PATHS... --count {len(rows)} --out {name}`"
+    lines = [f"# {name}", "", command, "", head, "", "| rank | fixes |", "|---|---|"]
     lines += [f"| {key} | {document[key]} |" for key in shares([])]
     (RESULTS / f"{name}.md").write_text("\n".join(lines) + "\n")
 

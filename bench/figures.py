@@ -5,7 +5,8 @@
 Runs `diffufix repair` on a copy of examples/shop in tmux and draws what the terminal shows: while
 the search runs (`live`), and at the end (`repair`). Then all four faults of the shop, for the
 picture of the search (`search`) from the page of that run. Nothing is made up; where the first
-repair fails, no picture is written. Needs tmux.
+repair fails, no picture is written. Needs tmux. `page-*.png` is not drawn here: it is what a
+browser shows of the page of a run (`--report`), light and dark, 1000 pixels wide, cut at 2300.
 """
 
 from __future__ import annotations
