@@ -156,9 +156,9 @@ class Client:
 
 
 def _texts(body: Mapping[str, Any]) -> str:
-    return "".join(
-        str(body.get(k, "")) for k in ("prompt", "suffix", "input_prefix", "input_suffix")
-    )
+    texts = [body.get(k, "") for k in ("prompt", "suffix", "input_prefix", "input_suffix")]
+    turns = [turn["content"] for turn in body.get("messages", ())]
+    return "".join(map(str, [*texts, *turns]))
 
 
 def _tokens(text: str) -> int:

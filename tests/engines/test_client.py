@@ -103,6 +103,16 @@ def test_costs_end_where_they_were_to_end() -> None:
 
 
 @pytest.mark.usefixtures("key")
+def test_a_conversation_costs_what_it_says() -> None:
+    with FimServer("fim") as server:
+        client, _ = client_of(server, most=0.001)
+        body = {"messages": [{"role": "user", "content": "x" * 20_000}]}
+        with pytest.raises(EngineStopped, match=r"--max-cost is \$0\.001"):
+            client.post("/v1/chat/completions", body, 9)
+        assert server.asked == []
+
+
+@pytest.mark.usefixtures("key")
 def test_requests_keep_their_distance() -> None:
     with FimServer("fim") as server:
         client, slept = client_of(server)
