@@ -36,7 +36,7 @@ def drive(
         tell(number, len(items), row, True)
 
     for number, item in enumerate(items, 1):
-        known = folder.rows.get(item.id)
+        known = folder.done(item.id)
         if known is not None:
             rows[number] = known
             tell(number, len(items), known, False)

@@ -49,6 +49,11 @@ class RunFolder:
                     "Give the same options to go on with it, another --out, or --again.",
                 )
 
+    def done(self, id: str) -> Row | None:
+        """The row of a case that is over. None: it was not run, or could not be set up then."""
+        row = self.rows.get(id)
+        return None if row is None or row.get("status") == "not run" else row
+
     def add(self, row: Row) -> None:
         """Write the row of a finished case."""
         self.rows[str(row["id"])] = row

@@ -96,6 +96,16 @@ def test_another_run_in_the_folder_is_left_alone(tmp_path: Path) -> None:
         read_run(tmp_path / "mine")
 
 
+def test_a_case_that_could_not_be_set_up_is_tried_again(tmp_path: Path) -> None:
+    folder = RunFolder(tmp_path / "r", PLAN)
+    folder.add({"id": "a", "status": "repaired"})
+    folder.add({"id": "b", "status": "not run"})
+    again = RunFolder(tmp_path / "r", PLAN)
+    rows = drive(again, ITEMS[:2], lambda item: {"id": item.id}, lambda *told: None)
+    assert rows == [{"id": "a", "status": "repaired"}, {"id": "b"}]
+    assert read_run(tmp_path / "r")[1] == rows
+
+
 def repaired(id: str, green: bool, right: bool | None, called: bool) -> dict[str, Any]:
     return {"id": id, "green": green, "right": right, "called": called, "seconds": 3.0, "tried": 10}
 

@@ -191,7 +191,7 @@ def carry_out(
     }  # fmt: skip
     place = asked.out or Path("evaluation") / f"{form.name}-{plain(model)}"
     folder = RunFolder(place, described, again=asked.again)
-    done = sum(item.id in folder.rows for item in items)
+    done = sum(folder.done(item.id) is not None for item in items)
     echo(f"{form.title}: {len(items)} cases, {done} of them done; {place}", err=True)
     for note in opened.notes:
         echo(f"note: {note}", err=True)
