@@ -69,6 +69,7 @@ def chat(
     adapter: options.Adapter = None,
     device: options.Device = None,
     dtype: options.Dtype = None,
+    max_cost: options.MaxCost = None,
     sandbox: options.Sandbox = None,
     python: options.Python = None,
     seed: options.Seed = None,
@@ -83,8 +84,9 @@ def chat(
       diffufix chat -f fix.patch -m "Is this right?" --json > answer.json
     """
     given = {
-        "model": model, "adapter": adapter, "device": device, "dtype": dtype, "sandbox": sandbox,
-        "python": python, "seed": seed, "json": json, "yes": yes,
+        "model": model, "adapter": adapter, "device": device, "dtype": dtype,
+        "max_cost": max_cost, "sandbox": sandbox, "python": python, "seed": seed, "json": json,
+        "yes": yes,
     }  # fmt: skip
     from diffufix.cli.consent import settled
 

@@ -45,6 +45,7 @@ class ProgramJudge:
         (root / "pytest.ini").write_text("[pytest]\n", "utf-8")
         options = {"sandbox": sandbox, "python": python or None}
         self.place: Runtime = choose(load_settings(root, (), options, {}))
+        self.workers = workers
         self._pool = ThreadPoolExecutor(workers)
         self._idle: queue.SimpleQueue[Sandbox] = queue.SimpleQueue()
         self._all: list[Sandbox] = []

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from diffufix.cli import main
+from diffufix.evaluation.types import RepairCase
 from tests.support import suites
 from tests.support.checkpoints import make_dream_checkpoint
 
@@ -76,6 +78,24 @@ def test_samples_sweeps_and_comparisons(
                  "--out=s"]) == 0  # fmt: skip
     assert "global AR-ness" in capsys.readouterr().out
     assert {"sweep.md", "sweep.json", "t0.2", "t1"} <= {p.name for p in (here / "s").iterdir()}
+
+
+def test_what_repair_is_told(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from diffufix.evaluation import repairing
+
+    told: list[list[str]] = []
+
+    def one(case: RepairCase, plan: repairing.RepairPlan, environments: object) -> dict[str, Any]:
+        told.append(plan.command(case, ""))
+        return {"id": case.id, "green": False, "right": False, "called": False}
+
+    monkeypatch.setattr(repairing, "run_case", one)
+    suites.humanevalfix(here / "own.jsonl")
+    run = ["evaluate", "own.jsonl", "--limit=1", "--max-cost=0", "--out=r"]
+    assert main([*run, "--yes", "--", "--accept=plausible"]) == 0
+    assert {"--yes", "--max-cost=0.0", "--accept=plausible"} <= set(told[0])
+    kept = json.loads((here / "r" / "run.json").read_text())
+    assert kept["settings"]["options"] == ["--max-cost=0.0", "--accept=plausible"]
 
 
 @pytest.mark.parametrize(

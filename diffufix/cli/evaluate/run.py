@@ -6,7 +6,6 @@ import os
 import shlex
 import sys
 from collections.abc import Callable
-from contextlib import ExitStack
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -46,6 +45,7 @@ def run(
     adapter: common.Adapter = None,
     device: common.Device = None,
     dtype: common.Dtype = None,
+    max_cost: common.MaxCost = None,
     budget: options.Budget = 60.0,
     samples: options.Samples = 1,
     temperature: options.Temperature = 0.2,
@@ -73,9 +73,12 @@ def run(
     """
     asked = CaseSelection(suite, data, out, every, limit, only, again, any_version, yes, json)
     opened = asked.open()
-    chosen = {"model": model, "adapter": adapter, "device": device, "dtype": dtype, "yes": yes}
+    chosen = {
+        "model": model, "adapter": adapter, "device": device, "dtype": dtype, "max_cost": max_cost,
+        "yes": yes,
+    }  # fmt: skip
     if opened.format.kind == "repair":
-        passed = [*_words(chosen, "adapter", "device", "dtype"), *(passed_on or ())]
+        passed = [*_words(chosen, "adapter", "device", "dtype", "max_cost"), *(passed_on or ())]
         passed += [f"--workers={workers}"] if workers else []
         passed += [f"--seed={seed}"] if seed else []
         plan = {"budget": budget, "sandbox": sandbox or "auto", "options": passed}
@@ -86,20 +89,19 @@ def run(
             f"{opened.format.title} is no suite of faults: `{passed_on[0]}` is passed to nobody.",
             "What follows -- are options of `diffufix repair`.",
         )
-    from diffufix.completion.types import SamplingPlan
-
-    tokens = max_tokens or (INFILLING_TOKENS if opened.format.kind == "infilling" else TOKENS)
-    sampling = SamplingPlan(
-        temperature, None if top_p in (0, 1) else top_p, tokens, tokens_per_step,
-        seed=seed or 0, batch=batch, seconds=seconds,
-    )  # fmt: skip
-    place = {"sandbox": sandbox or "auto", "python": python or "", "workers": workers}
-    with ExitStack() as stack:
-        _completions(asked, opened, chosen, sampling, samples, style, check, place, stack)
+    with judge_of(sandbox, python, workers) as judge:
+        if check:
+            _check(asked, opened, judge)
+            return
+        sampling = sampling_of(
+            opened, temperature, top_p, max_tokens, tokens_per_step=tokens_per_step,
+            seed=seed or 0, batch=batch, seconds=seconds,
+        )  # fmt: skip
+        evaluate_with(asked, opened, completer_of(chosen), judge, sampling, samples, style)
 
 
 def _words(chosen: dict[str, Any], *names: str) -> list[str]:
-    return [f"--{name}={chosen[name]}" for name in names if chosen[name]]
+    return [f"--{n.replace('_', '-')}={chosen[n]}" for n in names if chosen[n] is not None]
 
 
 def _repairs(
@@ -110,31 +112,39 @@ def _repairs(
     from diffufix.evaluation.repairing import RepairPlan, check_case, run_case
 
     environments = Environments(venvs, python)
-    repairing = RepairPlan(plan["budget"], model, plan["sandbox"], tuple(plan["options"]))
+    agreed = ("--yes",) if asked.yes else ()  # nobody can be asked there
+    repairing = RepairPlan(plan["budget"], model, plan["sandbox"], (*agreed, *plan["options"]))
     one = check_case if check else run_case
     plan |= {"check": True} if check else {}
     name = "publisher's fixes" if check else model or "by machine"
     carry_out(asked, opened, name, plan, lambda case: one(case, repairing, environments))
 
 
-def _completions(
-    asked: CaseSelection, opened: OpenSuite, chosen: dict[str, Any], sampling: SamplingPlan,
-    samples: int, style: str, check: bool, place: dict[str, Any], stack: ExitStack,
-) -> dict[str, Any]:  # fmt: skip
+def _check(asked: CaseSelection, opened: OpenSuite, judge: ProgramJudge) -> None:
     from diffufix.evaluation.completing import Checking
+
+    settings: dict[str, Any] = {"samples": 1, "check": True}
+    start = Checking(judge).start
+    carry_out(asked, opened, "publisher's solutions", settings, start, judge.workers)
+
+
+def judge_of(sandbox: str | None, python: str | None, workers: int | None) -> ProgramJudge:
+    """The judge of programs that the options ask for."""
     from diffufix.evaluation.verdicts import ProgramJudge
 
-    workers = place["workers"] or os.cpu_count() or 1
-    judge = stack.enter_context(
-        ProgramJudge(sandbox=place["sandbox"], python=place["python"], workers=workers)
+    return ProgramJudge(
+        sandbox=sandbox or "auto", python=python or "", workers=workers or os.cpu_count() or 1
     )
-    if check:
-        settings: dict[str, Any] = {"samples": 1, "check": True}
-        return carry_out(
-            asked, opened, "publisher's solutions", settings, Checking(judge).start, workers
-        )
-    completer = completer_of(chosen)
-    return evaluate_with(asked, opened, completer, judge, sampling, samples, style)
+
+
+def sampling_of(
+    opened: OpenSuite, temperature: float, top_p: float, max_tokens: int | None, **others: Any
+) -> SamplingPlan:
+    """How completions are drawn, by the options; `others` are fields of SamplingPlan."""
+    from diffufix.completion.types import SamplingPlan
+
+    tokens = max_tokens or (INFILLING_TOKENS if opened.format.kind == "infilling" else TOKENS)
+    return SamplingPlan(temperature, None if top_p in (0, 1) else top_p, tokens, **others)
 
 
 def evaluate_with(
@@ -156,7 +166,7 @@ def evaluate_with(
 
 
 def completer_of(chosen: dict[str, Any]) -> Any:
-    """The model or engine by the options `model`, `adapter`, `device`, `dtype`, `yes`."""
+    """The model or engine by the options of the group "Model" and `yes`."""
     from diffufix.cli.consent import settled
     from diffufix.completion.completer import open_completer
     from diffufix.config import load_settings

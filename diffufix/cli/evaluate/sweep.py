@@ -7,7 +7,6 @@ tokens but another order, so that AR-ness falls and pass@k rises.
 from __future__ import annotations
 
 import sys
-from contextlib import ExitStack
 from pathlib import Path
 from typing import Annotated
 
@@ -42,6 +41,7 @@ def sweep(
     adapter: common.Adapter = None,
     device: common.Device = None,
     dtype: common.Dtype = None,
+    max_cost: common.MaxCost = None,
     top_p: options.TopP = 1.0,
     max_tokens: options.MaxTokens = None,
     style: options.Style = "auto",
@@ -59,9 +59,7 @@ def sweep(
       diffufix evaluate sweep humaneval --temperature 0.2:1.2
       diffufix evaluate sweep mbpp+ --temperature 0.2,0.6,1.0 -n 20
     """
-    from diffufix.cli.evaluate.run import INFILLING_TOKENS, TOKENS, completer_of, evaluate_with
-    from diffufix.completion.types import SamplingPlan
-    from diffufix.evaluation.verdicts import ProgramJudge
+    from diffufix.cli.evaluate.run import completer_of, evaluate_with, judge_of, sampling_of
     from diffufix.report import evaluation_sweep as report
     from diffufix.report import jsondoc
 
@@ -73,24 +71,21 @@ def sweep(
             f"{opened.format.title} is a suite of faults; a repair has no temperature.",
             "Sweep over a suite of functions, such as humaneval.",
         )
-    chosen = {"model": model, "adapter": adapter, "device": device, "dtype": dtype, "yes": yes}
+    chosen = {
+        "model": model, "adapter": adapter, "device": device, "dtype": dtype, "max_cost": max_cost,
+        "yes": yes,
+    }  # fmt: skip
     completer = completer_of(chosen)
     if completer.ordered:
         raise UsageError(
             f"{completer.name} searches and does not sample: it has no temperature.",
             "Name a model that samples with --model, such as apple/DiffuCoder-7B-Base.",
         )
-    tokens = max_tokens or (INFILLING_TOKENS if opened.format.kind == "infilling" else TOKENS)
     folder = out or Path("evaluation") / f"sweep-{opened.format.name}-{plain(completer.name)}"
     points = []
-    with ExitStack() as stack:
-        judge = stack.enter_context(
-            ProgramJudge(sandbox=sandbox or "auto", python=python or "", workers=workers or 2)
-        )
+    with judge_of(sandbox, python, workers) as judge:
         for each in temperatures:
-            sampling = SamplingPlan(
-                each, None if top_p in (0, 1) else top_p, tokens, seed=seed or 0, batch=batch
-            )
+            sampling = sampling_of(opened, each, top_p, max_tokens, seed=seed or 0, batch=batch)
             total = evaluate_with(
                 asked.at(folder / f"t{each:g}"), opened, completer, judge, sampling, samples, style,
                 quiet=True,
