@@ -239,6 +239,9 @@ def _kept(
 ) -> ApplyError:
     """The error, with the way to the patch that was found; the patch is shown."""
     assert result.patch is not None
+    if result.applied:
+        hint = f"{error.hint} The patch is written; `diffufix undo` takes it back.".strip()
+        return ApplyError(error.message, hint)
     if not settings.json:
         terminal.write_diff(result.patch.diff, sys.stdout)
         sys.stdout.flush()

@@ -88,7 +88,7 @@ def _repaired(result: RepairResult) -> str:
     if result.claims and others:
         as_before = "1 other passes" if others == 1 else f"{others:,} others pass"
         rest = f"; {as_before} as before"
-        if result.claims.complete:
+        if result.claims.complete and not result.selected:
             rest = f", and nothing else broke ({as_before} as before)"
     said = f" {result.message}" if result.message else ""
     return f"{head}: {green} now {verb}{rest}.{said}"

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import ast
 import re
+import shlex
 import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -37,6 +38,7 @@ class Proof:
     probability: float | None
     evidence: tuple[str, ...]
     run: int | None
+    selected: tuple[str, ...] = ()  # arguments of pytest: only those tests were run
 
     @classmethod
     def of(cls, document: Mapping[str, Any]) -> Proof:
@@ -44,7 +46,7 @@ class Proof:
         claims = document.get("claims")
         if not claims or not claims["turned_green"] or not claims["runs"]:
             raise UsageError(
-                "Only a patch that was confirmed over the whole suite is committed.",
+                "Only a patch that was confirmed is committed.",
                 "Write it with `diffufix apply`, run your tests, and commit it yourself.",
             )
         unsaid = ("flaky", "differs_in_sandbox", "not_run", "not_collected")
@@ -52,6 +54,7 @@ class Proof:
             tuple(claims["turned_green"]), claims["passing_as_before"], tuple(claims["runs"]),
             not any(claims[key] for key in unsaid), document.get("probability"),
             tuple(document.get("evidence") or ()), document.get("run_id"),
+            tuple(document.get("selected") or ()),
         )  # fmt: skip
 
 
@@ -95,9 +98,10 @@ def message(patch: Patch, proof: Proof) -> str:
     shown = list(proof.green[:NAMED])
     shown += [f"and {number - NAMED} more"] if number > NAMED else []
     holds = f"They pass with this change; {proof.as_before:,} other tests pass as before"
-    holds += ", and nothing else broke." if proof.complete else "."
+    holds += ", and nothing else broke." if proof.complete and not proof.selected else "."
     lines = [subject, "", "Failed before this change:", *(f"  {test}" for test in shown), "", holds]
-    lines += ["Seen in runs of the whole suite, beside the unedited project:"]
+    suite = f"`pytest {shlex.join(proof.selected)}`" if proof.selected else "the whole suite"
+    lines += [f"Seen in runs of {suite}, beside the unedited project:"]
     lines += [f"  {run}" for run in proof.runs]
     if proof.probability is not None:
         lines += ["", f"Likely right by the evidence: {proof.probability:.0%}"]
@@ -172,7 +176,7 @@ def _need(root: Path, *arguments: str, stdin: bytes = b"", index: Path | None = 
     if said is None:
         raise ApplyError(
             f"git does not do its part: {_words(arguments)}.",
-            "Does git know who you are (git config user.name)? Your files are unchanged.",
+            "Does git know who you are (git config user.name)?",
         )
     return said.decode("utf-8", "replace").strip()
 

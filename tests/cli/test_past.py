@@ -111,6 +111,36 @@ def test_a_commit_takes_nothing_else_along(repository: Path, search, capsys) -> 
     assert git(repository, "status", "--porcelain").split() == ["A", "n.py"]
 
 
+def test_a_commit_that_git_refuses_leaves_the_patch_written(
+    repository: Path, search, capsys, monkeypatch, tmp_path: Path
+) -> None:
+    git(repository, "config", "user.useConfigOnly", "true")
+    for variable in ("GIT_AUTHOR_NAME", "GIT_COMMITTER_NAME"):
+        monkeypatch.delenv(variable)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path))
+    search(repaired)
+    assert main(["repair", "-q", "--commit"]) == 2
+    err = capsys.readouterr().err
+    assert "user.name" in err
+    assert "The patch is written; `diffufix undo` takes it back." in err
+    assert (repository / "m.py").read_text() == MENDED
+    assert main(["undo"]) == 0
+    assert (repository / "m.py").read_text() == BROKEN
+
+
+def test_a_message_speaks_of_the_tests_that_were_run(repository: Path, search) -> None:
+    def some(settings, listener) -> RepairResult:
+        return replace(repaired(settings, listener), selected=("test_m.py", "-k", "one or two"))
+
+    search(some)
+    assert main(["repair", "-q", "--branch", "fix/one"]) == 0
+    told = git(repository, "log", "-1", "--format=%B", "fix/one")
+    assert "Seen in runs of `pytest test_m.py -k 'one or two'`, beside" in told
+    assert "whole suite" not in told
+    assert "nothing else broke" not in told
+
+
 def test_no_commit_of_what_is_only_plausible(repository: Path, search, capsys) -> None:
     def weak(settings, listener) -> RepairResult:
         return replace(repaired(settings, listener), probability=0.1, threshold=0.8)

@@ -35,11 +35,11 @@ def _model(name: str) -> None:
         return
     provider, colon, model = name.partition(":")
     if colon and "/" not in provider:
-        near = difflib.get_close_matches(provider, [*PROVIDERS, LOCAL], n=1)
+        known = [*PROVIDERS, LOCAL]
+        meant = [f"Did you mean {each}:{model}? "
+                 for each in difflib.get_close_matches(provider, known, n=1)]  # fmt: skip
         raise UsageError(
-            f"There is no engine {provider}.",
-            (f"Did you mean {near[0]}:{model}? " if near else "")
-            + f"Engines: {', '.join([*PROVIDERS, LOCAL])}.",
+            f"There is no engine {provider}.", "".join(meant) + f"Engines: {', '.join(known)}."
         )
     if "/" in name and not name.startswith((".", "/", "~")):
         return  # on the hub, or not: only a download can tell
