@@ -9,12 +9,17 @@ from diffufix.errors import UsageError
 
 #: `@shop/dates.py` in a message.
 _NAMED = re.compile(r"(?<![\w@])@([\w./-]*\w)")
+_SUFFIX = re.compile(r"\.(py|pyi|toml|cfg|ini|md|rst|txt|json|ya?ml|patch|diff)")
 LARGEST = 200_000  # bytes
 
 
-def named(text: str) -> list[str]:
-    """What a message names with an @."""
-    return _NAMED.findall(text)
+def named(text: str, folder: Path) -> list[str]:
+    """The files that a message names with an @: what is one, and what looks like one. Decorators
+    in code that was pasted do not."""
+    return [
+        name for name in _NAMED.findall(text)
+        if "/" in name or _SUFFIX.fullmatch(Path(name).suffix) or (folder / name).is_file()
+    ]  # fmt: skip
 
 
 def attached(names: list[str], folder: Path) -> dict[str, str]:

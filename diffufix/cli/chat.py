@@ -17,6 +17,7 @@ from diffufix.errors import DiffufixError, UsageError
 
 if TYPE_CHECKING:
     from diffufix.assistant.session import Answer, ChatSession
+    from diffufix.completion.types import Speech
 
 HELP = """\
 @FILE in a message attaches a file of this folder.
@@ -130,7 +131,7 @@ def _once(
     from diffufix.report import jsondoc
     from diffufix.report.chat import facts, ran_lines
 
-    files = attached([*names, *named(text)], Path.cwd()) | piped
+    files = attached([*names, *named(text, Path.cwd())], Path.cwd()) | piped
     answer = _answer(session, text, files)
     if save is not None:
         if not answer.blocks:
@@ -224,7 +225,8 @@ class _Talk:
     ) -> None:
         self.session, self.settings, self.console, self.names = session, settings, console, names
         self.blocks: list[str] = []
-        self.last: tuple[str, dict[str, str]] | None = None
+        self.last: tuple[str, dict[str, str]] | None = None  # what was asked,
+        self.before: list[Speech] = []  # and the turns before it
 
     def take(self, line: str) -> None:
         command, _, rest = line.partition(" ")
@@ -236,9 +238,12 @@ class _Talk:
             self._save(rest)
         elif command == "/new":
             self.session.forget()
+            self.last = None
             self.console.print("The conversation is forgotten.", style="dim")
-        elif command == "/again" and self.last is not None:
-            del self.session.turns[-2:]
+        elif command == "/again":
+            if self.last is None:
+                raise UsageError("Nothing was asked yet.", "Ask first; /again asks it once more.")
+            self.session.turns = self.before
             self._answer(*self.last)
         elif command == "/help":
             self.console.print(HELP, markup=False)
@@ -248,14 +253,14 @@ class _Talk:
     def _ask(self, text: str) -> None:
         from diffufix.assistant.files import attached, named
 
-        files = attached([*self.names, *named(text)], Path.cwd())
+        files = attached([*self.names, *named(text, Path.cwd())], Path.cwd())
         self.names = []
         self._answer(text, files)
 
     def _answer(self, text: str, files: dict[str, str]) -> None:
         from diffufix.report.chat import Decoding, answered
 
-        self.last = (text, files)
+        self.last, self.before = (text, files), self.session.turns
         with Decoding(self.console) as watch:
             answer = self.session.ask(text, files, watch)
         first = len(self.blocks) + 1

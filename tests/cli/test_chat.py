@@ -11,11 +11,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from rich.console import Console
 
+from diffufix.assistant.files import attached, named
 from diffufix.assistant.session import ChatSession
 from diffufix.cli import main
+from diffufix.cli.chat import _Talk
 from diffufix.completion.extract import blocks
 from diffufix.completion.types import Ask, Completed, SamplingPlan, Watch
+from diffufix.config import Settings
 from diffufix.errors import UsageError
 from diffufix.report.chat import MASK, fresh
 from tests.support.answering import QUESTIONS, WIDTH, make_answering_checkpoint
@@ -133,6 +137,37 @@ def test_turns_are_kept_as_far_as_they_fit() -> None:
     with pytest.raises(UsageError, match="too long for scripted"):
         session.ask("z" * 300)
     assert len(session.turns) == 4  # what could not be asked is not in the conversation
+
+
+def test_again_takes_back_what_was_asked_last_and_nothing_else(here: Path) -> None:
+    class Stopping(Scripted):
+        def complete(
+            self, ask: Ask, n: int, plan: SamplingPlan, watch: Watch | None = None
+        ) -> Sequence[Completed]:
+            if ask.turns[-1][1] == "stop" and len(self.asked) == 1:
+                self.asked.append(ask)
+                raise KeyboardInterrupt
+            return super().complete(ask, n, plan, watch)
+
+    session = ChatSession(Stopping(), SamplingPlan())
+    talk = _Talk(session, Settings(here), Console(file=io.StringIO()), [])
+    with pytest.raises(UsageError, match="Nothing was asked yet"):
+        talk.take("/again")
+    talk.take("first")
+    with pytest.raises(KeyboardInterrupt):
+        talk.take("stop")
+    talk.take("/again")
+    assert [said for who, said in session.turns if who == "user"] == ["first", "stop"]
+    talk.take("/again")
+    assert [said for who, said in session.turns if who == "user"] == ["first", "stop"]
+
+
+def test_files_that_a_message_names(tmp_path: Path) -> None:
+    (tmp_path / "Makefile").write_text("all:\n")
+    text = "@Makefile @shop/dates.py, me@there.py @notes.md\n@property\n@pytest.mark.slow"
+    assert named(text, tmp_path) == ["Makefile", "shop/dates.py", "notes.md"]
+    with pytest.raises(UsageError, match=r"no file notes\.md"):
+        attached(named(text, tmp_path)[2:], tmp_path)
 
 
 def test_blocks_and_fresh_tokens() -> None:
