@@ -201,7 +201,10 @@ def expectations(texts: Sequence[str]) -> tuple[str, ...]:
 
 def _search(settings: Settings, began: float) -> RepairResult:
     try:
-        with display(sys.stderr, settings.budget, settings.verbose, settings.quiet) as listener:
+        with display(
+            sys.stderr, settings.budget, settings.verbose, settings.quiet,
+            selected=bool(settings.pytest_args),
+        ) as listener:  # fmt: skip
             from diffufix.repair import loop
 
             return loop.repair(settings, listener, began)

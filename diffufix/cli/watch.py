@@ -134,7 +134,10 @@ def _repair(settings: Settings) -> None:
     from diffufix.repair import loop
 
     try:
-        with display(sys.stderr, settings.budget, settings.verbose, settings.quiet) as listener:
+        with display(
+            sys.stderr, settings.budget, settings.verbose, settings.quiet,
+            selected=bool(settings.pytest_args),
+        ) as listener:  # fmt: skip
             result = loop.repair(settings, listener)
     except DiffufixError as error:
         tell(error, ())

@@ -32,18 +32,22 @@ class Display(AbstractContextManager["Display"], Protocol):
 
 
 def display(
-    err: TextIO, budget: float, verbose: bool | None = False, quiet: bool | None = False
+    err: TextIO,
+    budget: float,
+    verbose: bool | None = False,
+    quiet: bool | None = False,
+    selected: bool = False,
 ) -> Display:
     """The live picture where `err` is a terminal that can move its cursor, else plain lines; with
-    `quiet` warnings alone."""
+    `quiet` warnings alone. `selected`: only some of the suite's tests are run."""
     if quiet:
         return QuietDisplay(err)
     if err.isatty() and os.environ.get("TERM", "") not in ("", "dumb"):
-        return LiveDisplay(err, budget, verbose=bool(verbose))
-    return PlainDisplay(err, bool(verbose))
+        return LiveDisplay(err, budget, verbose=bool(verbose), selected=selected)
+    return PlainDisplay(err, bool(verbose), selected)
 
 
-def milestone(event: Event, verbose: bool = True) -> list[str]:
+def milestone(event: Event, verbose: bool = True, selected: bool = False) -> list[str]:
     """The lines worth keeping after the search, the same in both displays."""
     match event:
         case events.Stage(text):
@@ -81,11 +85,15 @@ def milestone(event: Event, verbose: bool = True) -> list[str]:
         case events.Found(summary):
             return [f"found: {summary}"] if summary else []
         case events.Confirming(summary):
-            return [f"confirming over the whole suite: {summary}"]
+            return [f"{_confirming(selected)}: {summary}"]
         case events.Warned(text):
             return [f"warning: {text}"]
         case _:
             return []
+
+
+def _confirming(selected: bool) -> str:
+    return f"confirming over {'the selected tests' if selected else 'the whole suite'}"
 
 
 def counters(progress: events.Progress, verbose: bool = True) -> str:
@@ -129,9 +137,9 @@ class QuietDisplay:
 class PlainDisplay:
     """One line per milestone and, at most every few seconds, one with the counters."""
 
-    def __init__(self, err: TextIO, verbose: bool = False) -> None:
+    def __init__(self, err: TextIO, verbose: bool = False, selected: bool = False) -> None:
         self.err = err
-        self.verbose = verbose
+        self.verbose, self.selected = verbose, selected
         self._spoke_at = 0.0
 
     def __enter__(self) -> PlainDisplay:
@@ -141,7 +149,7 @@ class PlainDisplay:
         return None
 
     def __call__(self, event: Event) -> None:
-        lines = milestone(event, self.verbose)
+        lines = milestone(event, self.verbose, self.selected)
         if isinstance(event, events.Progress) and event.elapsed - self._spoke_at >= PLAIN_EVERY:
             self._spoke_at = event.elapsed
             lines = [f"{event.elapsed:.0f} s: {counters(event, self.verbose)}"]
@@ -162,13 +170,18 @@ class LiveDisplay:
     """Milestones scroll by; below them a picture of the hole that is being denoised."""
 
     def __init__(
-        self, err: TextIO, budget: float, width: int | None = None, verbose: bool = False
+        self,
+        err: TextIO,
+        budget: float,
+        width: int | None = None,
+        verbose: bool = False,
+        selected: bool = False,
     ) -> None:
         from rich.console import Console
         from rich.live import Live
 
         self.console = Console(file=err, highlight=False, width=width)
-        self.budget, self.verbose = budget, verbose
+        self.budget, self.verbose, self.selected = budget, verbose, selected
         self._doing = "starting"
         self._started = time.monotonic()
         self._hole: events.HoleStarted | None = None
@@ -201,9 +214,9 @@ class LiveDisplay:
             case events.Stage(text):
                 self._doing = text
             case events.Confirming():
-                self._doing = "confirming over the whole suite"
+                self._doing = _confirming(self.selected)
                 self._hole = self._step = None
-        lines = milestone(event, self.verbose)
+        lines = milestone(event, self.verbose, self.selected)
         if self.verbose and isinstance(event, events.HoleStarted):
             lines = [hole_line(event)]
         style = _LINE_STYLES.get(type(event), "")

@@ -227,3 +227,12 @@ def test_quiet_keeps_warnings() -> None:
         for event in search():
             listener(event)
     assert err.getvalue() == "warning: the log is not kept\n"
+
+
+def test_a_selection_is_not_called_the_whole_suite() -> None:
+    err = io.StringIO()
+    with display(err, 60.0, selected=True) as listener:
+        for event in search():
+            listener(event)
+    assert "confirming over the selected tests: pkg/m.py:2" in err.getvalue()
+    assert "whole suite" not in err.getvalue()

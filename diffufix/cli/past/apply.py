@@ -50,8 +50,8 @@ def apply(
     if commit or branch:
         if patch != 1:
             raise UsageError(
-                "Only the first patch of a run is committed: of it is known what the whole suite "
-                "says.",
+                "Only the first patch of a run is committed: of the others it is not known what "
+                "all tests say.",
                 f"Write the other with `diffufix apply {row.id} {patch}`, run your tests, commit.",
             )
         proof = Proof.of(row.summary | {"run_id": row.id})
