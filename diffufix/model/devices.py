@@ -11,8 +11,6 @@ from diffufix.errors import PrerequisiteError
 WORTH_MPS = 100_000_000
 #: Parameters from which weights stay in bfloat16 on a CPU: float32 would double the memory.
 WIDE_AT_MOST = 1_000_000_000
-#: Memory beside the weights that a decoding batch takes, as a share of them, and in bytes.
-BESIDE, AT_LEAST = 0.1, 1_000_000_000
 
 
 def choose_device(asked: str | torch.device | None, parameters: int = 0) -> torch.device:
@@ -78,11 +76,6 @@ def free_memory(device: torch.device) -> int | None:
         return int(psutil.virtual_memory().available)
     except (OSError, RuntimeError, AssertionError, AttributeError, ValueError):
         return None
-
-
-def needed(weights: int) -> int:
-    """Bytes that a model with so many bytes of weights takes while it fills holes (estimate)."""
-    return weights + max(AT_LEAST, int(BESIDE * weights))
 
 
 def check_memory(weights: int, dtype: torch.dtype | str, device: torch.device, name: str) -> None:

@@ -19,6 +19,8 @@ from typing import Any, Literal
 from diffufix.errors import CheckpointError
 
 Chat = Literal["chatml", "llama3", "none"]
+#: Memory beside the weights that a decoding batch takes, as a share of them, and in bytes.
+BESIDE, AT_LEAST = 0.1, 1_000_000_000
 
 
 @dataclass(frozen=True)
@@ -90,6 +92,11 @@ class Repository:
     @property
     def name(self) -> str:
         return self.id.partition("/")[2]
+
+
+def needed(weights: int) -> int:
+    """Bytes that a model with so many bytes of weights takes while it fills holes (estimate)."""
+    return weights + max(AT_LEAST, int(BESIDE * weights))
 
 
 _SEVEN, _HALF = 15_231_000_000, 988_000_000

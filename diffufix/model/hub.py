@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from diffufix.errors import CheckpointError, DiffufixError, PrerequisiteError
-from diffufix.model.families import repository
+from diffufix.model.families import needed, repository
 from diffufix.model.files import shards
 from diffufix.model.remembered import answered, pin, pinned
 
@@ -94,7 +94,7 @@ def decide(device: str = "auto", consent: Consent = never) -> ModelChoice:
 def _too_large(offer: Download, device: str) -> str:
     import torch
 
-    from diffufix.model.devices import free_memory, needed
+    from diffufix.model.devices import free_memory
 
     free = free_memory(torch.device("cuda" if device == "auto" else device))
     need = needed(offer.bytes)

@@ -11,11 +11,9 @@ from typing import Any
 
 import psutil
 
-from diffufix.model.families import REPOSITORIES, Repository, repository
+from diffufix.model.families import REPOSITORIES, Repository, needed, repository
 from diffufix.model.hub import MINI, in_cache, locate
 from diffufix.model.remembered import answered, pinned
-
-_BESIDE, _AT_LEAST = 0.1, 1_000_000_000  # memory beside the weights, as in model/devices.py
 
 
 @dataclass(frozen=True)
@@ -71,7 +69,7 @@ def _mini() -> PublishedCheckpoint:
 
 
 def _known(each: Repository) -> PublishedCheckpoint:
-    memory = each.bytes + max(_AT_LEAST, int(_BESIDE * each.bytes))
+    memory = needed(each.bytes)
     refused = f"denoises blocks of {each.block} tokens" if each.block else ""
     return PublishedCheckpoint(
         each.id, each.title, each.bytes // 2, each.bytes, memory, each.licence, each.restricted,
