@@ -12,10 +12,11 @@ from typing import Any
 
 import pytest
 
-from diffufix.errors import UsageError
+from diffufix.errors import PrerequisiteError, UsageError
 from diffufix.evaluation.environments import Environments
 from diffufix.evaluation.repairing import RepairPlan, check_case, run_case
 from diffufix.evaluation.suites import bugsinpy, open_suite
+from diffufix.evaluation.suites.data import clone
 from diffufix.evaluation.suites.patches import applied
 from diffufix.evaluation.suites.repairs import humanevalfix, quixbugs, real_bugs
 from diffufix.evaluation.types import RepairCase
@@ -170,11 +171,21 @@ def test_bugsinpy_lays_the_buggy_tree_with_the_fixed_tests(
     assert (laid / "half.py").read_text() == BUGGY
     assert (laid / "test_half.py").read_text() == TEST
     assert case.fixed(laid) == {"half.py": FIXED}
+    assert [p.name for p in (tmp_path / "mirrors").iterdir()] == ["half.git"]
     row = run_case(case, PLAN, Environments(tmp_path / "venvs", "/nowhere/python"))
     assert row["status"] == "not run"
     assert "environment of half-1 cannot be made" in row["message"]
     (wanted,) = (tmp_path / "venvs").glob("3.8.3-*.txt")  # of this environment alone
     assert wanted.read_text() == "attrs==19.3.0\npytest\n"
+
+
+def test_a_clone_that_fails_leaves_nothing(tmp_path: Path) -> None:
+    origin = tmp_path / "origin"
+    subprocess.run(["git", "init", "-q", str(origin)], check=True)
+    with pytest.raises(PrerequisiteError, match="cannot be cloned") as caught:
+        clone(str(origin), tmp_path / "kept" / "x", "Look elsewhere.", commit="0" * 40)
+    assert caught.value.hint == "Look elsewhere."
+    assert list((tmp_path / "kept").iterdir()) == []
 
 
 def test_a_patch_stays_inside(tmp_path: Path) -> None:

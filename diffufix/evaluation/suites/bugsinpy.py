@@ -18,6 +18,7 @@ from pathlib import Path
 
 from diffufix.errors import PrerequisiteError, UsageError
 from diffufix.evaluation.environments import default_folder
+from diffufix.evaluation.suites.data import clone
 from diffufix.evaluation.suites.patches import applied
 from diffufix.evaluation.types import RepairCase
 
@@ -71,18 +72,12 @@ def _lay(url: str, project: str, buggy: str, fixed: str, tests: list[str], folde
 
 def _mirror(url: str, project: str) -> Path:
     place = Path(os.environ.get(PLACE) or default_folder() / "repositories") / f"{project}.git"
-    if place.is_dir():
-        return place
-    place.parent.mkdir(parents=True, exist_ok=True)
-    ran = subprocess.run(
-        ["git", "clone", "-q", "--bare", url, str(place)], capture_output=True, check=False
-    )
-    if ran.returncode:
-        raise PrerequisiteError(
-            f"{url} cannot be cloned: {ran.stderr.decode(errors='replace').strip()[-200:]}",
+    if not place.is_dir():
+        hint = (
             f"Clone it where there is a network (git clone --bare), and set {PLACE} to the folder "
-            f"that holds {project}.git.",
+            f"that holds {project}.git."
         )
+        clone(url, place, hint)
     return place
 
 

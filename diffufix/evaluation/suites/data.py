@@ -73,7 +73,11 @@ def find(
         if not agreed(offer):
             raise PrerequisiteError(f"The data of {title} is not here.", _where(title, publication))
         kept.parent.mkdir(parents=True, exist_ok=True)
-        (_clone if publication.is_repository else _download)(publication, kept)
+        if publication.is_repository:
+            hint = "Clone it on a machine with a network, and name the folder with --data."
+            clone(publication.url, kept, hint, publication.commit)
+        else:
+            _download(publication, kept)
     return _checked(title, kept, publication, any_version)
 
 
@@ -96,9 +100,7 @@ def _checked(
 ) -> SuiteData:
     version = version_of(path)
     known = (publication.commit or publication.sha256) if publication else ""
-    if not known:
-        return SuiteData(path, version)
-    if version == known:
+    if not known or version == known:
         return SuiteData(path, version)
     said = f"{path} is not the known version of {title}: {version or 'no commit'}, not {known}"
     if not any_version and not (path.is_dir() and not version):
@@ -133,21 +135,20 @@ def _download(publication: Publication, kept: Path) -> None:
     partly.replace(kept)
 
 
-def _clone(publication: Publication, kept: Path) -> None:
+def clone(url: str, kept: Path, hint: str, commit: str = "") -> None:
+    """The repository at `kept`: a checkout of `commit`, bare without one. What is cut off leaves
+    nothing there. Raises PrerequisiteError with the hint."""
+    kept.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=kept.parent) as name:
         place = Path(name) / "clone"
-        steps = [
-            ["git", "clone", "-q", publication.url, str(place)],
-            ["git", "-C", str(place), "checkout", "-q", "--detach", publication.commit],
-        ]
+        steps = [["git", "clone", "-q", *([] if commit else ["--bare"]), "--", url, str(place)]]
+        if commit:
+            steps.append(["git", "-C", str(place), "checkout", "-q", "--detach", commit])
         for step in steps:
             ran = subprocess.run(step, capture_output=True, check=False)
             if ran.returncode:
                 said = ran.stderr.decode(errors="replace").strip()[-300:]
-                raise PrerequisiteError(
-                    f"{publication.url} cannot be cloned: {said}",
-                    "Clone it on a machine with a network, and name the folder with --data.",
-                )
+                raise PrerequisiteError(f"{url} cannot be cloned: {said}", hint)
         place.rename(kept)
 
 
