@@ -6,6 +6,7 @@ import os
 import sys
 import tempfile
 import time
+from dataclasses import replace
 from pathlib import Path
 
 from diffufix.config import Settings
@@ -14,6 +15,8 @@ from diffufix.sandbox.protocol import Sandbox
 from diffufix.sandbox.reap import scratch_prefix
 
 _WORD = "diffufix"
+#: The `--sandbox` that stands for each.
+_CHOICES = {"bubblewrap": "local", "container": "docker", "e2b": "e2b"}
 
 
 def bubblewrap(settings: Settings) -> HealthCheck:
@@ -78,16 +81,25 @@ def e2b(settings: Settings) -> HealthCheck:
 
 def chosen(found: list[HealthCheck], settings: Settings) -> HealthCheck:
     """Whether there is any boundary around the code that a model writes."""
+    wanted = settings.sandbox
     works = [check.name for check in found if check.state is Health.OK]
-    if works:
-        wanted = "" if settings.sandbox == "auto" else f"; --sandbox {settings.sandbox} is set"
-        return HealthCheck("isolation", Health.OK, f"{' and '.join(works)} can be used{wanted}")
+    unasked = wanted == "auto"  # takes no machine elsewhere
+    used = [name for name in works if (name != "e2b" if unasked else _CHOICES[name] == wanted)]
+    if used:
+        told = "" if unasked else f"; --sandbox {wanted} is set"
+        return HealthCheck("isolation", Health.OK, f"{' and '.join(used)} can be used{told}")
     remedy = "Install bubblewrap, or build the project's image: `diffufix env build`."
+    if works:
+        remedy = f"{works[0]} can be used with --sandbox {_CHOICES[works[0]]}."
     if settings.sandbox == "local":
         return HealthCheck(
             "isolation", Health.WARNING, "none: candidates run with your rights", remedy
         )
-    return HealthCheck("isolation", Health.ERROR, "there is no sandbox here", remedy)
+    engine = next((check for check in found if check.name == "container"), None)
+    if wanted == "docker" and engine is not None and engine.state is Health.WARNING:
+        return replace(engine, name="isolation")  # a repair builds the image
+    none = "there is no sandbox here" + ("" if unasked else f" for --sandbox {wanted}")
+    return HealthCheck("isolation", Health.ERROR, none, remedy)
 
 
 def _started(name: str, make: object, python: str) -> HealthCheck:

@@ -40,7 +40,18 @@ def test_without_any_sandbox_it_is_an_error() -> None:
     settings = Settings(Path("/"))
     assert sandboxes.chosen(none, settings).state is Health.ERROR
     works = [*none, HealthCheck("e2b", Health.OK, "")]
-    assert sandboxes.chosen(works, settings).state is Health.OK
+    assert sandboxes.chosen(works, Settings(Path("/"), sandbox="e2b")).state is Health.OK
+    check = sandboxes.chosen(works, settings)  # which a repair never takes unasked
+    assert (check.state, check.remedy) == (Health.ERROR, "e2b can be used with --sandbox e2b.")
+    local = [HealthCheck("bubblewrap", Health.OK, "")]
+    assert sandboxes.chosen(local, settings).state is Health.OK
+    check = sandboxes.chosen(local, Settings(Path("/"), sandbox="docker"))
+    assert (check.state, check.remedy) == (
+        Health.ERROR, "bubblewrap can be used with --sandbox local."
+    )  # fmt: skip
+    unbuilt = HealthCheck("container", Health.WARNING, "not built", "`diffufix env build`")
+    check = sandboxes.chosen([*local, unbuilt], Settings(Path("/"), sandbox="docker"))
+    assert (check.name, check.state, check.found) == ("isolation", Health.WARNING, "not built")
 
 
 @NO_BWRAP
