@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import subprocess
 import sys
@@ -39,7 +40,7 @@ def test_a_patch_is_commented_as_it_is(repository: Path, tmp_path: Path) -> None
     assert outputs["status"] == "repaired"
     assert Path(outputs["patch"]).read_text() == patch.diff
     said = (tmp_path / "diffufix.md").read_text()
-    assert said == (tmp_path / "summary").read_text()[:-1]
+    assert said == "<!-- diffufix -->\n" + (tmp_path / "summary").read_text()[:-1]
     assert f"````diff\n{patch.diff}````" in said  # longer than the fence inside
     assert "1 failing test passes with it" in said
     assert "Likely right: **91%**" in said
@@ -62,6 +63,40 @@ def test_the_action_writes_nothing_to_the_repository(repository: Path) -> None:
     assert not re.search(r"\bgit\b|--apply|push", runs)
     # Nothing of the event stands in a command: it would be run.
     assert "${{" not in runs
+
+
+GH = """#!/bin/sh
+echo "$@" >> "$CALLS"
+[ "$2" != view ] || echo "$COMMENT"
+"""
+
+
+@pytest.mark.parametrize(
+    ("comment", "call"),
+    [
+        ("", "pr comment 7 --body-file {folder}/diffufix.md"),
+        ("https://github.com/o/p/pull/7#issuecomment-42",
+         "api --silent --method PATCH repos/o/p/issues/comments/42 "
+         "--field body=@{folder}/diffufix.md"),
+    ],
+)  # fmt: skip
+def test_only_a_comment_of_ours_is_replaced(
+    repository: Path, tmp_path: Path, comment: str, call: str
+) -> None:
+    """With a stand-in for `gh`, which no test may really use."""
+    action = yaml.safe_load((repository / ".github/actions/repair/action.yml").read_text())
+    script = action["runs"]["steps"][-1]["run"]
+    assert '.viewerDidAuthor and (.body | startswith("<!-- diffufix -->"))' in script
+    (tmp_path / "gh").write_text(GH)
+    (tmp_path / "gh").chmod(0o755)
+    env = {
+        "PATH": f"{tmp_path}:{os.environ['PATH']}", "CALLS": str(tmp_path / "calls"),
+        "COMMENT": comment, "NUMBER": "7", "GH_REPO": "o/p", "RUNNER_TEMP": str(tmp_path),
+    }  # fmt: skip
+    subprocess.run(["bash", "-eo", "pipefail", "-c", script], check=True, env=env)
+    view, done = (tmp_path / "calls").read_text().splitlines()
+    assert view.startswith("pr view 7 --json comments")
+    assert done == call.format(folder=tmp_path)
 
 
 def test_the_examples_are_whole(repository: Path) -> None:

@@ -16,6 +16,7 @@ from typing import Any
 
 LONGEST = 60_000  # characters; GitHub takes 65,536
 MOST = 20  # tests that are named
+MARK = "<!-- diffufix -->"  # by which action.yml knows a comment of ours again
 
 
 def fenced(text: str, language: str) -> str:
@@ -95,7 +96,7 @@ def main(folder: Path) -> None:
         outputs["report"] = str(folder / "diffufix.html")
     if text:
         (folder / "diffufix.patch").write_text(result["patch"]["diff"], "utf-8")
-        (folder / "diffufix.md").write_text(text, "utf-8")
+        (folder / "diffufix.md").write_text(f"{MARK}\n{text}", "utf-8")
         outputs["patch"] = str(folder / "diffufix.patch")
     said = text or " ".join(str(result.get(key) or "") for key in ("message", "hint"))
     with open(os.environ.get("GITHUB_OUTPUT", os.devnull), "a", encoding="utf-8") as file:
