@@ -13,6 +13,7 @@ Touches the sandboxes of the given factory, and removes them.
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections.abc import Callable, Collection, Container, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -197,15 +198,19 @@ class Confirmer:
             return Confirmed(replace(first, state=State.SUSPICIOUS, detail=reason))
         leaning: dict[str, str] = {}
         for way in (*FURTHER, INSTEAD):
-            if len(trials) < len(FIRST) or (way is INSTEAD and len(trials) > len(FIRST)):
+            if len(trials) < len(FIRST) or FIRST[1] not in self._base:
+                break  # there was no time for a second run, of the candidate or without it
+            if way is INSTEAD and len(trials) > len(FIRST):
                 break
             if until is not None and time.monotonic() + 1.2 * self.slowest > until:
                 break
             try:
                 verdict = self._compared(pool, (way,), edit, targets, trials)
                 if verdict is not None and (test := self._leans(verdict, targets)):
-                    verdict = self._compared(pool, (way.by_file,), edit, targets, trials)
-                    leaning[way.order] = test
+                    with contextlib.suppress(TooLate):  # then the target's failure stands
+                        by_file = self._compared(pool, (way.by_file,), edit, targets, trials)
+                        if by_file is not None:
+                            verdict, leaning[way.order] = by_file, test
             except TooLate:
                 break
             if verdict is not None and not verdict.passed:

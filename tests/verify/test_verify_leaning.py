@@ -7,7 +7,10 @@ from typing import Any
 
 import pytest
 
+from diffufix.errors import TooLate
 from diffufix.types import Candidate, State
+from diffufix.verify import Confirmer
+from diffufix.verify.trials import FILES
 
 APP = "def price(n):\n    return n + 1\n"
 RIGHT = {"app.py": "def price(n):\n    return n\n"}
@@ -44,6 +47,45 @@ def test_a_target_that_needs_the_tests_before_it(make_project: Any) -> None:
             assert confirmed.claims.leaning == {"reversed": SELLS, "shuffled": SELLS}
             assert len(confirmed.claims.runs) == 4
             assert confirmed.claims.runs[2].startswith("file by file reversed order")
+
+
+@pytest.mark.parametrize("late", [False, True])
+def test_what_fails_is_not_excused_unseen(
+    make_project: Any, monkeypatch: pytest.MonkeyPatch, late: bool
+) -> None:
+    compared = Confirmer._compared
+
+    def blind(self: Confirmer, pool: Any, ways: Any, *rest: Any) -> Any:
+        if not ways[0].order.startswith(FILES):
+            return compared(self, pool, ways, *rest)
+        if late:
+            raise TooLate
+        return None  # the unedited project does not hold in that order
+
+    monkeypatch.setattr(Confirmer, "_compared", blind)
+    project = make_project({"app.py": APP, "test_app.py": CLASS})
+    baseline = {OPENS: "passed", SELLS: "failed"}
+    with project.confirmer(baseline=baseline, shared=(SELLS, OPENS)) as confirmer:
+        verdict = confirmer.confirm(Candidate(RIGHT), [SELLS]).verdict
+    assert verdict.state is State.FAIL
+    assert verdict.detail.startswith(f"not in every order: {SELLS}")
+
+
+def test_one_run_of_the_unedited_project_is_compared_in_no_other_order(
+    make_project: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    measure = Confirmer._measure
+
+    def once(self: Confirmer, ways: Any) -> None:
+        measure(self, ways[:1])  # there was no time for more
+
+    monkeypatch.setattr(Confirmer, "_measure", once)
+    project = make_project({"app.py": APP, "test_app.py": KNOWN})
+    baseline = {TARGET: "failed", "test_app.py::test_old": "failed"}
+    with project.confirmer(baseline=baseline) as confirmer:
+        confirmed = confirmer.confirm(Candidate(RIGHT), [TARGET])
+    assert confirmed.claims is not None, confirmed.verdict
+    assert len(confirmed.claims.runs) == 2
 
 
 def test_what_is_right_the_second_time_only_does_not_lean(make_project: Any) -> None:
