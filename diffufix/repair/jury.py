@@ -201,7 +201,7 @@ class Jury:
         began = time.monotonic()
         versions = sum(s.candidate_id not in case.green for s in chosen)
         versions += 2 if observer is not None and not observer.began else 0
-        greens = [self._green(search, success) for success in chosen]
+        greens = [_green(success) for success in chosen]
         found = assess(greens, observer, search.strength, tried, search.tests_source)
         judged = {chosen[each.index].candidate_id: each for each in found}
         for key in judged.keys() - case.judged.keys():
@@ -214,10 +214,6 @@ class Jury:
 
     def _case(self, search: Search) -> _Case:
         return self._cases.setdefault(id(search), _Case())
-
-    def _green(self, search: Search, success: PlausiblePatch) -> Green:
-        assert success.found is not None
-        return success.found
 
     def _observer(self, search: Search, case: _Case) -> tuple[Observer | None, int]:
         """The goal's observer, and how many successes it may look at; None where recording would
@@ -246,6 +242,11 @@ class Jury:
             self.terms.expect, self._seed, play_seconds=PLAY, folder=self._folder,
             env=self._env,
         )  # fmt: skip
+
+
+def _green(success: PlausiblePatch) -> Green:
+    assert success.found is not None
+    return success.found
 
 
 def _told(judged: Judged) -> Verdict:

@@ -62,7 +62,7 @@ class _Copy:
             inner = f"{path}/{entry.name}" if path else entry.name
             hidden = ignored or inner in (self.ignored or ())
             if entry.is_symlink():
-                self.link(inner, hidden)
+                self.link(inner)
             elif entry.is_dir():
                 if not self.passed_over(entry, inner, hidden):
                     self.folder(inner, hidden)
@@ -106,7 +106,7 @@ class _Copy:
         except PermissionError:
             log.warning("%s cannot be read and is left out", path)
 
-    def link(self, path: str, ignored: bool) -> None:
+    def link(self, path: str) -> None:
         """A link inside the project stays one inside the copy; others lead where they led."""
         source, text = self.root / path, os.readlink(self.root / path)
         target = os.path.normpath(os.path.join(source.parent, text))

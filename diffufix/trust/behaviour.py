@@ -24,7 +24,6 @@ class Behaviour:
     known: bool = False
     passing: int = 0  # calls in tests that passed before
     passing_changed: int = 0  # of those, with another result, exception or effect on arguments
-    passing_moved: int = 0  # of those, with other executed lines
     failing: int = 0  # calls in tests that failed before
     failing_changed: int = 0
     path_changed: bool = False  # a failing test's call goes another way or ends otherwise
@@ -75,7 +74,7 @@ def compare(
     for call in candidate.calls:
         if call.function in wanted:
             after[call.key].append(call)
-    passing = changed = moved = failing = failing_changed = 0
+    passing = changed = failing = failing_changed = 0
     path_changed = False
     tests: set[str] = set()
     tests_changed: set[str] = set()
@@ -86,7 +85,7 @@ def compare(
         differs = again is None or again.outcome != call.outcome
         path = again is None or [line.get(n) for n in again.lines] != list(call.lines)
         if original.outcomes.get(call.test) == PASSED:
-            passing, changed, moved = passing + 1, changed + differs, moved + path
+            passing, changed = passing + 1, changed + differs
             tests.add(call.test)
             if differs:
                 tests_changed.add(call.test)
@@ -94,7 +93,7 @@ def compare(
             failing, failing_changed = failing + 1, failing_changed + differs
             path_changed |= differs or path
     return Behaviour(
-        passing + failing > 0, passing, changed, moved, failing, failing_changed, path_changed,
+        passing + failing > 0, passing, changed, failing, failing_changed, path_changed,
         len(tests), len(tests_changed),
     )  # fmt: skip
 

@@ -66,12 +66,12 @@ class Layout:
             inner = scope
             if isinstance(node, (*_SCOPES, *_COMPREHENSIONS)) and node is not tree:
                 inner = self.inner[node] = Scope(node, scope)
-            self._bind(node, scope, inner)
+            self._bind(node, scope)
             for child in ast.iter_child_nodes(node):
                 self.parents[child] = node
                 stack.append((child, inner))
 
-    def _bind(self, node: ast.AST, scope: Scope, inner: Scope) -> None:
+    def _bind(self, node: ast.AST, scope: Scope) -> None:
         match node:
             case ast.Import(names=names):
                 for alias in names:

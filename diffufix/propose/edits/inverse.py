@@ -194,7 +194,7 @@ class _Inverse:
             others = [v for v in self.values if v != here and v not in here]
             if not is_base and not isinstance(n, ast.Constant):
                 yield from self._of(n, "expression", others[:24])
-            yield from self._minus(n, here, held)
+            yield from self._minus(n, held)
         if self._is_test(n, parent):
             simple = isinstance(
                 n, ast.Name | ast.Attribute | ast.Call | ast.Subscript | ast.Compare
@@ -202,7 +202,7 @@ class _Inverse:
             yield from self._of(n, "not", [f"not {here}" if simple else f"not ({here})"])
         yield from self._by_type(n)
 
-    def _minus(self, n: ast.expr, here: str, held: str) -> Iterator[Edit]:
+    def _minus(self, n: ast.expr, held: str) -> Iterator[Edit]:
         if not isinstance(n, ast.Constant | ast.Compare | ast.BoolOp):
             yield from self._of(n, "minus", [f"-{held}"])
 

@@ -34,9 +34,9 @@ class _Moves:
         if isinstance(statement, ast.If | ast.While):
             yield from self._branches(statement)
         for inner in inner_blocks(statement):
-            yield from self._out_of(statement, inner, block, index)
+            yield from self._out_of(statement, inner)
         if index and (before := inner_blocks(block[index - 1])):
-            yield from self._into(block[index - 1], before[-1], statement)
+            yield from self._into(before[-1], statement)
         if isinstance(statement, ast.Expr) and not isinstance(statement.value, ast.Yield):
             yield self._of(statement, f"return {self.code.get(statement.value)}", "return")
             yield from self._assigned(statement.value)
@@ -126,9 +126,7 @@ class _Moves:
                 if "else" in between:
                     yield Edit(last, end, f"{self.newline}{margin}{body}", "drop-else")
 
-    def _out_of(
-        self, statement: ast.stmt, inner: list[ast.stmt], block: list[ast.stmt], index: int
-    ) -> Iterator[Edit]:
+    def _out_of(self, statement: ast.stmt, inner: list[ast.stmt]) -> Iterator[Edit]:
         """The last statement of a block moves out of it, to where the compound statement ends."""
         last, margin, deep = inner[-1], self.code.margin(statement), self.code.margin(inner[-1])
         ends = self.code.text.span(last)[1] == self.code.text.span(statement)[1]
@@ -138,7 +136,7 @@ class _Moves:
         body = self.source[start:end].replace(f"\n{deep}", f"\n{margin}")
         yield Edit(start - len(deep), end, margin + body, "indent")
 
-    def _into(self, before: ast.stmt, inner: list[ast.stmt], statement: ast.stmt) -> Iterator[Edit]:
+    def _into(self, inner: list[ast.stmt], statement: ast.stmt) -> Iterator[Edit]:
         """A statement moves into the block before it."""
         margin, deep = self.code.margin(statement), self.code.margin(inner[-1])
         if margin is None or deep is None or isinstance(statement, FunctionNode | ast.ClassDef):

@@ -67,7 +67,7 @@ class Piece:
 
     @property
     def best(self) -> float | None:
-        """The score, by its text, of the likeliest edit that has not come out."""
+        """The score of the likeliest edit that has not come out."""
         first = next(iter(self._left), None)
         return None if first is None else self._scores[first]
 

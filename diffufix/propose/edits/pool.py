@@ -45,22 +45,22 @@ class Pool:
         lines = source.split("\n")
         for n in walk(tree):
             if isinstance(n, ast.stmt):
-                self._statement(source, lines, n)
+                self._statement(lines, n)
             for test in tests_of(n):
-                _note(self.conditions, _segment(source, lines, test))
+                _note(self.conditions, _segment(lines, test))
             if isinstance(n, ast.Call):
-                self.call(source, lines, n)
+                self.call(lines, n)
             if isinstance(n, ast.Attribute):
                 self.attributes[n.attr] += 1
                 if isinstance(n.value, ast.Name) and n.value.id in ("self", "cls"):
                     self.fields[f"{n.value.id}.{n.attr}"] = None
             if isinstance(n, ast.Call | ast.Attribute | ast.Subscript):
-                _note(self.expressions, _segment(source, lines, n))
+                _note(self.expressions, _segment(lines, n))
             if isinstance(n, ast.Tuple | ast.List | ast.Set):
                 for each in n.elts:
-                    _note(self.elements, _segment(source, lines, each))
+                    _note(self.elements, _segment(lines, each))
             if isinstance(n, ast.Constant) and type(n.value) is int:
-                _note(self.numbers, _segment(source, lines, n))
+                _note(self.numbers, _segment(lines, n))
             if isinstance(n, FunctionNode | ast.ClassDef):
                 self.definition(n)
 
@@ -86,26 +86,26 @@ class Pool:
             own = [a.arg for a in args if a.arg not in ("self", "cls")]
             self.parameters.setdefault(n.name, []).extend(own)
 
-    def call(self, source: str, lines: list[str], n: ast.Call) -> None:
+    def call(self, lines: list[str], n: ast.Call) -> None:
         name = callee(n)
         if name in ("isinstance", "issubclass") and len(n.args) == 2:
             asked = n.args[1].elts if isinstance(n.args[1], ast.Tuple) else [n.args[1]]
             for one in asked:
-                _note(self.classes, _segment(source, lines, one))
+                _note(self.classes, _segment(lines, one))
         for each in n.keywords:
-            value = _segment(source, lines, each.value)
+            value = _segment(lines, each.value)
             if each.arg and value is not None:
                 self.keywords.setdefault(name, Counter())[f"{each.arg}={value}"] += 1
 
-    def _statement(self, source: str, lines: list[str], n: ast.stmt) -> None:
+    def _statement(self, lines: list[str], n: ast.stmt) -> None:
         simple = ast.Expr | ast.Assign | ast.AugAssign | ast.Raise | ast.Return | ast.Delete
         if isinstance(n, simple):
-            text = _segment(source, lines, n, _LONG)
+            text = _segment(lines, n, _LONG)
             if text and not (isinstance(n, ast.Expr) and isinstance(n.value, ast.Constant)):
                 _note(self.statements, text)
         elif isinstance(n, ast.If) and not n.orelse and len(n.body) == 1:
-            test = _segment(source, lines, n.test)
-            body = _segment(source, lines, n.body[0], _LONG)
+            test = _segment(lines, n.test)
+            body = _segment(lines, n.body[0], _LONG)
             if test and body and not inner_blocks(n.body[0]):
                 self.guards[f"if {test}:\n{body}"] = None
 
@@ -165,7 +165,7 @@ def _note(found: dict[str, None], text: str | None) -> None:
         found.setdefault(text)
 
 
-def _segment(source: str, lines: list[str], n: ast.AST, most: int = SHORT) -> str | None:
+def _segment(lines: list[str], n: ast.AST, most: int = SHORT) -> str | None:
     """The text of a node on one line of ASCII; None where it is longer, or at another place."""
     line: int = n.lineno  # type: ignore[attr-defined]
     if n.end_lineno != line or line > len(lines):  # type: ignore[attr-defined]
@@ -188,7 +188,7 @@ def make_pool(source: str, code: Code, others: Mapping[str, str] | None = None) 
         lines, found = _far(text)
         for each in found:
             if isinstance(each, ast.Call):
-                pool.call(text, lines, each)
+                pool.call(lines, each)
             else:
                 pool.definition(each)
     return pool
