@@ -54,12 +54,13 @@ class SearchStats:
     first: dict[str, str] = field(default_factory=dict)  # state -> detail of its first candidate
     partly: int = 0  # that turned a failing test green, and failed another one
     spoiled: str = ""  # what the first of those failed
+    judged: int = 0  # of those that passed; the others there was no time for
     refused: Counter[str] = field(default_factory=Counter)  # why what passed is not offered
 
     def note(self, verdict: Verdict, green: bool = False) -> None:
         """`green`: it turned a failing test green."""
         self.tried += 1
-        if green and verdict.state is State.FAIL:
+        if green and verdict.state in (State.FAIL, State.TIMEOUT):
             self.partly += 1
             self.spoiled = self.spoiled or verdict.detail
         state = str(verdict.state)
@@ -70,12 +71,14 @@ class SearchStats:
 
     def judge(self, verdict: Verdict) -> None:
         """What was thought of one that passed."""
+        self.judged += 1
         if verdict.state is State.SUSPICIOUS:
             self.refused[verdict.detail.removeprefix("refused: ")] += 1
 
-    def take_back(self, state: State) -> None:
+    def take_back(self, state: State, green: bool = False) -> None:
         """A candidate is tried once more: its first verdict does not count."""
         self.tried -= 1
+        self.partly -= green
         self.states[str(state)] -= 1
 
 
@@ -102,9 +105,9 @@ UNWEIGHED = Reason(
 
 
 def late(budget: float, needed: float) -> Reason:
-    """What passed the screening was found so late that the whole suite could not be run with it."""
+    """What the search found came so late that the whole suite could not be run with it."""
     return Reason(
-        f"What was found passes the search's tests, and it is not confirmed: the budget of "
+        f"What was found turns tests green in the search, and it is not confirmed: the budget of "
         f"{budget:.0f} s left no time to run the whole suite with it.",
         "`diffufix runs show --patches` shows it, `diffufix apply` writes it. "
         f"--budget {needed:.0f} gives time to confirm.",
@@ -116,8 +119,8 @@ def interrupted(accepted: int) -> Reason:
     if not accepted:
         return Reason("Interrupted before a repair was found.", GO_ON)
     return Reason(
-        "Interrupted before a patch was confirmed over the whole suite; what passed the search's "
-        "tests is kept.",
+        "Interrupted before a patch was confirmed over the whole suite; what turned tests green in "
+        "the search is kept.",
         f"`diffufix runs show --patches` shows it, `diffufix apply` writes it. {GO_ON}",
     )
 
@@ -155,7 +158,7 @@ def explain(tally: SearchStats, searched: float, ended: str = TIME) -> Reason:
         return _not_offered(tally, passed)
     if len(counts) == 1:
         return _all_alike(tally, next(iter(counts)), searched, ended)
-    if not counts.get(State.FAIL):
+    if not counts.get(State.FAIL) and not tally.partly:
         return Reason(
             f"No candidate was judged by the tests: of {tally.tried:,}, {_breakdown(counts)}. "
             f"{_sample(tally, counts)}",
@@ -168,20 +171,27 @@ def explain(tally: SearchStats, searched: float, ended: str = TIME) -> Reason:
 
 def _tried(tally: SearchStats, searched: float) -> str:
     tried = f"Tried {number(tally.tried, 'candidate')} in {searched:.0f} s"
+    again = ""
     if tally.recalled:
-        tried += f", beside {tally.recalled:,} known from the interrupted run"
+        again = f" Not tried again: {tally.recalled:,} that failed in the interrupted run."
     if not tally.partly:
-        return f"{tried}: none turned a failing test green."
+        return f"{tried}: none turned a failing test green.{again}"
     first = f"; the first: {tally.spoiled}" if tally.spoiled else ""
-    return f"{tried}: {tally.partly:,} turned a failing test green, but failed another test{first}."
+    some = f"{tally.partly:,} turned a failing test green, but failed another test"
+    return f"{tried}: {some}{first}.{again}"
 
 
 def _not_offered(tally: SearchStats, passed: int) -> Reason:
     """Some passed, and none of them may be offered."""
-    why = tally.refused.most_common(1)
+    if why := tally.refused.most_common(1):
+        said = f"refused, as {why[0][0]}."
+    elif tally.judged < passed:
+        said = f"there was time to try --expect on {tally.judged:,}, and none does what it says."
+    else:
+        said = "none does what --expect says."
     return Reason(
         f"Of {number(tally.tried, 'candidate')}, {passed:,} passed the screening; none is offered: "
-        + (f"refused, as {why[0][0]}." if why else "none does what --expect says."),
+        f"{said}",
         LOOK,
     )
 

@@ -132,7 +132,8 @@ class Search:
         self._messages = {case.id: case.message for case in run.red}
         self._reports = {case.id: case.report for case in run.red}
         self._waiting: dict[int, _Pending] = {}
-        self._hurried: list[_Pending] = []  # timed out when there was little time to give
+        #: Timed out when there was little time to give; whether a target was green by then.
+        self._hurried: list[tuple[_Pending, bool]] = []
         self._order: tuple[str, ...] = ()
 
     @property
@@ -268,7 +269,7 @@ class Search:
         """Submit the next proposal that makes a candidate; many make none."""
         while self.screen.capacity > 0 and time.monotonic() < until and not self._capped:
             if self._hurried and self.screen.patient:
-                self._again(self._hurried.pop(0))
+                self._again(*self._hurried.pop(0))
                 return
             proposal = next(self.proposals, None)
             if proposal is None:
@@ -296,12 +297,12 @@ class Search:
         if self.hear:
             self.hear(proposal, Verdict(State.FAIL))
 
-    def _again(self, pending: _Pending) -> None:
+    def _again(self, pending: _Pending, green: bool) -> None:
         """With more time; not counted as another candidate."""
         _, free = self.schedule(pending.targets, self.guards_of(pending.proposal.subject))
         token = self.screen.submit(pending.candidate, pending.tests, free=free, patient=True)
         self._waiting[token] = pending
-        self.tally.take_back(State.TIMEOUT)
+        self.tally.take_back(State.TIMEOUT, green)
 
     def _submit(
         self,
@@ -343,7 +344,7 @@ class Search:
                 self.strength.note(change.path, change.start, change.end, verdict.state)
             self.log.verdict(pending.candidate_id, verdict, "screen")
             if verdict.hurried:
-                self._hurried.append(pending)
+                self._hurried.append((pending, bool(green)))
             if self.hear:
                 self.hear(pending.proposal, verdict)
             if verdict.passed:

@@ -160,7 +160,7 @@ def test_an_interruption_says_how_to_go_on(project: Path, search, capsys) -> Non
     search(RepairResult(Status.INTERRUPTED, message=reason.message, hint=reason.hint))
     code, text = said(capsys, "repair")
     assert code == 130
-    assert "what passed the search's tests is kept" in text
+    assert "what turned tests green in the search is kept" in text
     assert "`diffufix apply` writes it. The same command goes on from here" in text
 
 

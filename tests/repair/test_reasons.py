@@ -61,9 +61,10 @@ def test_the_reason_that_holds(counts: dict[str, int], said: str, unsaid: str) -
     assert reason.hint
 
 
-def test_a_failing_test_that_turned_green_is_not_denied() -> None:
+@pytest.mark.parametrize("state", [State.FAIL, State.TIMEOUT])
+def test_a_failing_test_that_turned_green_is_not_denied(state: State) -> None:
     counts = tally(fail=3)
-    counts.note(Verdict(State.FAIL, detail="t.py::test_b: AssertionError"), green=True)
+    counts.note(Verdict(state, detail="t.py::test_b: AssertionError"), green=True)
     said = explain(counts, 30.0).message
     assert said == (
         "Tried 4 candidates in 30 s: 1 turned a failing test green, but failed another test; the "
@@ -71,9 +72,20 @@ def test_a_failing_test_that_turned_green_is_not_denied() -> None:
     )
 
 
+def test_what_an_interrupted_run_tried_is_no_part_of_what_was_tried() -> None:
+    counts = tally(fail=4)
+    counts.recalled = 7  # one of those may have turned a failing test green
+    assert explain(counts, 30.0).message == (
+        "Tried 4 candidates in 30 s: none turned a failing test green. Not tried again: 7 that "
+        "failed in the interrupted run."
+    )
+
+
 def test_what_passed_and_is_not_offered() -> None:
     counts = tally(fail=1)
     counts.note(Verdict(State.PASS))
+    assert "there was time to try --expect on 0, and none" in explain(counts, 30.0).message
+    counts.judge(Verdict(State.PASS))
     said = explain(counts, 30.0).message
     assert said == "Of 2 candidates, 1 passed the screening; none is offered: none does what " + (
         "--expect says."
@@ -101,11 +113,12 @@ def test_rules_are_counted_without_what_differs() -> None:
 
 
 def test_a_candidate_that_is_tried_again_counts_once() -> None:
-    found = tally(timeout=1)
-    found.take_back(State.TIMEOUT)
+    found = tally()
+    found.note(Verdict(State.TIMEOUT), green=True)
+    found.take_back(State.TIMEOUT, green=True)
     found.note(Verdict(State.FAIL))
     assert found.tried == 1
-    assert explain(found, 2.0).message.startswith("Tried 1 candidate")
+    assert explain(found, 2.0).message.startswith("Tried 1 candidate in 2 s: none turned")
 
 
 def test_what_stopped_a_run_before_its_search() -> None:
