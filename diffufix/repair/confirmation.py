@@ -14,7 +14,7 @@ from diffufix import events
 from diffufix.events import Listener
 from diffufix.propose.candidates import Change, PatchSet
 from diffufix.repair.search import Log, PlausiblePatch
-from diffufix.types import Candidate, Claims, Verdict
+from diffufix.types import Candidate, Claims, State, Verdict
 from diffufix.verify import Confirmed, Confirmer
 
 
@@ -51,6 +51,8 @@ class Confirmation:
     shortest: float = 0.0  # seconds: where fewer are left, nothing is begun
     chosen: Chosen = field(default_factory=Chosen)  # so far
     brief: bool = False  # as few runs as there may be: a part will be confirmed by itself
+    #: Changes that did not hold together over the whole suite -> what they fail.
+    refuted: dict[frozenset[Change], str] = field(default_factory=dict)
     _open: tuple[dict[str, str], Confirmer] | None = None
 
     def choose(self, accepted: Sequence[Sequence[PlausiblePatch]]) -> None:
@@ -86,7 +88,12 @@ class Confirmation:
         self.listener(events.Confirming("another patch"))
         verdict = self._confirmed(Candidate(files), success.green, {}).verdict
         self.log.verdict(success.candidate_id, verdict, "confirm")
+        self._note((*beside, success.change), verdict)
         return verdict.passed
+
+    def _note(self, changes: Sequence[Change], verdict: Verdict) -> None:
+        if not verdict.passed and verdict.state is not State.INFRA:
+            self.refuted[frozenset(changes)] = verdict.detail or str(verdict.state)
 
     @property
     def _time_for_another(self) -> bool:
@@ -113,6 +120,7 @@ class Confirmation:
         confirmed = self._confirmed(Candidate(files), green, beside)
         for success in successes:
             self.log.verdict(success.candidate_id, confirmed.verdict, "confirm")
+        self._note(changes, confirmed.verdict)
         if confirmed.claims is None:
             if confirmed.late:
                 chosen.out_of_time = True

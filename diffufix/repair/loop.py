@@ -204,7 +204,11 @@ def _steps(run: Run) -> RepairResult:
         )  # fmt: skip
         stack.callback(confirmation.close)
         accepted = job.sift(turns.accepted)
-        offers = Offers(jury, searches, plan.sources, job.complete) if jury else None
+        offers = None
+        if jury is not None:
+            offers = Offers(
+                jury, searches, plan.sources, job.complete, refuted=confirmation.refuted
+            )
         wants_likely = settings.accept != "plausible" and status is not Status.INTERRUPTED
         best = [ranked[0].change for ranked in accepted]
         likely = offers.likely(accepted, best, settings.threshold) if offers else []
@@ -235,11 +239,12 @@ def _steps(run: Run) -> RepairResult:
     more = settings.budget + math.ceil(usual)
     if chosen.changes:
         return _repaired(run, chosen, searches, status, offered, more)
-    found = unconfirmed(accepted, plan.sources, job.complete)
+    found = unconfirmed(accepted, plan.sources, job.complete, run.wanted, confirmation.refuted)
     if status is Status.INTERRUPTED:
         return run.failed(reasons.interrupted(len(found)), status, offers=found)
     if odd and not any(search.goal.targets or search.passed for search in searches):
-        return run.failed(reasons.none_reproduced(odd))
+        of_targets = {test: outcome for test, outcome in odd.items() if test in run.wanted}
+        return run.failed(reasons.none_reproduced(of_targets))
     if chosen.last is None and chosen.out_of_time:
         return run.failed(reasons.late(settings.budget, more), offers=found)
     if chosen.last is not None:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 
 from diffufix.propose.candidates import Change, PatchSet
 from diffufix.repair.jury import Jury
+from diffufix.repair.reasons import number
 from diffufix.repair.search import PlausiblePatch, Search
 from diffufix.repair.types import Offer
 from diffufix.source.file import SourceFile as Source
@@ -35,6 +36,8 @@ class Offers:
     sources: Mapping[str, Source]
     complete: Callable[[Sequence[Change]], Sequence[Change]]
     check: Check | None = None  # None: nothing more is run
+    #: Changes that did not hold together over the whole suite -> what they fail.
+    refuted: Mapping[frozenset[Change], str] = field(default_factory=dict)
 
     def likely(
         self, accepted: Sequence[Sequence[PlausiblePatch]], changes: Sequence[Change], least: float
@@ -105,6 +108,9 @@ class Offers:
             whole = [*beside, success.change]
             offer = self._offer(count + len(found) + 1, whole, judged, words, confirmed=holds)
             if offer is not None:
+                if fails := self.refuted.get(frozenset(whole)):
+                    refused = offer.refused or f"over the whole suite it does not hold: {fails}"
+                    offer = replace(offer, refused=refused)
                 # It was compared with the best one, which is not always in the first patch.
                 found.append(offer if compared else replace(offer, difference=None))
         return found
@@ -129,15 +135,24 @@ def unconfirmed(
     accepted: Sequence[Sequence[PlausiblePatch]],
     sources: Mapping[str, Source],
     complete: Callable[[Sequence[Change]], Sequence[Change]],
+    wanted: Collection[str],
+    refuted: Collection[frozenset[Change]] = (),
 ) -> tuple[Offer, ...]:
-    """What passed the search's tests, the best of each goal together, where there was no time to
-    confirm it: as one patch of which nothing more is known."""
-    changes = dict.fromkeys(ranked[0].change for ranked in accepted if ranked)
+    """What turned `wanted` tests green in the search, the best of each goal together, where there
+    was no time to confirm it: as one patch of which nothing more is known. None where it is known
+    not to hold."""
+    left = [[s for s in ranked if frozenset([s.change]) not in refuted] for ranked in accepted]
+    best = [ranked[0] for ranked in left if ranked]
+    changes = dict.fromkeys(success.change for success in best)
+    if frozenset(changes) in refuted:
+        return ()
     whole = complete(tuple(changes))
     files = PatchSet({path: source.text for path, source in sources.items()}).files(*whole)
     if not changes or not files:
         return ()
     patch = make_patch({path: sources[path] for path in files}, files)
-    words = ("passes the search's tests; the whole suite was not run with it",)
+    green = {test for success in best for test in success.green} & {*wanted}
+    said = f"turns {len(green):,} of {number(len(wanted), 'test')} green in the search"
+    words = (f"{said}; the whole suite was not run with it",)
     spans = tuple((c.path, c.start, c.end, c.text) for c in whole)
     return (Offer(1, patch, 0.0, words=words, evidence={"words": list(words)}, spans=spans),)

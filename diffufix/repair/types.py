@@ -51,7 +51,7 @@ EXIT_CODES = {
 
 @dataclass(frozen=True)
 class Offer:
-    """One patch that passed the search's tests, as the user may choose it.
+    """One patch that turned tests green in the search, as the user may choose it.
 
     `group` numbers what behaves alike; `difference` is the smallest input that tells it from the
     first;

@@ -209,7 +209,7 @@ def offer_lines(offer: Mapping[str, Any]) -> list[str]:
     it, how it differs from the first."""
     state = f"{offer['probability']:.0%} likely right" if offer["probability"] else "not weighed"
     state = "refused" if offer["refused"] else state
-    confirmed = "confirmed" if offer["confirmed"] else "screened only"
+    confirmed = "confirmed" if offer["confirmed"] else "not confirmed"
     lines = [f"patch {offer['number']}, group {offer['group']}: {state}, {confirmed}"]
     lines += [f"  refused: {offer['refused']}"] if offer["refused"] else []
     lines += [f"  {words}" for words in offer["evidence"]["words"]]

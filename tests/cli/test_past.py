@@ -72,7 +72,7 @@ def test_another_patch_is_written_with_a_warning(project: Path, search, capsys) 
     main(["repair", "-q"])
     assert main(["apply", "1", "2"]) == 0
     assert (project / "m.py").read_text() == OTHER
-    assert "not run over the whole suite" in capsys.readouterr().err
+    assert "This patch is not confirmed: run the whole suite" in capsys.readouterr().err
     main(["undo"])
     capsys.readouterr()
     assert main(["runs", "diff", "1", "1", "2"]) == 0

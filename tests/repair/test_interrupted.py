@@ -43,7 +43,10 @@ def test_the_second_one_keeps_it_unconfirmed(
     assert "`diffufix apply` writes it" in result.hint
     (offer,) = result.offers
     assert (offer.confirmed, offer.probability) == (False, 0.0)
+    assert offer.words == (
+        "turns 1 of 1 test green in the search; the whole suite was not run with it",
+    )
     monkeypatch.chdir(tmp_path)
     assert main(["apply"]) == 0
-    assert "not run over the whole suite" in capsys.readouterr().err
+    assert "This patch is not confirmed: run the whole suite" in capsys.readouterr().err
     assert "return a + b" in (tmp_path / "m.py").read_text()

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from diffufix.repair import jury
+from diffufix.repair.confirmation import Confirmation
 from diffufix.repair.types import Status
 from diffufix.report.terminal import summary_lines
 from diffufix.trust import assess as trust
@@ -43,7 +44,12 @@ def test_tax():
 """,
 }
 SCRIPT = [("count + each", "count * each"), ("net + 19", "net - 19"), ("net + 19", "81")]
-CHANCE = {"shop.py": 0.9, "tax.py": 0.3}
+CHANCE = {
+    "shop.py": 0.9,
+    "tax.py": 0.3,
+    "m.py": 0.9,
+    "a * b - 1": 0.95,
+}  # by path, or by the new text
 
 
 @pytest.fixture(autouse=True)
@@ -52,8 +58,9 @@ def chances(monkeypatch: pytest.MonkeyPatch) -> None:
 
     def assess(greens: Any, *rest: Any) -> Any:
         return [
-            replace(each, probability=CHANCE[greens[each.index].path])
+            replace(each, probability=CHANCE.get(green.text, CHANCE[green.path]))
             for each in judged(greens, *rest)
+            for green in [greens[each.index]]
         ]
 
     monkeypatch.setattr(jury, "assess", assess)
@@ -86,3 +93,56 @@ def test_all_is_the_patch_where_the_user_takes_what_is_plausible(tmp_path: Path)
     assert result.probability == 0.3
     assert "tax.py: 30% likely right" in result.evidence
     assert result.still_red == ()
+
+
+UNSEEN = {  # what the second test reads is no code that it executes
+    "m.py": "def add(a, b):\n    return a - b\n",
+    "test_m.py": """\
+from pathlib import Path
+
+from m import add
+
+
+def test_add():
+    assert add(2, 3) == 5
+
+
+def test_text():
+    assert "*" not in Path(__file__).with_name("m.py").read_text()
+""",
+}
+TWO = [("a - b", "a * b - 1"), ("a - b", "a + b"), 3.0]
+
+
+def test_what_the_whole_suite_refutes_is_told_so(tmp_path: Path) -> None:
+    result, _ = repair(tmp_path, UNSEEN, TWO, threshold=0.8, budget=600.0)
+    assert result.patch is not None
+    assert "return a + b" in result.patch.edits[0].new
+    first, second = result.offers
+    assert (first.confirmed, first.refused, second.confirmed) == (True, "", False)
+    assert "over the whole suite it does not hold: test_m.py::test_text" in second.refused
+
+
+@pytest.mark.parametrize("script", [TWO, TWO[:1]])
+def test_what_the_whole_suite_refutes_is_not_kept(
+    tmp_path: Path, script: list[Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    holds, asked = Confirmation._holds, []
+
+    def once(self: Confirmation, successes: Any) -> bool:
+        asked.append(successes)
+        if len(asked) > 1:
+            raise KeyboardInterrupt
+        return holds(self, successes)
+
+    def stopped(self: Confirmation, accepted: Any) -> None:
+        choose(self, accepted)
+        raise KeyboardInterrupt
+
+    choose = Confirmation.choose
+    monkeypatch.setattr(Confirmation, "_holds", once)
+    monkeypatch.setattr(Confirmation, "choose", stopped)
+    result, _ = repair(tmp_path, UNSEEN, script, threshold=0.8, budget=600.0)
+    assert (result.status, result.patch) == (Status.INTERRUPTED, None)
+    texts = [offer.patch.edits[0].new for offer in result.offers]
+    assert texts == (["def add(a, b):\n    return a + b\n"] if script == TWO else [])

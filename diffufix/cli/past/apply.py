@@ -67,8 +67,7 @@ def apply(
         echo(f"warning: this patch was refused: {kept.refused}", err=True)
     if not kept.confirmed:
         echo(
-            "This patch passed the search's tests and was not run over the whole suite: "
-            "run it before you rely on it.",
+            "This patch is not confirmed: run the whole suite before you rely on it.",
             err=True,
         )
     echo("`diffufix undo` takes it back.")
