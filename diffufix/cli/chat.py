@@ -103,6 +103,7 @@ def chat(
     session = _session(settings, plan, system)
     if message is None and not piped.strip():
         _talk(session, settings, file or [])
+        _spent(session)
         return
     text, files = (message, {"stdin": piped}) if message is not None else (piped, {})
     files = files if piped.strip() else {}
@@ -145,6 +146,7 @@ def _once(
             "answer": answer.document(),
             "runs": [each.document() for each in ran],
             "saved": str(save) if save else None,
+            "spent": session.completer.spent(),
             "turns": [{"role": who, "content": said} for who, said in session.turns],
         }
         sys.stdout.write(jsondoc.dump(jsondoc.document(document)))
@@ -156,6 +158,14 @@ def _once(
     if save is not None:
         echo(f"written: {save}", err=True)
     echo(facts(answer), err=True)
+    _spent(session)
+
+
+def _spent(session: ChatSession) -> None:
+    from diffufix.report.result import took
+
+    if spent := session.completer.spent():
+        echo(took(session.completer.name, spent), err=True)
 
 
 def _shown(settings: Settings, answer: Answer) -> None:

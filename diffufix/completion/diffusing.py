@@ -39,6 +39,9 @@ class DiffusionCompleter:
                 found = found[:1] * n
         return found
 
+    def spent(self) -> dict[str, Any]:
+        return {}
+
     def excess(self, ask: Ask, plan: SamplingPlan) -> int:
         encode, special = self.model.tokenizer.encode, self.chats
         said = len(encode(self._left(ask), special=special))

@@ -11,7 +11,7 @@ import ast
 import itertools
 import time
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from diffufix.completion.types import Ask, Completed, SamplingPlan, Watch
 from diffufix.errors import UsageError
@@ -51,6 +51,9 @@ class EmbeddedCompleter:
             if len(known) == n:
                 break
         return list(known.values())
+
+    def spent(self) -> dict[str, Any]:
+        return {}
 
     def excess(self, ask: Ask, plan: SamplingPlan) -> int:
         return 0  # it sees a window

@@ -50,6 +50,10 @@ class ServedCompleter:
         said = sum(len(text) for _, text in ask.turns) + len(ask.left) + len(ask.right)
         return int(said / CHARACTERS) + plan.max_tokens - ROOM
 
+    def spent(self) -> dict[str, Any]:
+        asked = [vars(self)[name] for name in ("_client", "_engine") if name in vars(self)]
+        return asked[0].spending.document() if asked and self.chats else {}
+
     @cached_property
     def _engine(self) -> Engine:
         from diffufix.engines.open import open_engine

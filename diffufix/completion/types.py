@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Protocol
+from typing import Any, Protocol
 
 #: Who says something in a conversation: system, user, assistant.
 Speech = tuple[str, str]
@@ -84,4 +84,8 @@ class Completer(Protocol):
 
     def excess(self, ask: Ask, plan: SamplingPlan) -> int:
         """By how many tokens an ask is too long for the context; 0 or less: it fits."""
+        ...
+
+    def spent(self) -> Mapping[str, Any]:
+        """What a server was asked so far (Spending.document); empty for a model of this machine."""
         ...

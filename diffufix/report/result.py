@@ -44,7 +44,7 @@ def summary(result: RepairResult, verbose: bool = False) -> list[Line]:
         lines += _suspects(result, verbose)
     if verbose and result.tried:
         lines.append((_search(result), _ASIDE))
-    lines += [(_took(name, told), _ASIDE) for name, told in result.engines.items()]
+    lines += [(took(name, told), _ASIDE) for name, told in result.engines.items()]
     lines += _next(result)
     if result.hint:
         lines.append((f"hint: {result.hint}", "yellow"))
@@ -188,7 +188,7 @@ def _search(result: RepairResult) -> str:
     )
 
 
-def _took(name: str, told: Mapping[str, Any]) -> str:
+def took(name: str, told: Mapping[str, Any]) -> str:
     """What an engine was asked and what that cost, at its list price."""
     tokens = told["prompt_tokens"] + told["completion_tokens"]
     cost = f", about ${told['dollars']:.3f}" if "dollars" in told else ""

@@ -101,6 +101,7 @@ def test_a_server_answers_too(here: Path, capsys: pytest.CaptureFixture[str]) ->
     told = json.loads(capsys.readouterr().out)
     assert told["answer"]["blocks"] == ["print(1)\n"]
     assert told["answer"]["tokens"] == 7
+    assert told["spent"] == {"requests": 1, "prompt_tokens": 9, "completion_tokens": 7}
     assert asked[0]["path"] == "/v1/chat/completions"
     assert asked[0]["messages"][-1] == {"role": "user", "content": "hello"}
 
@@ -118,6 +119,9 @@ class Scripted:
     ) -> Sequence[Completed]:
         self.asked.append(ask)
         return [Completed(f"answer {len(self.asked)}", 2, 2, (1, 0))]
+
+    def spent(self) -> dict[str, Any]:
+        return {}
 
     def excess(self, ask: Ask, plan: SamplingPlan) -> int:
         return sum(len(text) for _, text in ask.turns) - self.room

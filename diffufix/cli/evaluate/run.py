@@ -155,6 +155,7 @@ def evaluate_with(
     from dataclasses import asdict
 
     from diffufix.evaluation.completing import Completing, CompletionPlan
+    from diffufix.report.result import took
 
     plan = CompletionPlan(1 if sampling.temperature == 0 else samples, style, sampling)
     settings = {
@@ -162,7 +163,10 @@ def evaluate_with(
         "weights": completer.weights, "ordered": completer.ordered,
     }  # fmt: skip
     start = Completing(completer, judge, plan).start
-    return carry_out(asked, opened, completer.name, settings, start, 2, quiet)
+    total = carry_out(asked, opened, completer.name, settings, start, 2, quiet)
+    if spent := completer.spent():
+        echo(took(completer.name, spent), err=True)
+    return total
 
 
 def completer_of(chosen: dict[str, Any]) -> Any:
