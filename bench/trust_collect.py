@@ -1,7 +1,7 @@
 """Green candidates to judge: runs the search on cases with known answers, and keeps all it saw.
 
     python bench/trust_collect.py OUT --real FOLDER --pythons PYTHONS.json --small CASES.jsonl \
-        [--mutants N] [--seconds 45] [--only small,real,mutant] [--workers 1]
+        [--mutants N] [--seconds 45] [--only small,real,mutant] [--workers 1] [--shard I/N]
 
 The search goes on to the end of its time whatever passes, and confirms nothing. OUT gets one
 ID.json.gz a case: the tests, the suspects, and every candidate with its span, likelihood, score,
@@ -40,12 +40,14 @@ def main() -> None:
     parser.add_argument("--workers", type=int, default=1)
     parser.add_argument("--limit", type=int, default=0)
     parser.add_argument("--ids", default="")
+    parser.add_argument("--shard", default="0/1", help="I/N: of every N cases, the one at place I")
     parser.add_argument("--given", action="store_true", help="name the faulty function")
     args = parser.parse_args()
     args.out.mkdir(parents=True, exist_ok=True)
     only = set(args.only.split(","))
+    place, shards = map(int, args.shard.split("/"))
     with tempfile.TemporaryDirectory(prefix="trust-") as name:
-        for case in cases(args, only, Path(name)):
+        for case in list(cases(args, only, Path(name)))[place::shards]:
             target = args.out / f"{case.id}.json.gz"
             if not target.exists():
                 began, load = time.monotonic(), os.getloadavg()[0]
