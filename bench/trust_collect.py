@@ -62,17 +62,16 @@ def main() -> None:
 
 
 def cases(args: argparse.Namespace, only: set[str], scratch: Path) -> Any:
+    ids = {each for each in args.ids.split(",") if each}
     if "small" in only and args.small:
         found = list(small(args.small, sys.executable))
-        if args.ids:
-            found = [c for c in found if c.id in set(args.ids.split(","))]
-        yield from found[: args.limit or None]
+        yield from [c for c in found if not ids or c.id in ids][: args.limit or None]
     if only & {"real", "mutant"} and args.real:
         found = list(real(args.real, json.loads(args.pythons.read_text())))
         if "real" in only:
             # one of each project first
             order = sorted(found, key=lambda c: (int(c.id.rsplit("-", 1)[1]), c.project))
-            yield from order[: args.limit or None]
+            yield from [c for c in order if not ids or c.id in ids][: args.limit or None]
         if "mutant" in only:
             one = {case.project: case for case in reversed(found)}
             yield from mutants(list(one.values()), 0, args.mutants, scratch)

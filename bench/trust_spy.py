@@ -75,6 +75,7 @@ def confirm(self: Any, accepted: Any) -> None:
             {
                 "goals": goals, "red": list(diagnosis.red),
                 "baseline": diagnosis.baseline, "seconds": diagnosis.seconds,
+                "ways": [dict(each.screen.ways) for each in SEEN["searches"]],
                 "suite_seconds": diagnosis.suite_seconds, "tests": len(diagnosis.run.cases),
                 "tried": [{"id": k, **v} for k, v in ROWS.items() if v["state"]],
             }
