@@ -1,6 +1,6 @@
 """The `diffufix` command: its subcommands, and what the user sees when one fails.
 
-Nothing heavy is imported here.
+Nothing heavy is imported here, and no command but the one that is run.
 """
 
 from __future__ import annotations
@@ -9,31 +9,14 @@ import contextlib
 import os
 import signal
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Annotated, Any
 
 import typer
 
 import diffufix
-from diffufix.cli import (
-    chat,
-    clean,
-    config,
-    doctor,
-    env,
-    evaluate,
-    failures,
-    generate,
-    inspect,
-    mcp,
-    models,
-    repair,
-    rewards,
-    train,
-    watch,
-)
-from diffufix.cli.parsing import CliCommand, CliGroup, PytestCommand
-from diffufix.cli.past import apply, runs, undo
+from diffufix.cli import failures
+from diffufix.cli.parsing import CliGroup, LazyCommand, LazyCommands, PytestCommand
 from diffufix.errors import DiffufixError
 from diffufix.workspace.clock import process_began
 
@@ -51,10 +34,92 @@ Examples:
   diffufix doctor                    # what works here, and what is missing
 """
 
+REPAIRS, LOOKS, LEARNS = "Repair", "Look", "Learn"
+_HERE = "diffufix.cli"
+#: A command is imported when it is run; its first sentence stands here (a test compares them).
+COMMANDS = {
+    "repair": LazyCommand(
+        f"{_HERE}.repair:repair", REPAIRS,
+        "Find a verified patch that makes the failing tests of this project pass.", PytestCommand,
+    ),
+    "watch": LazyCommand(
+        f"{_HERE}.watch:watch", REPAIRS,
+        "Watch the project; when something goes red, search for its repair and show it.",
+        PytestCommand,
+    ),
+    "generate": LazyCommand(
+        f"{_HERE}.generate:generate", REPAIRS,
+        "Write function bodies from signature and docstring, verified by what can verify them.",
+    ),
+    "apply": LazyCommand(
+        f"{_HERE}.past.apply:apply", REPAIRS,
+        "Write a patch of an earlier run; `diffufix undo` takes it back.",
+    ),
+    "undo": LazyCommand(
+        f"{_HERE}.past.undo:undo", REPAIRS,
+        "Take back a patch that --apply or `diffufix apply` wrote.",
+    ),
+    "doctor": LazyCommand(
+        f"{_HERE}.doctor:doctor", LOOKS,
+        "See what works on this machine and in this project, by trying it.",
+    ),
+    "runs": LazyCommand(
+        f"{_HERE}.past.runs:app", LOOKS,
+        "Look at what was run here: list, show, compare, remove.",
+    ),
+    "inspect": LazyCommand(
+        f"{_HERE}.inspect:inspect", LOOKS,
+        "Watch a model fill a hole: which tokens come first, how sure it is, how left to right.",
+    ),
+    "chat": LazyCommand(
+        f"{_HERE}.chat:chat", LOOKS,
+        "Talk with an instruction-tuned checkpoint about code. mini cannot: it fills holes.",
+    ),
+    "config": LazyCommand(
+        f"{_HERE}.config:app", LOOKS, "The settings in force, and where each comes from."
+    ),
+    "env": LazyCommand(
+        f"{_HERE}.env:app", LOOKS,
+        "The project's environment in the sandbox: show it, build it.",
+    ),
+    "clean": LazyCommand(
+        f"{_HERE}.clean:clean", LOOKS,
+        "Remove log, rewards, trained models and undo records of this project (`.diffufix/`).",
+    ),
+    "mcp": LazyCommand(
+        f"{_HERE}.mcp:mcp", LOOKS,
+        "Serve `repair`, `localize`, `verify` and `runs` to agents, as an MCP server over stdio.",
+    ),
+    "train": LazyCommand(
+        f"{_HERE}.train:app", LEARNS,
+        "Learn from what tests said, on this project; use what came of it if it is better.",
+    ),
+    "rewards": LazyCommand(
+        f"{_HERE}.rewards:app", LEARNS,
+        "The training data of this project: groups of candidates and their test outcomes.",
+    ),
+    "models": LazyCommand(
+        f"{_HERE}.models:app", LEARNS,
+        "Models: what there is, what was trained here, use, go back, share.",
+    ),
+    "evaluate": LazyCommand(
+        f"{_HERE}.evaluate:app", LEARNS,
+        "Measure a model on published benchmarks and on folders of real bugs.",
+    ),
+}  # fmt: skip
+
+
+class _Top(CliGroup):
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**{**options, "commands": LazyCommands(COMMANDS)})
+
+    def summaries(self) -> Iterable[tuple[str, tuple[str, str]]]:
+        return ((place.panel, (name, place.summary)) for name, place in COMMANDS.items())
+
+
 app = typer.Typer(
     name="diffufix",
-    cls=CliGroup,
-    add_completion=True,
+    cls=_Top,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
     no_args_is_help=True,
@@ -65,24 +130,6 @@ app = typer.Typer(
     "130 interrupted. Settings come from the command line, then DIFFUFIX_*, then "
     "[tool.diffufix] in pyproject.toml.",
 )
-REPAIRS, LOOKS, LEARNS = "Repair", "Look", "Learn"
-app.command("repair", cls=PytestCommand, rich_help_panel=REPAIRS)(repair.repair)
-app.command("watch", cls=PytestCommand, rich_help_panel=REPAIRS)(watch.watch)
-app.command("generate", cls=CliCommand, rich_help_panel=REPAIRS)(generate.generate)
-app.command("inspect", cls=CliCommand, rich_help_panel=LOOKS)(inspect.inspect)
-app.command("chat", cls=CliCommand, rich_help_panel=LOOKS)(chat.chat)
-app.command("apply", cls=CliCommand, rich_help_panel=REPAIRS)(apply.apply)
-app.command("undo", cls=CliCommand, rich_help_panel=REPAIRS)(undo.undo)
-app.add_typer(runs.app, name="runs", rich_help_panel=LOOKS)
-app.add_typer(env.app, name="env", rich_help_panel=LOOKS)
-app.command("doctor", cls=CliCommand, rich_help_panel=LOOKS)(doctor.doctor)
-app.add_typer(config.app, name="config", rich_help_panel=LOOKS)
-app.command("clean", cls=CliCommand, rich_help_panel=LOOKS)(clean.clean)
-app.command("mcp", cls=CliCommand, rich_help_panel=LOOKS)(mcp.mcp)
-app.add_typer(train.app, name="train", rich_help_panel=LEARNS)
-app.add_typer(rewards.app, name="rewards", rich_help_panel=LEARNS)
-app.add_typer(models.app, name="models", rich_help_panel=LEARNS)
-app.add_typer(evaluate.app, name="evaluate", rich_help_panel=LEARNS)
 
 
 def _version(wanted: bool) -> None:

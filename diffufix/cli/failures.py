@@ -1,17 +1,17 @@
-"""What the user sees when a command fails: one sentence, the next step, the exit code."""
+"""What the user sees when a command fails: one sentence, the next step, the exit code.
+
+Whatever only a failure needs is imported when there is one.
+"""
 
 from __future__ import annotations
 
-import difflib
 import re
 import sys
-import traceback
 from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Any
 
 from diffufix.errors import DiffufixError, PrerequisiteError, UsageError
-from diffufix.trusted import visible
 
 _EXPECTED = {"number": "a number", "integer": "a whole number"}
 _NOT_A = re.compile(r"Invalid value for '(--?[\w-]+)'.*valid (number|integer)", re.DOTALL)
@@ -35,6 +35,8 @@ def tell(error: DiffufixError, args: Sequence[str]) -> int:
 
         sys.stdout.write(jsondoc.dump(jsondoc.error_document(error)))
     else:
+        from diffufix.trusted import visible
+
         lines = [f"error: {error.message}", *([f"hint: {error.hint}"] if error.hint else [])]
         sys.stderr.write(visible("\n".join(lines)) + "\n")
     return error.exit_code
@@ -59,6 +61,8 @@ def usage(error: Any, args: Sequence[str], command: Any) -> UsageError:
     elif match := _NO_VALUE.search(text):
         text = f"{match[1]} needs a value."
     elif match := _NO_OPTION.search(text):
+        import difflib
+
         names = [name for param in inner.params for name in (*param.opts, *param.secondary_opts)]
         near = difflib.get_close_matches(match[1], [n for n in names if n.startswith("-")], n=1)
         text = f"`{path}` has no option {match[1]}."
@@ -87,6 +91,8 @@ def _value_of(option: str, args: Sequence[str]) -> str:
 
 def crash(error: Exception, verbose: Collection[str]) -> DiffufixError:
     """An error that nobody foresaw; its traceback goes to a file, or to stderr."""
+    import traceback
+
     trace = "".join(traceback.format_exception(error))
     message = f"diffufix failed: {type(error).__name__}: {error}"
     shown = bool(verbose)
@@ -101,5 +107,7 @@ def crash(error: Exception, verbose: Collection[str]) -> DiffufixError:
     except (OSError, DiffufixError):
         shown, hint = True, "This is a fault of diffufix; please report the traceback above."
     if shown:
+        from diffufix.trusted import visible
+
         sys.stderr.write(visible(trace))
     return DiffufixError(message, hint)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import re
 import shlex
+import subprocess
+import sys
 from collections.abc import Iterator
 from typing import Any
 
@@ -94,6 +96,22 @@ def test_help_without_an_empty_error(args: list[str], code: int, where: str, cap
     assert "error:" not in said.err + said.out
 
 
+def test_the_list_of_commands_says_what_their_pages_say() -> None:
+    listed = {name: said for _, (name, said) in ROOT.summaries()}
+    assert listed == {name: pages.parts(each.help)[0] for name, each in ROOT.commands.items()}
+
+
+def test_the_list_of_commands_imports_none() -> None:
+    code = (
+        "import sys; from diffufix.cli import main; main(['--help'])\n"
+        "print(*sorted(name for name in sys.modules if 'diffufix' in name), file=sys.stderr)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    modules = done.stderr.split()
+    assert "diffufix.cli.app" in modules
+    assert not {"diffufix.cli.repair", "diffufix.config", "diffufix.types"} & {*modules}
+
+
 def test_the_version_is_short(capsys) -> None:
     assert main(["-V"]) == 0
     assert capsys.readouterr().out.startswith("diffufix ")
@@ -129,9 +147,6 @@ _SHARED = {"--json", "--quiet", "--verbose", "--force", "--model", "--sandbox", 
 
 
 def test_no_option_of_pytest_is_taken_for_a_typing_error() -> None:
-    import subprocess
-    import sys
-
     from diffufix.cli.parsing.passthrough import divided
 
     done = subprocess.run(

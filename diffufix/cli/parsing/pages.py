@@ -117,11 +117,8 @@ def _sections(command: Any, ctx: Any) -> Iterable[tuple[str, list[Row]]]:
                 found["Arguments"].append((_placeholder(param), _told(param, ctx)))
         else:
             found.setdefault(title or "Options", []).append((_option(param), _told(param, ctx)))
-    for name in getattr(command, "list_commands", lambda ctx: [])(ctx):
-        each = command.get_command(ctx, name)
-        if not each.hidden:
-            title = each.rich_help_panel or "Commands"
-            found.setdefault(title, []).append((name, parts(each.help or "")[0]))
+    for title, row in getattr(command, "summaries", list)():
+        found.setdefault(title, []).append(row)
     general = found.pop("Options", [])
     ordered = [*found.items(), ("Options", general)]
     return [(title, rows) for title, rows in ordered if rows]
@@ -187,6 +184,12 @@ class CliCommand(Page, TyperCommand):
 
 class CliGroup(Page, TyperGroup):
     """A command that has commands. Without one it shows its help."""
+
+    def summaries(self) -> Iterable[tuple[str, Row]]:
+        """Each command: the title above it, its name and first sentence."""
+        for name, each in self.commands.items():
+            if not each.hidden:
+                yield each.rich_help_panel or "Commands", (name, parts(each.help or "")[0])
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         if args[:1] == ["help"] and ctx.parent is None:  # `diffufix help runs`: as git has it
