@@ -116,6 +116,8 @@ class Settings:
     apply: bool = _option(False)
     #: With `apply`: write although the target files have uncommitted changes.
     force: bool = _option(False)
+    #: The patch is to be committed, which `force` does not help.
+    commit: bool = False
     #: What stdout gets: text, one JSON document, JUnit's XML, annotations of a GitHub workflow.
     output_format: str = _option("text", choices=FORMATS)
     #: The same as the format `json`.

@@ -155,8 +155,12 @@ def repair(
     check_tests(args, Path.cwd())
     if (early := stops_early(args)) and not given["quiet"]:
         typer.echo(f"{early} is left out: which tests fail is known once all have run", err=True)
-    settings = load_settings(Path.cwd(), args, given)
+    settings = replace(load_settings(Path.cwd(), args, given), commit=bool(commit or branch))
     preflight.check(settings)
+    if settings.commit:
+        from diffufix.source.commit import place
+
+        place(settings.root, branch or "")  # what is no branch is told before the search
     asked = time.monotonic()
     settings = settled(settings)
     began += time.monotonic() - asked  # a question or a download is no time of the search

@@ -38,12 +38,14 @@ class Judgement:
 class ProgramJudge:
     """`judge` may be called from one thread; the work is done by `workers` others."""
 
-    def __init__(self, *, sandbox: str = "auto", python: str = "", workers: int = 1) -> None:
+    def __init__(
+        self, *, sandbox: str = "auto", image: str = "", python: str = "", workers: int = 1
+    ) -> None:
         self._scratch = tempfile.TemporaryDirectory(prefix="diffufix-judge-")
         root = Path(self._scratch.name) / "project"
         root.mkdir()
         (root / "pytest.ini").write_text("[pytest]\n", "utf-8")
-        options = {"sandbox": sandbox, "python": python or None}
+        options = {"sandbox": sandbox, "image": image or None, "python": python or None}
         self.place: Runtime = choose(load_settings(root, (), options, {}))
         self.workers = workers
         self._pool = ThreadPoolExecutor(workers)

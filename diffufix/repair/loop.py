@@ -49,6 +49,7 @@ from diffufix.repair.run import (
 from diffufix.repair.screening import compare
 from diffufix.repair.search import FailureGroup, PlausiblePatch, Search
 from diffufix.repair.types import RepairResult, Status
+from diffufix.repair.writable import refused
 from diffufix.sandbox.reap import reap_folders, scratch_prefix
 from diffufix.source.file import SourceFile
 from diffufix.source.patch import make_patch
@@ -134,6 +135,8 @@ def _steps(run: Run) -> RepairResult:
         plan = run.plan = job.plan(diagnosis, probe_of(run, place))
         if not plan.goals:
             return run.result(plan.status, message=plan.message, hint=plan.hint)
+        if warning := refused(settings, [*plan.sources]):
+            run.warn(warning)
         run.listener(events.Localized(tuple(plan.suspects), plan.title))
         run.record.suspects(plan.suspects, plan.texts)
         least, usual = confirmation_seconds(

@@ -64,12 +64,7 @@ def commit(patch: Patch, root: Path, proof: Proof, branch: str = "") -> str:
     The files themselves are not written. Returns "1a2b3c4 on branch". Raises ApplyError without a
     repository, where a file differs from the last commit, or where git refuses.
     """
-    head = _ask(root, "rev-parse", "--verify", "HEAD^{commit}")
-    if not head:
-        raise ApplyError(
-            f"{root} has no commit that another could follow.", "Commit your work first."
-        )
-    reference = _reference(root, branch)
+    head, reference = place(root, branch)
     blobs = [_blob(root, edit) for edit in patch.edits]
     with tempfile.TemporaryDirectory(prefix="diffufix-index-") as folder:
         index = Path(folder) / "index"
@@ -125,8 +120,18 @@ def _places(patch: Patch) -> list[str]:
     return list(dict.fromkeys(found))
 
 
+def place(root: Path, branch: str = "") -> tuple[str, str]:
+    """The commit that is to be followed, and the reference that moves on. Raises ApplyError without
+    a repository, a commit or a branch, UsageError for the name of a branch that cannot be made."""
+    head = _ask(root, "rev-parse", "--verify", "HEAD^{commit}")
+    if not head:
+        raise ApplyError(
+            f"{root} has no commit that another could follow.", "Commit your work first."
+        )
+    return head, _reference(root, branch)
+
+
 def _reference(root: Path, branch: str) -> str:
-    """What the commit is put on. Raises ApplyError, UsageError."""
     if not branch:
         current = _ask(root, "symbolic-ref", "--quiet", "HEAD")
         if not current:

@@ -85,7 +85,7 @@ def test_another_patch_is_written_with_a_warning(project: Path, search, capsys) 
 
 def test_a_branch_of_its_own_leaves_all_else(repository: Path, search, capsys) -> None:
     (repository / "new.txt").write_text("not committed")
-    search(repaired)
+    calls = search(repaired)
     assert main(["repair", "-q", "--branch", "fix/one"]) == 0
     assert "Committed as" in capsys.readouterr().out
     assert (repository / "m.py").read_text() == BROKEN
@@ -99,6 +99,9 @@ def test_a_branch_of_its_own_leaves_all_else(repository: Path, search, capsys) -
     assert "  own order, hash seed 0" in told
     assert main(["apply", "--branch", "fix/one"]) == 2
     assert "already" in capsys.readouterr().err
+    assert main(["repair", "-q", "--branch", "fix/one"]) == 2
+    assert "already" in capsys.readouterr().err
+    assert len(calls) == 1  # the second time it is told before the search
 
 
 def test_a_commit_takes_nothing_else_along(repository: Path, search, capsys) -> None:

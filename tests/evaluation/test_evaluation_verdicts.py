@@ -42,6 +42,28 @@ def test_solutions_pass_and_broken_programs_fail(
         assert {state.state for state in broken.values()} == {"fail"}, broken
 
 
+@pytest.mark.docker
+def test_verdicts_of_a_container_are_the_same(tmp_path: Path, test_image: str) -> None:
+    with ProgramJudge(sandbox="docker", image=test_image) as judge:
+        for problem in opened("mbpp_plus", tmp_path).items:
+            programs = [solution_of(problem), broken_of(problem)]
+            right, broken = judge.judge(programs, problem.checks, problem.entry_point).result()
+            assert {state.state for state in right.values()} == {"pass"}, right
+            assert {state.state for state in broken.values()} == {"fail"}, broken
+
+
+def test_an_empty_object_is_no_inputs(tmp_path: Path, judge: ProgramJudge) -> None:
+    """As MBPP+ has it where a task has no inputs of a level."""
+    path = suites.mbpp_plus(tmp_path / "own.jsonl")
+    rows = [{**json.loads(line), "plus_input": {}} for line in path.read_text().splitlines()]
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    for problem in open_suite("mbpp+", path, agreed=lambda offer: False).items:
+        programs = [solution_of(problem), broken_of(problem)]
+        right, broken = judge.judge(programs, problem.checks, problem.entry_point).result()
+        assert {state.state for state in right.values()} == {"pass"}, right
+        assert broken["base"].state == "fail"
+
+
 def test_wrong_bodies_fail(tmp_path: Path, judge: ProgramJudge) -> None:
     for problem, (_, prompt, _, wrong, _) in zip(
         opened("humaneval_plus", tmp_path).items, suites.FUNCTIONS, strict=True

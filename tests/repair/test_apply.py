@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import os
 import subprocess
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from diffufix.config import Settings
 from diffufix.errors import ApplyError
 from diffufix.repair.apply import apply, undo
+from diffufix.repair.writable import refused
 from diffufix.source.file import SourceFile
 from diffufix.source.patch import make_patch
 from diffufix.types import Patch
@@ -105,6 +108,25 @@ def test_apply_refuses_uncommitted_changes_in_those_files_only(project: Path) ->
     assert "--force" in caught.value.hint
     apply(patch, project, 2, force=True)
     assert b"w = 2\nmine = 1" in (project / "b.py").read_bytes()
+
+
+def test_what_would_not_be_written_is_told_before_a_search(project: Path) -> None:
+    both, asked = ["b.py", "pkg/a.py"], Settings(project, apply=True)
+    assert refused(asked, both) == ""  # no repository
+    git(project, "init", "-q")
+    git(project, "add", ".")
+    git(project, "commit", "-q", "-m", "start")
+    assert refused(asked, both) == ""
+    (project / "b.py").write_bytes(b"mine = 1\n")
+    assert "b.py has changes that are not committed: a patch there is" in refused(asked, both)
+    with pytest.raises(ApplyError, match=r"b\.py has .*Nothing was searched") as caught:
+        refused(asked, ["b.py"])
+    assert "--force" in caught.value.hint
+    assert refused(Settings(project), ["b.py"]) == ""
+    assert refused(replace(asked, force=True), ["b.py"]) == ""
+    with pytest.raises(ApplyError) as caught:
+        refused(replace(asked, force=True, commit=True), ["b.py"])
+    assert "--force" not in caught.value.hint
 
 
 def test_git_never_sees_the_undo_record(project: Path) -> None:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import subprocess
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from diffufix import events
-from diffufix.errors import TooLate
+from diffufix.errors import ApplyError, TooLate
 from diffufix.repair import run
 from diffufix.repair.round_robin import RoundRobin
 from diffufix.repair.types import Status
@@ -302,3 +303,12 @@ def test_copying_a_project_is_under_the_clock(
     assert result.status is Status.NOT_REPAIRED
     assert said in result.message
     assert result.tried == 0
+
+
+def test_a_file_with_changes_ends_it_before_the_search(tmp_path: Path) -> None:
+    git = ["git", "-C", str(tmp_path), "-c", "user.name=t", "-c", "user.email=t@t"]
+    (tmp_path / "shop.py").write_text(SHOP + "\n")
+    for command in (["init", "-q"], ["add", "-A"], ["commit", "-qm", "x"]):
+        subprocess.run([*git, *command], check=True)
+    with pytest.raises(ApplyError, match="Nothing was searched"):
+        repair(tmp_path, PLAIN, [AssertionError("searched")], apply=True)

@@ -56,6 +56,7 @@ def run(
     seconds: options.Seconds = 20.0,
     batch: options.Batch = 8,
     sandbox: common.Sandbox = None,
+    image: common.Image = None,
     python: options.Python = None,
     venvs: options.Venvs = None,
     workers: common.Workers = None,
@@ -78,7 +79,9 @@ def run(
         "yes": yes,
     }  # fmt: skip
     if opened.format.kind == "repair":
-        passed = [*_words(chosen, "adapter", "device", "dtype", "max_cost"), *(passed_on or ())]
+        words = {**chosen, "image": image}
+        passed = _words(words, "adapter", "device", "dtype", "max_cost", "image")
+        passed += passed_on or ()
         passed += [f"--workers={workers}"] if workers else []
         passed += [f"--seed={seed}"] if seed else []
         plan = {"budget": budget, "sandbox": sandbox or "auto", "options": passed}
@@ -89,7 +92,7 @@ def run(
             f"{opened.format.title} is no suite of faults: `{passed_on[0]}` is passed to nobody.",
             "What follows -- are options of `diffufix repair`.",
         )
-    with judge_of(sandbox, python, workers) as judge:
+    with judge_of(sandbox, image, python, workers) as judge:
         if check:
             _check(asked, opened, judge)
             return
@@ -128,13 +131,19 @@ def _check(asked: CaseSelection, opened: OpenSuite, judge: ProgramJudge) -> None
     carry_out(asked, opened, "publisher's solutions", settings, start, judge.workers)
 
 
-def judge_of(sandbox: str | None, python: str | None, workers: int | None) -> ProgramJudge:
+def judge_of(
+    sandbox: str | None, image: str | None, python: str | None, workers: int | None
+) -> ProgramJudge:
     """The judge of programs that the options ask for."""
     from diffufix.evaluation.verdicts import ProgramJudge
 
-    return ProgramJudge(
-        sandbox=sandbox or "auto", python=python or "", workers=workers or os.cpu_count() or 1
-    )
+    judge = ProgramJudge(
+        sandbox=sandbox or "auto", image=image or "", python=python or "",
+        workers=workers or os.cpu_count() or 1,
+    )  # fmt: skip
+    if judge.place.note:
+        echo(f"warning: {judge.place.note}", err=True)
+    return judge
 
 
 def sampling_of(

@@ -47,6 +47,7 @@ def sweep(
     style: options.Style = "auto",
     batch: options.Batch = 8,
     sandbox: common.Sandbox = None,
+    image: common.Image = None,
     python: options.Python = None,
     workers: common.Workers = None,
     seed: common.Seed = None,
@@ -83,7 +84,7 @@ def sweep(
         )
     folder = out or Path("evaluation") / f"sweep-{opened.format.name}-{plain(completer.name)}"
     points = []
-    with judge_of(sandbox, python, workers) as judge:
+    with judge_of(sandbox, image, python, workers) as judge:
         for each in temperatures:
             sampling = sampling_of(opened, each, top_p, max_tokens, seed=seed or 0, batch=batch)
             total = evaluate_with(
