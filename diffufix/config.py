@@ -23,8 +23,11 @@ SANDBOXES = ("auto", "docker", "e2b", "local")
 FORMATS = ("text", "json", "junit", "github")
 DTYPES = ("auto", "float32", "bfloat16", "float16", "int8", "int4")
 ENV_PREFIX = "DIFFUFIX_"
-#: Variables that diffufix or its tests set for child processes; never settings.
-PRIVATE_ENV = ("DIFFUFIX_INTERNAL_", "DIFFUFIX_INSIDE", "DIFFUFIX_COLLECTOR", "DIFFUFIX_UPDATE_")
+#: Variables that diffufix or its tests set for child processes, and a secret; never settings.
+PRIVATE_ENV = (
+    *("DIFFUFIX_INTERNAL_", "DIFFUFIX_INSIDE", "DIFFUFIX_COLLECTOR", "DIFFUFIX_UPDATE_"),
+    "DIFFUFIX_SERVE_",
+)
 #: Files in which pytest looks for its own settings, in its order, and what makes them such:
 #: a table or section of that name; the first ones are taken whatever they hold.
 PYTEST_FILES = {

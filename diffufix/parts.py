@@ -25,8 +25,6 @@ from diffufix.repair.reasons import Reason
 from diffufix.sandbox.reap import reap_folders, scratch_prefix
 from diffufix.source.file import SourceFile
 from diffufix.source.patch import make_patch
-from diffufix.testing import fresh_copy
-from diffufix.testing.environment import inherited_environment
 from diffufix.types import (
     PASSED,
     Candidate,
@@ -37,10 +35,10 @@ from diffufix.types import (
     TestCase,
     Verdict,
 )
-from diffufix.verify import Confirmer
 from diffufix.workspace.choice import Runtime, choose
 from diffufix.workspace.clock import Clock
 from diffufix.workspace.diagnosis import Diagnosis, diagnose
+from diffufix.workspace.verifiers import make_confirmer
 
 NOTHING = "No test fails."
 
@@ -207,7 +205,7 @@ def verify(settings: Settings, change: str | Mapping[str, str], listener: Listen
             verdict = Verdict(State.FAIL, detail="no test fails without the change")
             return found(verdict, warnings=tuple(look.warnings))
         listener(events.Confirming(f"{len(diagnosis.red)} tests to turn green"))
-        with _confirmer(settings, look) as confirmer:
+        with make_confirmer(settings, look.place, diagnosis, look.scratch) as confirmer:
             edited = {edit.path: edit.new for edit in patch.edits}
             confirmed = confirmer.confirm(Candidate(edited), diagnosis.red, look.clock.deadline)
             first, seen = confirmed.verdict, confirmed.verdict.outcomes
@@ -217,19 +215,6 @@ def verify(settings: Settings, change: str | Mapping[str, str], listener: Listen
                 if confirmed.verdict.passed:  # in part
                     confirmed = replace(confirmed, verdict=first)
         return found(confirmed.verdict, claims=confirmed.claims, warnings=tuple(look.warnings))
-
-
-def _confirmer(settings: Settings, look: _Look) -> Confirmer:
-    diagnosis, place = look.diagnosis, look.place
-    return Confirmer(
-        lambda: place.make(fresh_copy(settings.root, look.scratch)), python=place.python,
-        args=settings.pytest_args, root=settings.root, baseline=diagnosis.baseline,
-        seconds=diagnosis.seconds, flaky=diagnosis.flaky, hung=diagnosis.hung,
-        uncollected=diagnosis.uncollected, shared=diagnosis.run.shared, wanted=diagnosis.wanted,
-        protected=diagnosis.tests,
-        start_seconds=diagnosis.run.start_seconds, folder=settings.folder,
-        env={**inherited_environment(), **diagnosis.surroundings.variables},
-    )  # fmt: skip
 
 
 def _texts(root: Path, change: str | Mapping[str, str], scratch: Path) -> dict[str, str]:

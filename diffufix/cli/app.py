@@ -87,8 +87,12 @@ COMMANDS = {
         "Remove log, rewards, trained models and undo records of this project (`.diffufix/`).",
     ),
     "mcp": LazyCommand(
-        f"{_HERE}.mcp:mcp", LOOKS,
+        f"{_HERE}.serving.mcp:mcp", LOOKS,
         "Serve `repair`, `localize`, `verify` and `runs` to agents, as an MCP server over stdio.",
+    ),
+    "serve": LazyCommand(
+        f"{_HERE}.serving.serve:serve", LEARNS,
+        "Verify candidates for other programs over HTTP: `POST /verify`, `POST /run_code`.",
     ),
     "train": LazyCommand(
         f"{_HERE}.train:app", LEARNS,

@@ -44,7 +44,6 @@ from diffufix.repair.run import (
     loading_of,
     probe_of,
     screen_of,
-    workers_of,
 )
 from diffufix.repair.screening import compare
 from diffufix.repair.search import FailureGroup, PlausiblePatch, Search
@@ -59,6 +58,7 @@ from diffufix.verify import ValidatorPool
 from diffufix.workspace.choice import choose
 from diffufix.workspace.clock import SETTLE, Clock, confirmation_seconds
 from diffufix.workspace.diagnosis import diagnose
+from diffufix.workspace.verifiers import workers_of
 
 if TYPE_CHECKING:
     from diffufix.propose.proposals import FailureContext, Proposal

@@ -7,7 +7,6 @@ model loaded in a thread. Touches the scratch folder of the run only.
 from __future__ import annotations
 
 import contextlib
-import os
 import time
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -36,6 +35,7 @@ from diffufix.verify import Confirmer, ValidatorPool
 from diffufix.workspace.choice import Runtime
 from diffufix.workspace.clock import Clock
 from diffufix.workspace.diagnosis import Diagnosis, Suite
+from diffufix.workspace.verifiers import workers_of
 
 if TYPE_CHECKING:
     from diffufix.model.checkpoint import LoadedModel
@@ -190,10 +190,6 @@ def sandbox_of(run: Run, place: Runtime, texts: Mapping[str, str] | None = None)
     for path, text in (texts or {}).items():
         write_within(tree, path, run.plan.sources[path].encode(text))
     return place.make(tree)
-
-
-def workers_of(settings: Settings) -> int:
-    return settings.workers or os.cpu_count() or 1
 
 
 def screen_of(run: Run, place: Runtime) -> ValidatorPool:

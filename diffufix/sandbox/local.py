@@ -234,6 +234,8 @@ class LocalSandbox:
                 self._executing.discard(popen.pid)
                 if not self._executing:
                     self._sweep()
+        if self._closed:
+            raise SandboxUnavailable("the sandbox was closed while a command ran")
         return ExecResult(popen.returncode, stdout, stderr, truncated, timed_out)
 
     def _popen(
@@ -315,8 +317,13 @@ class LocalSandbox:
     def close(self) -> None:
         if self._closed:
             return
-        self._end_processes()
         self._closed = True
+        with self._lock:
+            executing = set(self._executing)
+        for pid in executing:
+            with contextlib.suppress(OSError):
+                os.killpg(pid, signal.SIGKILL)
+        self._end_processes()
         for folder in (self._tree, self._base):
             if folder is not None:
                 reap.remove(folder)

@@ -131,6 +131,10 @@ class Confirmer:
     def _known(self) -> frozenset[str]:
         return identifiers(self._root)
 
+    def interrupt(self) -> None:
+        """From another thread: end the runs under way, for good."""
+        self._trials.interrupt()
+
     def close(self) -> None:
         self._trials.close()
 

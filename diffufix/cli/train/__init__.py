@@ -16,6 +16,7 @@ app.command("corpus", cls=CliCommand)(corpus.corpus)
 app.command("tokenizer", cls=CliCommand)(corpus.tokenizer)
 app.command("fixes", cls=CliCommand)(pairs.fixes)
 app.command("failures", cls=PytestCommand)(pairs.failures)
+app.command("tasks", cls=PytestCommand)(pairs.tasks)
 app.command("decontaminate", cls=CliCommand, hidden=True)(corpus.decontaminate)
 for name, summary in stages.STAGES.items():
     app.command(name, cls=CliCommand, help=summary)(stages.stage)

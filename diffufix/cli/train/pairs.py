@@ -1,4 +1,5 @@
-"""`diffufix train fixes|failures`: pairs of real fixes, or of bugs that tests notice."""
+"""`diffufix train fixes|failures|tasks`: pairs of real fixes, or of bugs that tests notice; tasks
+for other trainers."""
 
 from __future__ import annotations
 
@@ -65,3 +66,36 @@ def failures(
     found, stopped = gather(settings, out, count)
     echo(f"{found:,} {'pair' if found == 1 else 'pairs'}: {out}")
     raise typer.Exit(130 if stopped else 0)
+
+
+def tasks(
+    project: Annotated[Path, typer.Argument(help="A project whose tests pass.")],
+    pytest_args: Annotated[
+        list[str] | None, typer.Argument(metavar="[PYTEST_ARGS]...", show_default=False)
+    ] = None,
+    out: Annotated[
+        Path,
+        typer.Option(
+            metavar="FOLDER|FILE",
+            help="A new folder for tasks in Harbor's format, or *.jsonl for rows that "
+            "diffufix.trainers grades.",
+        ),
+    ] = Path("tasks"),
+    count: Annotated[int, typer.Option(min=1, help="At most this many tasks.")] = 100,
+    sandbox: options.Sandbox = None,
+    image: options.Image = None,
+    trust: options.Trust = None,
+) -> None:
+    """Make tasks for other trainers: bugs that a project's tests notice, and how they are graded.
+
+    Examples:
+      diffufix train tasks shop --out tasks --count 50
+      diffufix train tasks shop --out tasks.jsonl
+    """
+    from diffufix.config import load_settings
+    from diffufix.trainers.exporting import export
+
+    given = {"sandbox": sandbox, "image": image, "trust": trust}
+    settings = load_settings(project, tuple(pytest_args or ()), given)
+    found = export(settings, out, count, lambda line: echo(line, err=True))
+    echo(f"{found:,} {'task' if found == 1 else 'tasks'}: {out}")

@@ -1,0 +1,1 @@
+"""`diffufix serve` and `diffufix mcp`: what other programs ask."""

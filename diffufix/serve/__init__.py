@@ -1,0 +1,1 @@
+"""Verification as a service: candidates come over HTTP, verdicts with their evidence go back."""
