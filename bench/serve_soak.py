@@ -16,13 +16,12 @@ import json
 import os
 import signal
 import statistics
-import subprocess
 import sys
 import tempfile
 import threading
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -35,46 +34,11 @@ from diffufix.serve.client import VerifyClient
 from diffufix.serve.protocol import VerifyRequest
 from diffufix.types import Candidate, State
 from tests.attacks.arena import TESTS, Arena, arena, local
+from tests.support.served import Served
 
 ROOT = Path(__file__).resolve().parent.parent
-TOKEN = "soak"
 RESTARTS = ((1 / 3, signal.SIGTERM), (2 / 3, signal.SIGKILL))
 EVERY = 10.0  # seconds between two lines of progress
-
-
-class Served:
-    """A server in a process of its own, always on the same port."""
-
-    def __init__(self, folder: Path, workers: int) -> None:
-        self.folder, self.workers, self.port = folder, workers, 0
-        self.process = self._start()
-
-    def _start(self) -> subprocess.Popen[str]:
-        command = [sys.executable, "-m", "diffufix", "serve", "--port", str(self.port)]
-        command += ["--folder", str(self.folder), "--workers", str(self.workers)]
-        process = subprocess.Popen(
-            [*command, "--sandbox", "local"], stdout=subprocess.PIPE, text=True, cwd=self.folder,
-            env={**os.environ, "DIFFUFIX_SERVE_TOKEN": TOKEN, "PYTHONPATH": str(ROOT)},
-        )  # fmt: skip
-        assert process.stdout is not None
-        said = process.stdout.readline()
-        if "http://" not in said:
-            raise SystemExit("the server does not start")
-        self.url = said.split()[-1]
-        self.port = int(self.url.rpartition(":")[2])
-        return process
-
-    def restart(self, number: signal.Signals) -> float:
-        """Seconds without a server."""
-        began = time.monotonic()
-        self.process.send_signal(number)
-        self.process.wait()
-        self.process = self._start()
-        return time.monotonic() - began
-
-    def close(self) -> None:
-        self.process.terminate()
-        self.process.wait()
 
 
 @dataclass
@@ -121,12 +85,15 @@ def ask(
                 soaked.wrong.append(f"{name}: {verdict.state} {verdict.detail}")
 
 
-def soak(place: Arena, server: Served, options: argparse.Namespace) -> dict[str, Any]:
+def soak(
+    place: Arena, start: Callable[[int], Served], options: argparse.Namespace
+) -> dict[str, Any]:
     soaked, more, source = Soaked(), threading.Event(), jobs(place, 0, options.hostile)
     more.set()
-    before = place.outside()
-    clients = [VerifyClient(server.url, TOKEN) for _ in range(options.clients)]
+    before, server = place.outside(), start(0)
+    clients = [server.client() for _ in range(options.clients)]
     projects = [client.add(place.root) for client in clients]
+    sent = sum(client.tries for client in clients)
     began = time.monotonic()
     threads = [
         threading.Thread(target=ask, args=(one, project, source, soaked, more, options.count))
@@ -141,7 +108,10 @@ def soak(place: Arena, server: Served, options: argparse.Namespace) -> dict[str,
         progress = max(soaked.asked / options.count, elapsed / options.seconds)
         if due and progress >= due[0][0]:
             number = due.pop(0)[1]
-            down.append({number.name: round(server.restart(number), 2)})
+            gone = time.monotonic()
+            server.end(number)
+            server = start(server.port)
+            down.append({number.name: round(time.monotonic() - gone, 2)})
         if elapsed > options.seconds:
             more.clear()
         if time.monotonic() - shown > EVERY:
@@ -154,8 +124,9 @@ def soak(place: Arena, server: Served, options: argparse.Namespace) -> dict[str,
     tries = sum(client.tries for client in clients)
     for client in clients:
         client.close()
+    server.end()
     return summary(soaked, took, options) | {
-        "tries_again": tries - 2 * options.clients - soaked.asked,
+        "tries_again": tries - sent - soaked.asked,
         "restarts": down,
         "outside_untouched": place.outside() == before,
     }
@@ -192,15 +163,13 @@ def main() -> None:
     parser.add_argument("--workers", type=int, default=2)
     parser.add_argument("--out", type=Path, help="folder for serve-soak.json")
     options = parser.parse_args()
+    os.environ["PYTHONPATH"] = str(ROOT)  # the server is this checkout
     with (
         arena("serve", local, sys.executable, ROOT / "build") as place,
         tempfile.TemporaryDirectory() as folder,
     ):
-        server = Served(Path(folder), options.workers)
-        try:
-            result = soak(place, server, options)
-        finally:
-            server.close()
+        wanted = ("--workers", str(options.workers))
+        result = soak(place, lambda port: Served(Path(folder), *wanted, port=port), options)
     if options.out:
         (options.out / "serve-soak.json").write_text(json.dumps(result, indent=2) + "\n")
     print(json.dumps(result))

@@ -16,7 +16,7 @@ from typing import Any
 from diffufix.errors import SandboxUnavailable, UsageError
 from diffufix.serve.protocol import Busy
 
-KEPT = 10_000  # answers
+KEPT = 2_000  # answers
 
 
 class Stopping(SandboxUnavailable):

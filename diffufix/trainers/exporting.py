@@ -53,10 +53,14 @@ def export(settings: Settings, out: Path, count: int, tell: Callable[[str], None
     if out.suffix not in ("", ".jsonl"):
         raise UsageError(f"{out.name}: unknown kind of file.", "Name a folder, or *.jsonl.")
     tasks = _tasks(settings, count, tell)
-    if out.suffix:
-        with out.open("w", encoding="ascii") as file:
-            return sum(1 for task in tasks if file.write(_row(task, settings.root)))
-    return sum(1 for task in tasks if _write(out, task, settings))
+    if not out.suffix:
+        return sum(1 for task in tasks if _write(out, task, settings))
+    made = 0
+    with out.open("w", encoding="ascii") as file:
+        for task in tasks:
+            file.write(_row(task, settings.root))
+            made += 1
+    return made
 
 
 def _row(task: Task, root: Path) -> str:

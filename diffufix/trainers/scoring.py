@@ -44,6 +44,8 @@ class VerifyingProjects(Verifying, Protocol):
         """The hash of the project in `root`."""
         ...
 
+    def close(self) -> None: ...
+
 
 @dataclass(frozen=True)
 class GradedTask:
@@ -155,6 +157,10 @@ class Scorer:
         with ThreadPoolExecutor(AT_ONCE) as pool:
             return list(pool.map(one, tasks, completions))
 
+    def close(self) -> None:
+        """End the verifier, or the connections to it."""
+        self._verifier.close()
+
     def _hash(self, project: str) -> str:
         """The hash of a project that is named by its folder, which is read once."""
         if not os.path.isdir(project):
@@ -169,13 +175,15 @@ class Scorer:
 def default_scorer() -> Scorer:
     """By the server that the environment names; else by verifiers in this process."""
     url = os.environ.get(URL_VARIABLE)
+    verifier: VerifyingProjects
     if url:
         from diffufix.serve.client import VerifyClient
 
-        return Scorer(VerifyClient(url, os.environ.get(TOKEN_VARIABLE, "")))
-    from diffufix.serve.shelf import Shelf
-    from diffufix.serve.verifiers import WarmVerifiers
+        verifier = VerifyClient(url, os.environ.get(TOKEN_VARIABLE, ""))
+    else:
+        from diffufix.serve.shelf import Shelf
+        from diffufix.serve.verifiers import WarmVerifiers
 
-    verifiers = WarmVerifiers(Shelf(default_folder(), 64), {"budget": 600.0})
-    atexit.register(verifiers.close)
-    return Scorer(verifiers)
+        verifier = WarmVerifiers(Shelf(default_folder(), 64), {"budget": 600.0})
+    atexit.register(verifier.close)
+    return Scorer(verifier)

@@ -6,9 +6,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from diffufix.sandbox.bubblewrap import bubblewrap_works
 from diffufix.serve.client import VerifyClient
-from tests.support.served import Served, Shop, make_shop
+from tests.support.served import Served, Shop, make_shop, why_not
 
 
 @pytest.fixture(scope="session")
@@ -18,8 +17,8 @@ def shop(tmp_path_factory: pytest.TempPathFactory) -> Shop:
 
 @pytest.fixture(scope="session")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
-    if not bubblewrap_works():
-        pytest.skip("bubblewrap does not work here")
+    if reason := why_not():
+        pytest.skip(reason)
     served = Served(tmp_path_factory.mktemp("served"), "--body", "1")
     yield served
     assert served.end() == 0

@@ -12,12 +12,11 @@ import httpx
 import pytest
 
 from diffufix.errors import SandboxUnavailable
-from diffufix.sandbox.bubblewrap import bubblewrap_works
 from diffufix.serve.protocol import VerifyRequest
 from diffufix.types import State
-from tests.support.served import Served, Shop
+from tests.support.served import Served, Shop, why_not
 
-pytestmark = pytest.mark.skipif(not bubblewrap_works(), reason="bubblewrap does not work here")
+pytestmark = pytest.mark.skipif(bool(why_not()), reason=why_not())
 
 
 @pytest.mark.slow

@@ -13,6 +13,7 @@ import pytest
 
 from diffufix.errors import SandboxUnavailable
 from diffufix.serve.client import VerifyClient
+from diffufix.serve.protocol import VerifyRequest
 from diffufix.serve.shelf import Shelf
 from diffufix.serve.verifiers import WarmVerifiers
 from diffufix.trainers import scoring
@@ -39,6 +40,7 @@ def served_scorer(server: Served, monkeypatch: pytest.MonkeyPatch) -> Iterator[N
     monkeypatch.setenv("DIFFUFIX_SERVE_TOKEN", server.token)
     scoring.default_scorer.cache_clear()
     yield
+    scoring.default_scorer().close()
     scoring.default_scorer.cache_clear()
 
 
@@ -75,7 +77,7 @@ def test_verl_and_slime(row: dict[str, Any]) -> None:
 
 
 @pytest.mark.slow
-def test_without_a_server(row: dict[str, Any], tmp_path: Path) -> None:
+def test_without_a_server(row: dict[str, Any], shop: Shop, tmp_path: Path) -> None:
     shelf = Shelf(tmp_path / "shelf", 2)
     with WarmVerifiers(shelf, {"sandbox": "local", "workers": 1}) as verifiers:
         score = reward_function(Scorer(verifiers))
@@ -84,6 +86,10 @@ def test_without_a_server(row: dict[str, Any], tmp_path: Path) -> None:
         assert right is not None
         assert wrong is not None
         assert right > 1 > wrong
+        hung = VerifyRequest(verifiers.add(shop.root), shop.with_body("import time; time.sleep(9)"))
+        open = verifiers.ask(hung)
+    with pytest.raises(SandboxUnavailable):  # what was closed has judged nothing
+        open.result()
 
 
 def test_a_server_that_is_gone_is_no_reward(row: dict[str, Any]) -> None:

@@ -8,12 +8,23 @@ import subprocess
 import sys
 import textwrap
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 
+from diffufix.sandbox.bubblewrap import bubblewrap_works
 from diffufix.serve.client import VerifyClient
 from tests.attacks.arena import PROJECT, WRONG
 
 TOKEN = "a secret"
+_NEEDED = ("fastapi", "prometheus_client", "uvicorn")
+
+
+def why_not() -> str:
+    """Why no server can be had here; empty where one can."""
+    missing = [name for name in _NEEDED if find_spec(name) is None]
+    if missing:
+        return f"{missing[0]} is not installed: pip install 'diffufix[serve]'"
+    return "" if bubblewrap_works() else "bubblewrap does not work here"
 
 
 @dataclass
