@@ -6,6 +6,7 @@ Runs the project's tests in sandboxes; writes `out` and nothing else.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import random
 from collections.abc import Callable, Iterator
@@ -52,13 +53,14 @@ def export(settings: Settings, out: Path, count: int, tell: Callable[[str], None
     """
     if out.suffix not in ("", ".jsonl"):
         raise UsageError(f"{out.name}: unknown kind of file.", "Name a folder, or *.jsonl.")
-    tasks = _tasks(settings, count, tell)
-    if not out.suffix:
-        return sum(1 for task in tasks if _write(out, task, settings))
     made = 0
-    with out.open("w", encoding="ascii") as file:
-        for task in tasks:
-            file.write(_row(task, settings.root))
+    with contextlib.ExitStack() as stack:
+        rows = stack.enter_context(out.open("w", encoding="ascii")) if out.suffix else None
+        for task in _tasks(settings, count, tell):
+            if rows is None:
+                _write(out, task, settings)
+            else:
+                rows.write(_row(task, settings.root))
             made += 1
     return made
 
@@ -68,11 +70,11 @@ def _row(task: Task, root: Path) -> str:
     return json.dumps(row) + "\n"
 
 
-def _write(out: Path, task: Task, settings: Settings) -> Path:
+def _write(out: Path, task: Task, settings: Settings) -> None:
     name = f"{settings.root.name}-{task.qualname}-{task.key[:8]}"
     answer = "" if task.answer is None else splice(task.source, task, task.answer)
     graded = graded_of(task, settings.root)
-    return write_task(out, HarborTask(name, _said(_INSTRUCTION, task), graded, answer), settings)
+    write_task(out, HarborTask(name, _said(_INSTRUCTION, task), graded, answer), settings)
 
 
 def graded_of(task: Task, root: Path) -> GradedTask:

@@ -3,7 +3,7 @@
     NAME/task.toml                what it is, time-outs; ours under [metadata.diffufix]
     NAME/instruction.md           what an agent is told
     NAME/environment/             Dockerfile and the project with its fault
-    NAME/tests/test.sh            puts the test code back as it was, runs the tests that grade,
+    NAME/tests/test.sh            puts tests and configuration back, runs the tests that grade,
                                   writes /logs/verifier/reward.txt: 1 or 0
     NAME/solution/solve.sh        writes the file that passes
 
@@ -24,10 +24,11 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from diffufix.config import Settings
+from diffufix.config import PYTEST_FILES, Settings
 from diffufix.errors import UsageError
 from diffufix.source.file import SourceFile
 from diffufix.testing import copy_project
+from diffufix.testing.environment import import_paths
 from diffufix.testing.testcode import test_code
 from diffufix.trainers.scoring import GradedTask
 from diffufix.workspace.images.dockerfile import render
@@ -72,7 +73,8 @@ def write_task(folder: Path, task: HarborTask, settings: Settings) -> Path:
         (place / "environment" / path).parent.mkdir(parents=True, exist_ok=True)
         (place / "environment" / path).write_bytes(data)
     made = f"FROM {image.base}\n" if image.ready else render(image, e2b=True)
-    text = f"{made}\nCOPY {_PROJECT} {APP}\nWORKDIR {APP}\n"
+    paths = os.pathsep.join(import_paths(root, APP))
+    text = f"{made}\nCOPY {_PROJECT} {APP}\nWORKDIR {APP}\nENV PYTHONPATH={paths}\n"
     (place / "environment" / "Dockerfile").write_text(text, encoding="utf-8")
     (place / "instruction.md").write_text(task.instruction, encoding="utf-8")
     (place / "task.toml").write_text(_toml(name, graded), encoding="utf-8")
@@ -110,8 +112,9 @@ def read_tasks(folder: Path) -> list[HarborTask]:
 
 
 def _keep_tests(root: Path, kept: Path, tests: tuple[str, ...]) -> None:
-    """Copies of the test code, which an agent cannot reach."""
-    for path in sorted(test_code(root, tests).files):
+    """Copies of the test code and of pytest's configuration, which an agent cannot reach."""
+    configuration = (name for name in PYTEST_FILES if (root / name).is_file())
+    for path in sorted({*test_code(root, tests).files, *configuration}):
         (kept / path).parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(root / path, kept / path)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from concurrent.futures import Future
 from pathlib import Path
 from typing import Any
@@ -21,7 +22,7 @@ class Standin:
     made: list[Standin]
 
     def __init__(self, settings: Any, memory: int | None) -> None:
-        self.settings, self.open, self.used = settings, 0, float(len(self.made))
+        self.settings, self.open, self.used = settings, 0, time.monotonic()
         self.failed: BaseException | None = None
         self.workers, self.closed = 1, False
         self.made.append(self)

@@ -60,7 +60,7 @@ def test_what_a_folder_holds(written: Path, shop: Shop) -> None:
     assert values["environment"]["memory_mb"] > 0
     docker = (written / "environment" / "Dockerfile").read_text()
     assert docker.startswith("# Made by diffufix")
-    assert docker.endswith(f"COPY project {APP}\nWORKDIR {APP}\n")
+    assert docker.endswith(f"COPY project {APP}\nWORKDIR {APP}\nENV PYTHONPATH={APP}\n")
     kept = written / "tests" / "kept"
     found = {path.relative_to(kept).as_posix() for path in kept.rglob("*.py")}
     assert found == {"conftest.py", "test_shop.py", "test_text.py"}
@@ -101,10 +101,10 @@ def test_tasks_of_a_project(shop: Shop, tmp_path: Path, capsys: pytest.CaptureFi
     (shop.root / shop.path).write_text(shop.right[shop.path])
     (shop.root / "pyproject.toml").write_text("[tool.pytest.ini_options]\n")
     rows = tmp_path / "tasks.jsonl"
-    assert main(["train", "tasks", str(shop.root), "--out", str(rows), "--count", "3"]) == 0
-    assert "3 tasks" in capsys.readouterr().out
+    assert main(["train", "tasks", str(shop.root), "--out", str(rows), "--count", "2"]) == 0
+    assert "2 tasks" in capsys.readouterr().out
     found = [json.loads(line) for line in rows.read_text().splitlines()]
-    assert Counter(row["qualname"] for row in found).total() == 3
+    assert Counter(row["qualname"] for row in found).total() == 2
     for row in found:
         assert row["source"] != (shop.root / row["path"]).read_text()
         assert set(row["failing"]) <= set(row["tests"])
