@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from diffufix.errors import UsageError
+from diffufix.sandbox.bubblewrap import bubblewrap_works
 
 TOKEN_VARIABLE = "DIFFUFIX_SERVE_TOKEN"
 MIB = 1 << 20
@@ -55,7 +56,13 @@ class ServeOptions:
         return self.running or 2 * (self.settings.get("workers") or os.cpu_count() or 1)
 
     def check(self) -> None:
-        """Raises UsageError where everybody could ask."""
+        """Raises UsageError where everybody could ask, or others could run code in no sandbox."""
+        bare = self.settings.get("sandbox") == "local" and not bubblewrap_works()
+        if bare and not _loopback(self.host):
+            raise UsageError(
+                f"{self.host} can be reached by others, and there is no sandbox around their code.",
+                "Install bubblewrap, use --sandbox docker, or listen on 127.0.0.1.",
+            )
         if not self.token and not _loopback(self.host):
             raise UsageError(
                 f"{self.host} can be reached by others, and there is no token.",

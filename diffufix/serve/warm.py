@@ -17,7 +17,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from diffufix.config import Settings
-from diffufix.errors import DiffufixError, ProjectError, SandboxUnavailable, TooLate, UsageError
+from diffufix.errors import ProjectError, SandboxUnavailable, TooLate, UsageError
 from diffufix.sandbox.reap import scratch_prefix
 from diffufix.serve.protocol import VerifyAnswer, VerifyRequest
 from diffufix.testing.testcode import test_code
@@ -115,7 +115,8 @@ class ProjectVerifier:
                 self.workers = workers_of(self._settings)
                 _Desk(screen, confirmer, diagnosis, self._orders).serve(self._asked)
         except BaseException as error:  # whoever asks has to hear of it, whatever it is
-            known = isinstance(error, DiffufixError)
+            # Of errors, these are the project's; what this host lacks says nothing of it.
+            known = isinstance(error, ProjectError | UsageError | SandboxUnavailable)
             failed = error if known else SandboxUnavailable(f"{type(error).__name__}: {error}")
             with self._lock:
                 self.failed = failed

@@ -148,3 +148,7 @@ def test_a_server_that_all_could_ask_does_not_start(
     monkeypatch.delenv("DIFFUFIX_SERVE_TOKEN", raising=False)
     assert main(["serve", "--host", "0.0.0.0"]) == 2
     assert "there is no token" in capsys.readouterr().err
+    monkeypatch.setattr("diffufix.serve.options.bubblewrap_works", lambda: False)
+    monkeypatch.setenv("DIFFUFIX_SERVE_TOKEN", "secret")
+    assert main(["serve", "--host", "0.0.0.0", "--sandbox", "local"]) == 2
+    assert "there is no sandbox" in capsys.readouterr().err
