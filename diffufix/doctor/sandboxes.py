@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sys
 import tempfile
@@ -44,28 +45,35 @@ def bubblewrap(settings: Settings) -> HealthCheck:
 
 def container(settings: Settings) -> HealthCheck:
     """A container of the project's image; only started where the image is built already."""
-    import contextlib
-
     from diffufix.sandbox.docker import DockerSandbox
     from diffufix.sandbox.engine import connect, find_engine
-    from diffufix.workspace.images import image_name, plan
 
     if find_engine() is None:
         return HealthCheck(
             "container", Health.SKIPPED, "no engine answers",
             "Start Docker or Podman, or set DOCKER_HOST, if tests are to run in containers.",
         )  # fmt: skip
-    wanted = plan(settings.root, settings)
-    name = image_name(wanted)
-    with contextlib.closing(connect()) as client:
-        version = client.version().get("Version", "")
-        here = bool(client.images.list(name=name))
-    if not here:
+    name = built_image(settings)
+    if not name:
+        with contextlib.closing(connect()) as client:
+            version = client.version().get("Version", "")
         return HealthCheck(
             "container", Health.WARNING, f"the engine answers ({version}); the project's image is "
             "not built", "`diffufix env build` builds it and runs the tests in it.",
         )  # fmt: skip
     return _started("container", lambda tree: DockerSandbox(tree, image=name), "python3")
+
+
+def built_image(settings: Settings) -> str:
+    """The image that the project's tests run in, where the engine has it; "" where not."""
+    from diffufix.sandbox.engine import connect, find_engine
+    from diffufix.workspace.images import image_name, plan
+
+    if find_engine() is None:
+        return ""
+    name = image_name(plan(settings.root, settings))
+    with contextlib.closing(connect()) as client:
+        return name if client.images.list(name=name) else ""
 
 
 def e2b(settings: Settings) -> HealthCheck:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from diffufix.config import Settings
 from diffufix.doctor.check import Health, HealthCheck
+from diffufix.doctor.sandboxes import built_image
 from diffufix.events import Event
 from diffufix.repair.types import Status
 from diffufix.sandbox.reap import scratch_prefix
@@ -47,8 +48,8 @@ def repair(settings: Settings) -> HealthCheck:
             (root / name).write_text(text)
         trial = replace(
             settings, root=root, folder="", pytest_args=(), function="", budget=BUDGET, all=True,
-            candidates=120, collect=False, expect=(), apply=False, fresh=True, image="",
-            dockerfile="", python="", accept="plausible",
+            candidates=120, collect=False, expect=(), apply=False, fresh=True,
+            image=_image(settings), dockerfile="", python="", accept="plausible",
         )  # fmt: skip
         result = loop.repair(trial, _deaf)
     searched = result.phases.get("searching", 0.0) or 1e-9
@@ -70,6 +71,13 @@ def repair(settings: Settings) -> HealthCheck:
     if verdicts < SLOW:
         return HealthCheck("a small repair", Health.WARNING, f"found; {speed}", _BUSY, data=data)
     return HealthCheck("a small repair", Health.OK, f"found; {speed}", data=data)
+
+
+def _image(settings: Settings) -> str:
+    """The project's own, where that is built: one for the trial would have to be made first."""
+    if settings.sandbox not in ("auto", "docker"):
+        return settings.image
+    return built_image(settings)
 
 
 def _deaf(event: Event) -> None:

@@ -14,6 +14,7 @@ from diffufix.doctor.check import tried
 from diffufix.doctor.speed import repair
 from diffufix.doctor.suite import inside, outside
 from diffufix.errors import PrerequisiteError
+from diffufix.repair.types import RepairResult, Status
 from diffufix.report import jsondoc
 from diffufix.sandbox.bubblewrap import bubblewrap_works
 
@@ -109,3 +110,21 @@ def test_a_small_repair_is_done(tmp_path: Path) -> None:
     assert check.state in (Health.OK, Health.WARNING)  # a busy machine is slow
     assert set(check.data) >= {"fills_per_second", "verdicts_per_second"}
     assert not (tmp_path / ".diffufix").exists()
+
+
+@pytest.mark.docker
+def test_a_small_repair_is_done_in_the_image_of_the_project(
+    tmp_path: Path, test_image: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tried: list[Settings] = []
+
+    def loop(settings: Settings, listener: object) -> RepairResult:
+        tried.append(settings)
+        return RepairResult(Status.NOT_REPAIRED)
+
+    monkeypatch.setattr("diffufix.repair.loop.repair", loop)
+    repair(Settings(tmp_path, sandbox="docker", image=test_image))
+    repair(Settings(tmp_path, sandbox="docker"))  # which is not built
+    assert [settings.image for settings in tried] == [test_image, ""]
+    started = sandboxes.container(Settings(tmp_path, sandbox="docker", image=test_image))
+    assert started.state is Health.OK, started

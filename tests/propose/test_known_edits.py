@@ -49,6 +49,7 @@ def edits(source: str, name: str = "f", others: dict[str, str] | None = None) ->
         ("return x[1:]", "return x[2:]"),
         ("return x", "return x[1:]"),
         ("return x", "return abs(x)"),
+        ("return x.my_y", "return y"),
         ("return x * 2", "return x"),
         ("return x", "return x * 2"),
         ("return g(x, y)", "return g(y, x)"),

@@ -191,7 +191,7 @@ class _Inverse:
                     yield from self._of(n, "add-operand", self._longer(held))
                     yield from self._of(n, "add-slice", (f"{held}{s}" for s in self._slices()))
                     yield from self._of(n, "await", [f"await {held}"] if self._coroutine else [])
-            others = [v for v in self.values if v != here and v not in here]
+            others = [v for v in self.values if not within(v, here)]
             if not is_base and not isinstance(n, ast.Constant):
                 yield from self._of(n, "expression", others[:24])
             yield from self._minus(n, held)
@@ -450,6 +450,11 @@ class _Inverse:
             yield from self._of(
                 free[-1], "default", (f"{free[-1].arg}={v}" for v in ("None", "False", '""', "0"))
             )
+
+
+def within(text: str, code: str) -> bool:
+    """Whether an expression's text stands in another's: `x` does in `x.y`, not in `self._x`."""
+    return re.search(rf"(?<![\w.]){re.escape(text)}(?!\w)", code) is not None
 
 
 def without_one(texts: Sequence[str], joint: str) -> list[str]:
