@@ -7,6 +7,7 @@ import re
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -17,6 +18,8 @@ from diffufix.repair.record import Record
 from diffufix.repair.types import RepairResult, Status
 from diffufix.testing import find_interpreter
 from diffufix.testing.rejected import rejection
+from diffufix.types import Frame, TestCase, TestRun
+from diffufix.workspace.diagnosis import _uncollected
 from tests.support.finished import repaired
 from tests.support.scripted import repair
 
@@ -230,3 +233,33 @@ def test_a_cap_of_candidates_holds(tmp_path: Path) -> None:
     result, _ = repair(tmp_path, files, script, candidates=1)
     assert result.tried == 1
     assert "--candidates" in result.hint
+
+
+def test_nothing_to_do_is_no_patch_for_git(project: Path, search, capsys) -> None:
+    search(RepairResult(Status.NOTHING_FAILING, tests=1))
+    assert main(["repair", "-q"]) == 0
+    out = capsys.readouterr().out
+    assert out == "Nothing to repair: 1 test, none fails.\n"
+    command = ["git", "apply", "--allow-empty", "-"]
+    subprocess.run(command, cwd=project, input=out, text=True, check=True)
+
+
+@pytest.mark.parametrize(
+    ("left", "said"),
+    [
+        ({"deselected": ("t.py::a", "t.py::b"), "args": ("-k", "nothing")},
+         "None of 2 tests is selected by: pytest -k nothing"),
+        ({"collection_errors": (TestCase("m.py", "error", 0.0, "SyntaxError: '(' (m.py, line 1)",
+                                         frames=(Frame("m.py", 1, ""),)),)},
+         "cannot be collected: m.py: SyntaxError: '(' (m.py, line 1)"),
+        ({}, "finds no tests here"),
+    ],
+)  # fmt: skip
+def test_why_no_test_was_run_is_said_once(tmp_path: Path, left: dict[str, Any], said: str) -> None:
+    run = TestRun(
+        **{"root": tmp_path, "args": (), "cases": (), "exit_code": 5, "seconds": 0.1, **left}
+    )
+    error = _uncollected(run)
+    assert said in error.message
+    assert error.message.count("line 1") <= 1
+    assert error.hint
