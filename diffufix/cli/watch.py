@@ -22,6 +22,7 @@ from diffufix.errors import DiffufixError
 from diffufix.repair.types import Status
 from diffufix.report import terminal
 from diffufix.report.live import display
+from diffufix.report.words import counted
 from diffufix.types import TestRun
 
 EVERY = 1.0  # seconds between two looks at the files
@@ -92,18 +93,23 @@ def watch(
 def _watch(settings: Settings, once: bool) -> None:
     run = _run(settings)
     old = frozenset(case.id for case in run.red) if run else None  # None: nothing is known yet
-    known = f"; {len(old)} fail already and are left alone" if old else ""
+    known = f"; {_left(len(old), ' already')}" if old else ""
     echo(f"Watching {settings.root}{known}. Ctrl-C ends it.", err=True)
     for changed in changes(settings.root):
         echo(f"{changed} changed", err=True)
         run = _run(settings)
         if run is not None and old is None:
             old = frozenset(case.id for case in run.red)
-            echo(f"{len(old)} fail, and are left alone." if old else "No test fails.", err=True)
+            echo(f"{_left(len(old))}." if old else "No test fails.", err=True)
         elif run is not None and old is not None:
             old = _looked_at(settings, run, old)
         if once:
             return
+
+
+def _left(number: int, since: str = "") -> str:
+    fail, are = ("fails", "is") if number == 1 else ("fail", "are")
+    return f"{counted(number, 'test')} {fail}{since} and {are} left alone"
 
 
 def _looked_at(settings: Settings, run: TestRun, old: frozenset[str]) -> frozenset[str]:
@@ -111,7 +117,8 @@ def _looked_at(settings: Settings, run: TestRun, old: frozenset[str]) -> frozens
     red = {case.id for case in run.red}
     mended = old & {case.id for case in run.cases} - red
     if mended:
-        echo(f"{len(mended)} no longer fail.", err=True)
+        fail = "fails" if len(mended) == 1 else "fail"
+        echo(f"{counted(len(mended), 'test')} no longer {fail}.", err=True)
     if broken := [each.id for each in run.collection_errors]:
         echo(f"Cannot be collected: {', '.join(broken)}", err=True)
     old -= mended

@@ -12,10 +12,11 @@ import os
 import re
 import shutil
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
+from diffufix.config import Settings
 from diffufix.errors import ApplyError
 from diffufix.source.file import SourceFile
 from diffufix.source.repository import uncommitted
@@ -23,6 +24,7 @@ from diffufix.store.folder import private_folder, private_path
 from diffufix.trusted import read_regular
 from diffufix.types import EditedFile, Patch
 
+SHOWN = 3  # files named in a warning
 _UNDONE = ".undone-"  # before the name of a record that was used
 
 
@@ -66,6 +68,29 @@ def apply(patch: Patch, root: Path, run_id: int | str, force: bool = False) -> t
         shutil.rmtree(journal, ignore_errors=True)
         raise
     return tuple(write.name for write in writes)
+
+
+def refused(settings: Settings, paths: Sequence[str]) -> str:
+    """A warning that a patch of some of these files would not be written; "" where any would be.
+
+    Asked before the search, which takes minutes; `apply` and `commit` ask again. Raises ApplyError
+    where none would be: all have changes that are not committed.
+    """
+    if not settings.commit and (not settings.apply or settings.force):
+        return ""
+    dirty = uncommitted(settings.root, paths)
+    if not dirty:
+        return ""
+    named = ", ".join(dirty[:SHOWN]) + (f" and {len(dirty) - SHOWN} more" * (len(dirty) > SHOWN))
+    have = "has" if len(dirty) == 1 else "have"
+    told = f"{named} {have} changes that are not committed"
+    if len(dirty) < len(set(paths)):
+        return f"{told}: a patch there is kept, but not written"
+    way = "" if settings.commit else ", or repeat with --force to write over them"
+    raise ApplyError(
+        f"{told}, so no patch would be written. Nothing was searched.",
+        f"Commit or stash them{way}; without --apply, --commit and --branch patches are shown.",
+    )
 
 
 def undo(root: Path, run_id: int | str | None = None, force: bool = False) -> tuple[str, ...]:

@@ -30,6 +30,7 @@ from diffufix.errors import DiffufixError, ProjectError, TooLate
 from diffufix.events import Listener
 from diffufix.propose.candidates import Change, EditTarget, PatchSet
 from diffufix.repair import reasons
+from diffufix.repair.apply import refused
 from diffufix.repair.confirmation import Chosen, Confirmation
 from diffufix.repair.job import Job, ProposalSupply, RepairJob
 from diffufix.repair.jury import Jury
@@ -48,7 +49,6 @@ from diffufix.repair.run import (
 from diffufix.repair.screening import compare
 from diffufix.repair.search import FailureGroup, PlausiblePatch, Search
 from diffufix.repair.types import RepairResult, Status
-from diffufix.repair.writable import refused
 from diffufix.sandbox.reap import reap_folders, scratch_prefix
 from diffufix.source.file import SourceFile
 from diffufix.source.patch import make_patch

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from diffufix.errors import UsageError
 from diffufix.evaluation.prompts import broken_of, program_of, solution_of
 from diffufix.evaluation.suites import OpenSuite, open_suite
 from diffufix.evaluation.types import Check
@@ -62,6 +63,21 @@ def test_an_empty_object_is_no_inputs(tmp_path: Path, judge: ProgramJudge) -> No
         right, broken = judge.judge(programs, problem.checks, problem.entry_point).result()
         assert {state.state for state in right.values()} == {"pass"}, right
         assert broken["base"].state == "fail"
+
+
+def test_the_sanitized_mbpp_is_one_list(tmp_path: Path) -> None:
+    rows = [json.loads(line) for line in suites.mbpp(tmp_path / "m.jsonl").read_text().splitlines()]
+    for row in rows:
+        row |= {"prompt": row.pop("text"), "test_imports": ["import math"], "source_file": "own"}
+        del row["test_setup_code"], row["challenge_test_list"]
+    path = tmp_path / "sanitized-mbpp.json"
+    path.write_text(json.dumps(rows))
+    suite = open_suite(str(path), None, agreed=lambda offer: False)
+    assert (suite.format.name, len(suite.items)) == ("mbpp", len(rows) - 1)  # task 2 is an example
+    assert suite.items[0].checks["base"].code.startswith("import math\nassert ")
+    path.write_text(json.dumps(rows)[:-9])
+    with pytest.raises(UsageError, match="is not JSON"):
+        open_suite(str(path), None, agreed=lambda offer: False)
 
 
 def test_wrong_bodies_fail(tmp_path: Path, judge: ProgramJudge) -> None:
@@ -154,8 +170,6 @@ def test_humanevalfix_as_one_answer(tmp_path: Path, judge: ProgramJudge) -> None
 
 
 def test_files_that_are_not_as_published_are_refused(tmp_path: Path) -> None:
-    from diffufix.errors import UsageError
-
     def refused(name: str, text: str, path: str = "bad.jsonl") -> str:
         (tmp_path / path).write_text(text)
         with pytest.raises(UsageError) as raised:

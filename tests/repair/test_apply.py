@@ -11,8 +11,7 @@ import pytest
 
 from diffufix.config import Settings
 from diffufix.errors import ApplyError
-from diffufix.repair.apply import apply, undo
-from diffufix.repair.writable import refused
+from diffufix.repair.apply import apply, refused, undo
 from diffufix.source.file import SourceFile
 from diffufix.source.patch import make_patch
 from diffufix.types import Patch

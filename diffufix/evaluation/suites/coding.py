@@ -10,13 +10,12 @@ from __future__ import annotations
 
 import ast
 import builtins
-import json
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 from diffufix.errors import UsageError
-from diffufix.evaluation.suites.fields import lines_of, need, read_text
+from diffufix.evaluation.suites.fields import lines_of, need
 from diffufix.evaluation.suites.mbpp_inputs import RULES, restored
 from diffufix.evaluation.suites.repairs import defines
 from diffufix.evaluation.types import Check, CodingProblem
@@ -75,8 +74,8 @@ def humanevalfix_answers(path: Path) -> Iterator[CodingProblem]:
 
 def mbpp(path: Path) -> Iterator[CodingProblem]:
     """The test split of mbpp.jsonl, or all of sanitized-mbpp.json; examples are tasks 2, 3, 4."""
-    found = list(_mbpp_lines(path))
-    examples = "".join(_example(raw) for _, raw in found if raw["task_id"] in (2, 3, 4))
+    found = list(lines_of(path))
+    examples = "".join(_example(raw) for _, raw in found if raw.get("task_id") in (2, 3, 4))
     for where, raw in found:
         number = need(raw, "task_id", int, where)
         if number not in TEST_SPLIT:
@@ -97,14 +96,6 @@ def mbpp(path: Path) -> Iterator[CodingProblem]:
             stops=("[DONE]",),
             whole=True,
         )
-
-
-def _mbpp_lines(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
-    if not read_text(path).lstrip().startswith("["):
-        yield from lines_of(path)
-        return
-    for number, raw in enumerate(json.loads(read_text(path)), 1):
-        yield f"{path}: entry {number}", raw
 
 
 def _asked(text: str, tests: list[str]) -> str:

@@ -14,28 +14,39 @@ _WORDS = {str: "a text", list: "a list", dict: "an object", int: "a number"}
 
 
 def lines_of(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
-    """(file:line, object) of a JSONL file, gzipped or not. Raises UsageError."""
+    """(file:line, object) of a JSONL file, or of a file with one list, gzipped or not. Raises
+    UsageError."""
     try:
         text = read_text(path)
     except (OSError, ValueError, EOFError) as error:
         raise UsageError(f"{path} cannot be read: {error}.") from error
     found = False
-    for number, line in enumerate(text.splitlines(), 1):
-        if not line.strip():
-            continue
-        where = f"{path}:{number}"
-        try:
-            raw = json.loads(line)
-        except ValueError as error:
-            raise UsageError(
-                f"{where} is not JSON: {error}.", "Is the file complete? Fetch it again."
-            ) from error
+    for where, raw in _entries(path, text):
         if not isinstance(raw, dict):
             raise UsageError(f"{where} is not a JSON object.")
         found = True
         yield where, raw
     if not found:
         raise UsageError(f"{path} is empty.", "Fetch it again.")
+
+
+def _entries(path: Path, text: str) -> Iterator[tuple[str, object]]:
+    if text.lstrip().startswith("["):  # such as sanitized-mbpp.json
+        for number, raw in enumerate(_parsed(str(path), text), 1):
+            yield f"{path}: entry {number}", raw
+        return
+    for number, line in enumerate(text.splitlines(), 1):
+        if line.strip():
+            yield f"{path}:{number}", _parsed(f"{path}:{number}", line)
+
+
+def _parsed(where: str, text: str) -> Any:
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise UsageError(
+            f"{where} is not JSON: {error}.", "Is the file complete? Fetch it again."
+        ) from error
 
 
 def read_text(path: Path) -> str:
