@@ -74,8 +74,9 @@ class GradedTask:
             source = values.get("source")
             if source is None:
                 source = SourceFile.read(Path(project) / path).text
-            lists = (tuple(values.get(key) or ()) for key in ("tests", "failing", "args"))
-            return cls(project, path, str(source), values.get("qualname") or "", *lists)
+            tests, failing, args = (_listed(values.get(k)) for k in ("tests", "failing", "args"))
+            qualname = values.get("qualname") or ""
+            return cls(project, path, str(source), qualname, tests, failing, args)
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise UsageError(
                 f"A row is no task: {type(error).__name__} {error}.",
@@ -111,6 +112,11 @@ class GradedTask:
         # Decorators that the answer does not repeat stay.
         first = first_line(here) if given.first_line < given.node.lineno else here.lineno
         return splice(self.source, _Span(text.starts[first - 1], text.span(here)[1]), new)
+
+
+def _listed(value: Any) -> tuple[str, ...]:
+    """A column of texts: a list, or the array that a Parquet reader makes of one."""
+    return () if value is None else tuple(map(str, value))
 
 
 @dataclass(frozen=True)

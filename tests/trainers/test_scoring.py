@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from diffufix.errors import UsageError
@@ -70,6 +71,8 @@ def test_rows(tmp_path: Path) -> None:
     row = GradedTask.of({"project": str(tmp_path), "path": "a.py", "tests": ["t::a"], "more": 1})
     assert row.source == "x = 1\n"
     assert row.tests == ("t::a",)
+    read = {"project": str(tmp_path), "path": "a.py", "tests": np.array(["t::a"]), "args": None}
+    assert GradedTask.of(read) == row  # as a Parquet reader gives it
     assert GradedTask.of('{"project": "p", "path": "a.py", "source": ""}').source == ""
     for wrong in ("{}", "no JSON", {"project": "p"}, "[]"):
         with pytest.raises(UsageError):
