@@ -249,6 +249,7 @@ class Verdict:
     seconds: float = 0.0
     detail: str = ""  # one line: the first failing test's message, the reason of a suspicion, ...
     hurried: bool = False  # it timed out when there was little time to be given
+    provisional: bool = False  # earlier calls of the function were by the old code
 
     @property
     def passed(self) -> bool:

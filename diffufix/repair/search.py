@@ -6,6 +6,7 @@ pool fed for a moment; it can be left and taken up again.
 
 from __future__ import annotations
 
+import heapq
 import math
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -27,6 +28,7 @@ from diffufix.types import RED, Candidate, State, TestRun, Verdict
 from diffufix.verify import ValidatorPool
 
 POLISH = 2.0  # seconds of further search after a first success, for better alternatives
+LATER = 5.0  # nats that a provisional failure of all targets waits until it is run faithfully
 DRAIN = 0.5  # seconds that candidates under way may still take at the end
 ENOUGH = 12  # successes after which nothing better is looked for
 
@@ -94,6 +96,15 @@ class _Pending:
     handed: Mapping[str, str] = field(default_factory=dict)
 
 
+@dataclass(frozen=True)
+class _Again:
+    """A candidate whose verdict was not the last word; `green`: it turned a target green."""
+
+    pending: _Pending
+    state: State
+    green: bool
+
+
 class Search:
     """One goal's proposals and successes. Uses the screen only inside `step`."""
 
@@ -132,8 +143,11 @@ class Search:
         self._messages = {case.id: case.message for case in run.red}
         self._reports = {case.id: case.report for case in run.red}
         self._waiting: dict[int, _Pending] = {}
-        #: Timed out when there was little time to give; whether a target was green by then.
-        self._hurried: list[tuple[_Pending, bool]] = []
+        self._hurried: list[_Again] = []  # timed out when there was little time to give
+        #: Failed provisionally: (minus the score of the proposals after which it is tried again,
+        #: the candidate's id, what), a heap.
+        self._provisional: list[tuple[float, int, _Again]] = []
+        self._next: Proposal | None = None  # taken from the proposals, not tried yet
         self._order: tuple[str, ...] = ()
 
     @property
@@ -269,9 +283,15 @@ class Search:
         """Submit the next proposal that makes a candidate; many make none."""
         while self.screen.capacity > 0 and time.monotonic() < until and not self._capped:
             if self._hurried and self.screen.patient:
-                self._again(*self._hurried.pop(0))
+                self._run_again(self._hurried.pop(0), patient=True)
                 return
-            proposal = next(self.proposals, None)
+            proposal = self._next or next(self.proposals, None)
+            self._next = None
+            waits = -self._provisional[0][0] if self._provisional else -math.inf
+            if self._provisional and (proposal is None or proposal.score < waits):
+                self._next = proposal
+                self._run_again(heapq.heappop(self._provisional)[2])
+                return
             if proposal is None:
                 self.exhausted = True
                 return
@@ -297,12 +317,16 @@ class Search:
         if self.hear:
             self.hear(proposal, Verdict(State.FAIL))
 
-    def _again(self, pending: _Pending, green: bool) -> None:
-        """With more time; not counted as another candidate."""
+    def _run_again(self, again: _Again, patient: bool = False) -> None:
+        """With more time, or faithfully; not counted as another candidate."""
+        pending, change = again.pending, again.pending.change
         _, free = self.schedule(pending.targets, self.guards_of(pending.proposal.subject))
-        token = self.screen.submit(pending.candidate, pending.tests, free=free, patient=True)
+        token = self.screen.submit(pending.candidate, pending.tests, free=free, patient=patient)
         self._waiting[token] = pending
-        self.tally.take_back(State.TIMEOUT, green)
+        self.tally.take_back(again.state, again.green)
+        if not patient:
+            self.tried -= 1
+            self.strength.note(change.path, change.start, change.end, again.state, -1)
 
     def _submit(
         self,
@@ -314,7 +338,7 @@ class Search:
         handed: Mapping[str, str] | None = None,
     ) -> None:
         tests, free = self.schedule(targets, self.guards_of(proposal.subject))
-        token = self.screen.submit(candidate, tests, free=free)
+        token = self.screen.submit(candidate, tests, free=free, hasty=True)
         self._waiting[token] = _Pending(
             change, proposal, candidate, candidate_id, tests, targets, handed or {}
         )
@@ -338,20 +362,26 @@ class Search:
             seen, mended = verdict.outcomes, self.screen.mended
             green = tuple(t for t in pending.targets if mended(t, seen.get(t, "")))
             self.tally.note(verdict, bool(green))
-            if not verdict.hurried:  # it will be tried again
+            again = _Again(pending, verdict.state, bool(green))
+            if verdict.hurried:
+                self._hurried.append(again)
+            elif verdict.provisional:
+                late = -math.inf if green else LATER - pending.proposal.score
+                heapq.heappush(self._provisional, (late, pending.candidate_id, again))
+                self.exhausted = False
+            if not verdict.hurried:
                 self.tried += 1
                 change = pending.change
                 self.strength.note(change.path, change.start, change.end, verdict.state)
-            self.log.verdict(pending.candidate_id, verdict, "screen")
-            if verdict.hurried:
-                self._hurried.append((pending, bool(green)))
+            stage = "provisional" if verdict.provisional else "screen"
+            self.log.verdict(pending.candidate_id, verdict, stage)
             if self.hear:
                 self.hear(pending.proposal, verdict)
             if verdict.passed:
                 self._succeed(pending)
             elif self._hand_on(pending, verdict):
                 continue
-            elif verdict.state in (State.FAIL, State.TIMEOUT):
+            elif verdict.state in (State.FAIL, State.TIMEOUT) and not verdict.provisional:
                 self._retry(pending, green)
 
     def _succeed(self, pending: _Pending) -> None:

@@ -137,7 +137,7 @@ def get_run(store: Store, run_id: int) -> RunRow:
         ).fetchone()[0]
         states = count(
             "SELECT state, count(*) FROM verdicts JOIN candidates ON candidates.id = candidate_id"
-            " WHERE run_id = ? AND stage = 'screen' GROUP BY state ORDER BY state",
+            " WHERE run_id = ? AND stage != 'confirm' GROUP BY state ORDER BY state",
             (run_id,),
         ).fetchall()
     finished = row["finished_at"]

@@ -87,7 +87,8 @@ def earlier(store: Store, marked: str, now: int) -> Earlier:
         marks = ", ".join("?" * len(runs))
         rows = store.query(
             "SELECT key, state, outcomes FROM candidates"
-            f" JOIN verdicts ON candidate_id = candidates.id WHERE run_id IN ({marks})",
+            " JOIN verdicts ON candidate_id = candidates.id"
+            f" WHERE run_id IN ({marks}) AND stage != 'provisional'",
             runs,
         )
         failed: dict[str, frozenset[str]] = {}

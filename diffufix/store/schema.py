@@ -132,7 +132,7 @@ CREATE INDEX candidates_of_fill ON candidates (fill_id);
 CREATE TABLE verdicts (
     id INTEGER PRIMARY KEY,
     candidate_id INTEGER NOT NULL REFERENCES candidates (id) ON DELETE CASCADE,
-    stage TEXT NOT NULL,            -- screen, confirm
+    stage TEXT NOT NULL,            -- screen, provisional (`Verdict`), confirm
     state TEXT NOT NULL,
     outcomes TEXT NOT NULL,         -- {test id: outcome}
     seconds REAL NOT NULL,

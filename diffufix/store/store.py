@@ -197,7 +197,7 @@ class Store:
         return self._add("candidates", run_id, (run_id, fill_id, key, diff))
 
     def add_verdict(self, candidate_id: int, verdict: Verdict, stage: str = "screen") -> int:
-        """What the tests said of a candidate; `stage` is `screen` or `confirm`."""
+        """What the tests said of a candidate; `stage` as in schema.py."""
         row = (str(verdict.state), _json(dict(verdict.outcomes)), verdict.seconds, verdict.detail)
         return self._add(
             "verdicts", _run_of(candidate_id), (candidate_id, stage, *row, time.time())

@@ -49,13 +49,14 @@ class MutantCounts:
     _passed: Counter[Spot] = field(default_factory=Counter)
     _spots: dict[str, list[tuple[int, int]]] = field(default_factory=dict)
 
-    def note(self, path: str, start: int, end: int, state: State) -> None:
-        """A candidate that replaced [start, end) of a file; what did not run is no mutant."""
+    def note(self, path: str, start: int, end: int, state: State, count: int = 1) -> None:
+        """A candidate that replaced [start, end) of a file; what did not run is no mutant. A
+        `count` of -1 takes it back."""
         if state is not State.PASS and state not in _REJECTED:
             return
         spot = self.spot(path, start, end)
-        self._tried[spot] += 1
-        self._passed[spot] += state is State.PASS
+        self._tried[spot] += count
+        self._passed[spot] += count * (state is State.PASS)
 
     def at(self, path: str, start: int, end: int) -> Strength:
         spot = self.spot(path, start, end)

@@ -95,6 +95,7 @@ def make_request(
     places: Sequence[Place] = (),
     words: Sequence[str] = (),
     patience: tuple[float, float] = (0.0, 0.0),
+    hasty: bool = False,
 ) -> dict[str, Any]:
     """One question to a fork server: do `tests`, run in order, end as `required`?
 
@@ -102,7 +103,8 @@ def make_request(
     is the seconds to put the code in place. `exact` are the ids that must be collected, no more
     and no fewer; `env` is added in a cold run. `places` are to be executed, `words` are what the
     original texts name of `route.WORDS`. `patience` is what failing tests may use beyond their
-    deadlines, as `Patience` offers it.
+    deadlines, as `Patience` offers it. `hasty`: functions that were called before the tests may
+    get their new code all the same; the report says so.
     """
     place = secrets.choice((1, len(tests)))  # after the test that most candidates fail, or last
     return {
@@ -121,6 +123,7 @@ def make_request(
         "call": [deadlines.call(test) for test in tests],
         "patient": [at for at, test in enumerate(tests) if test in deadlines.failing],
         "patience": list(patience),
+        "hasty": hasty,
         "nonce": secrets.token_hex(16),
         "sentinel": place,
         "places": [list(place) for place in places],

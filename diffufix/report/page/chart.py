@@ -88,7 +88,7 @@ def chart_of(
     tried: Sequence[TriedRow], places: Sequence[PlaceRow], began: float
 ) -> SearchChart | None:
     """None where nothing was tried, or the log is of an older version that kept no times."""
-    shown = [row for row in tried if row.at is not None and row.stage == "screen"]
+    shown = [row for row in tried if row.at is not None and row.stage != "confirm"]
     if not shown:
         return None
     seconds = max(1.0, *((row.at or began) - began for row in shown))

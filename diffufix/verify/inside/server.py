@@ -10,7 +10,8 @@ the next point, the old one stays and waits as a stage:
     collected   the tests are collected
 
 A request goes down to the furthest stage and comes back up until one can do it faithfully.
-`collected` exchanges the code of live functions ("swap"); `bare` and `early` let a child go on
+`collected` exchanges the code of live functions ("swap", in a hasty request also of those that
+were called before); `bare` and `early` let a child go on
 with pytest from where they stand, if no edited file was executed by then ("fork"); what nobody
 can do runs in a new interpreter ("cold").
 """
@@ -414,7 +415,7 @@ class Server:
             return {"refused": "more than function bodies changed"}
         if threading.active_count() > 1:
             return {"refused": "threads are running"}
-        found = live.find(request["swaps"])
+        found = live.find(request["swaps"], request["hasty"])
         if isinstance(found, str):
             return {"refused": found}
         ready.twin(request)
@@ -426,7 +427,7 @@ class Server:
             self.witness.ignore(live.codes_of({path for path, *_ in found}))
             self.run_swapped(found, ready)
         os.close(writer)
-        return self.watch(pid, reader, request)
+        return dict(self.watch(pid, reader, request), hasty=live.were_called(found))
 
     def run_swapped(self, found, ready):
         try:

@@ -3,8 +3,9 @@
 
 A swap is right only if nothing of the old body has been used: the function was not called while
 the project was imported and collected, and no closure made by it is alive. `Calls` listens for
-the first, `Live` looks for the second. Of a file only the function is compiled, within the classes
-that it stands in (`Frames`); the whole file where that cannot be.
+the first, `Live` looks for the second. A hasty swap does not mind the calls. Of a file only the
+function is compiled, within the classes that it stands in (`Frames`); the whole file where that
+cannot be.
 """
 
 import __future__
@@ -86,9 +87,9 @@ class Live:
                     self.functions.setdefault(key, []).append(thing)
                     self.codes.add(id(code))
 
-    def find(self, swaps):
+    def find(self, swaps, hasty=False):
         """[(path, name, line in the new text, functions, frame)] for {relative path: [[name, line,
-        line in the new text]]}, or why not, in words."""
+        line in the new text]]}, or why not, in words; `hasty`: even if they were called."""
         found = []
         for relative, places in swaps.items():
             path = os.path.realpath(os.path.join(self.root, relative))
@@ -100,13 +101,19 @@ class Live:
                 if not functions:
                     return f"no live function {name} at line {line}"
                 code = functions[0].__code__
-                if id(code) in self.called or any(f.__code__ is not code for f in functions):
+                if any(f.__code__ is not code for f in functions):
+                    return f"{name} has more than one body"
+                if id(code) in self.called and not hasty:
                     return f"{name} was called during the import"
                 if any(id(inner) in self.codes for inner in _nested(code)):
                     return f"a closure of {name} is alive"
                 frame = self.frames.of(path, line, name) if len(places) == 1 else None
                 found.append((path, name, now, functions, frame))
         return found
+
+    def were_called(self, found):
+        """Whether any of what `find` found was called before."""
+        return any(id(functions[0].__code__) in self.called for *_, functions, _ in found)
 
     def codes_of(self, paths):
         """The code of all functions of these files, with what is inside it: after an exchange its
