@@ -6,10 +6,13 @@ import os
 import subprocess
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
+from diffufix.errors import SandboxUnavailable
+from diffufix.sandbox import LocalSandbox
 from diffufix.sandbox.bubblewrap import bubblewrap_works
 
 WAYS = [
@@ -53,3 +56,17 @@ os.kill(os.getpid(), 9)
         time.sleep(0.05)
     subprocess.run(["rm", "-r", str(base)], check=True)
     assert not alive
+
+
+@pytest.mark.parametrize("wrapped", WAYS)
+def test_closing_ends_a_command_that_is_waited_for(tree: Path, wrapped: bool) -> None:
+    """Its exit status is our doing, so it is none of the command's."""
+    sandbox = LocalSandbox(tree, bubblewrap=wrapped)
+    sandbox.start()
+    with ThreadPoolExecutor(1) as pool:
+        ending = pool.submit(sandbox.exec, ["sh", "-c", "echo > begun; exec sleep 60"])
+        while not (tree / "begun").exists():
+            time.sleep(0.01)
+        sandbox.close()
+        with pytest.raises(SandboxUnavailable, match="closed"):
+            ending.result(timeout=10)
