@@ -171,7 +171,7 @@ def _guard(app: FastAPI, options: ServeOptions) -> None:
     if options.token:
         app.add_middleware(TokenRequired, token=options.token)
     else:  # a page in a browser reaches this address, too, but under another name
-        app.add_middleware(TrustedHostMiddleware, allowed_hosts=list(LOCAL_NAMES))
+        app.add_middleware(TrustedHostMiddleware, allowed_hosts=[*LOCAL_NAMES, options.host])
 
 
 def _errors(app: FastAPI) -> None:
