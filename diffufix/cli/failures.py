@@ -35,10 +35,10 @@ def tell(error: DiffufixError, args: Sequence[str]) -> int:
 
         sys.stdout.write(jsondoc.dump(jsondoc.error_document(error)))
     else:
-        from diffufix.trusted import visible
+        from diffufix.report.terminal import write_lines
 
-        lines = [f"error: {error.message}", *([f"hint: {error.hint}"] if error.hint else [])]
-        sys.stderr.write(visible("\n".join(lines)) + "\n")
+        told = f"error: {error.message}" + (f"\nhint: {error.hint}" if error.hint else "")
+        write_lines([(line, "") for line in told.split("\n")], sys.stderr)
     return error.exit_code
 
 

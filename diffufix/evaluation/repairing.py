@@ -45,11 +45,13 @@ class RepairPlan:
     model: str = ""
     sandbox: str = "auto"
     options: tuple[str, ...] = ()
+    image: str = ""
 
     def command(self, case: RepairCase, python: str) -> list[str]:
         words = [sys.executable, "-P", "-m", "diffufix", "repair", "--json"]
         words += [f"--budget={self.budget:g}", f"--sandbox={self.sandbox}"]
         words += [f"--model={self.model}"] if self.model else []
+        words += [f"--image={self.image}"] if self.image else []
         words += [f"--python={python}"] if python else []
         return [*words, *self.options, *case.tests]
 
@@ -170,7 +172,10 @@ def _judged(project: _Laid, plan: RepairPlan, python: str, patched: Mapping[str,
     fixed = dict(case.fixed(fresh))
     faulty = {path: (fresh / path).read_text("utf-8") for path in {*patched, *fixed}}
     settings = load_settings(
-        fresh, case.tests, {"sandbox": plan.sandbox, "python": python or None}, {}
+        fresh,
+        case.tests,
+        {"sandbox": plan.sandbox, "image": plan.image or None, "python": python or None},
+        {},
     )
     run = _tests(settings, project.scratch, patched, case.pythonpath, HANG)
     slowest = max((each.seconds for each in run.green), default=HANG)

@@ -153,6 +153,6 @@ def unconfirmed(
     patch = make_patch({path: sources[path] for path in files}, files)
     green = {test for success in best for test in success.green} & {*wanted}
     said = f"turns {len(green):,} of {number(len(wanted), 'test')} green in the search"
-    words = (f"{said}; the whole suite was not run with it",)
+    words = (f"{said}; it was not run over the whole suite",)
     spans = tuple((c.path, c.start, c.end, c.text) for c in whole)
     return (Offer(1, patch, 0.0, words=words, evidence={"words": list(words)}, spans=spans),)

@@ -98,6 +98,11 @@ def once(budget: float, needed: float) -> Reason:
     )
 
 
+def of_selection(text: str) -> str:
+    """What was said of the whole suite, in a run in which only some tests were asked for."""
+    return text.replace("the whole suite", "the selected tests")
+
+
 UNWEIGHED = Reason(
     "It is not called repaired: there was no time to find out what speaks for it.",
     "Give it more time with --budget.",

@@ -11,7 +11,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -21,6 +21,7 @@ from diffufix.engines.types import Engine, EngineOnly
 from diffufix.events import Listener
 from diffufix.propose.candidates import Change
 from diffufix.registry.policy import Policy, choose_policy
+from diffufix.repair import reasons
 from diffufix.repair.job import Job, SearchPlan
 from diffufix.repair.jury import Jury, Terms
 from diffufix.repair.reasons import Reason, SearchStats
@@ -111,12 +112,23 @@ class Run:
             accepted=self.settings.accept == "plausible",
             **values,
         )
+        if self.settings.pytest_args:
+            result = _of_selection(result)
         return self.job.finish(result, changes)
 
     def failed(
         self, reason: Reason, status: Status = Status.NOT_REPAIRED, **values: Any
     ) -> RepairResult:
         return self.result(status, message=reason.message, hint=reason.hint, **values)
+
+
+def _of_selection(result: RepairResult) -> RepairResult:
+    said = reasons.of_selection
+    offers = tuple(
+        replace(offer, refused=said(offer.refused), words=tuple(map(said, offer.words)))
+        for offer in result.offers
+    )
+    return replace(result, message=said(result.message), offers=offers)
 
 
 class LoadedPolicy(NamedTuple):

@@ -91,9 +91,11 @@ def test_what_repair_is_told(here: Path, monkeypatch: pytest.MonkeyPatch) -> Non
 
     monkeypatch.setattr(repairing, "run_case", one)
     suites.humanevalfix(here / "own.jsonl")
-    run = ["evaluate", "own.jsonl", "--limit=1", "--max-cost=0", "--out=r"]
+    monkeypatch.setenv("DIFFUFIX_SANDBOX", "docker")
+    run = ["evaluate", "own.jsonl", "--limit=1", "--max-cost=0", "--image=mine", "--out=r"]
     assert main([*run, "--yes", "--", "--accept=plausible"]) == 0
     assert {"--yes", "--max-cost=0.0", "--accept=plausible"} <= set(told[0])
+    assert {"--sandbox=docker", "--image=mine"} <= set(told[0])
     kept = json.loads((here / "r" / "run.json").read_text())
     assert kept["settings"]["options"] == ["--max-cost=0.0", "--accept=plausible"]
 
@@ -102,6 +104,7 @@ def test_what_repair_is_told(here: Path, monkeypatch: pytest.MonkeyPatch) -> Non
     ("words", "said"),
     [
         (["nothing"], "There is no suite 'nothing'"),
+        (["humanevall"], "Did you mean humaneval?"),
         (["humaneval"], "The data of HumanEval is not here"),
         (["own.jsonl", "--only=Own/9"], "has no case 'Own/9'"),
         (["own.jsonl", "--model=mini", "--style=instruct"], "mini is no instruct checkpoint"),
@@ -119,6 +122,6 @@ def test_bad_input_is_told_with_the_next_step(
     suites.humaneval(here / "own.jsonl")
     assert main(["evaluate", *words]) == 2
     error = capsys.readouterr().err
-    assert said in error
+    assert said in " ".join(error.split())
     assert "hint: " in error
     assert "Traceback" not in error

@@ -44,7 +44,7 @@ def test_the_second_one_keeps_it_unconfirmed(
     (offer,) = result.offers
     assert (offer.confirmed, offer.probability) == (False, 0.0)
     assert offer.words == (
-        "turns 1 of 1 test green in the search; the whole suite was not run with it",
+        "turns 1 of 1 test green in the search; it was not run over the whole suite",
     )
     monkeypatch.chdir(tmp_path)
     assert main(["apply"]) == 0

@@ -11,13 +11,16 @@ from diffufix.repair.reasons import (
     explain,
     interrupted,
     none_reproduced,
+    once,
     out_of_time,
     rule_of,
     suite_too_long,
     unconfirmed,
     unverified,
 )
-from diffufix.types import State, Verdict
+from diffufix.repair.run import _of_selection
+from diffufix.repair.types import Offer, RepairResult, Status
+from diffufix.types import Patch, State, Verdict
 
 
 def tally(generated: int = 100, **states: int) -> SearchStats:
@@ -148,3 +151,14 @@ def test_what_was_not_confirmed() -> None:
     assert "confirmed" not in interrupted(0).message
     assert "before a patch was confirmed" in interrupted(2).message
     assert "Not called repaired: 1 test that" in unverified(["t.py::test_net"]).message
+
+
+def test_of_a_selection_nothing_is_said_of_the_whole_suite() -> None:
+    patch = Patch((), "", 0)
+    offer = Offer(1, patch, 0.5, words=("it was not run over the whole suite",), refused="no")
+    reason = once(60.0, 90.0)
+    result = RepairResult(Status.PLAUSIBLE, message=reason.message, offers=(offer,))
+    told = _of_selection(result)
+    assert "in one run of the selected tests it held" in told.message
+    assert told.offers[0].words == ("it was not run over the selected tests",)
+    assert "whole suite" in result.message

@@ -17,7 +17,9 @@ from diffufix.cli import options as common
 from diffufix.cli.evaluate import options
 from diffufix.cli.evaluate.options import CaseSelection, plain
 from diffufix.cli.out import echo
+from diffufix.config import load_settings
 from diffufix.errors import UsageError
+from diffufix.report.words import counted
 
 if TYPE_CHECKING:
     from diffufix.completion.types import Completer, SamplingPlan
@@ -79,12 +81,13 @@ def run(
         "yes": yes,
     }  # fmt: skip
     if opened.format.kind == "repair":
-        words = {**chosen, "image": image}
-        passed = _words(words, "adapter", "device", "dtype", "max_cost", "image")
+        passed = _words(chosen, "adapter", "device", "dtype", "max_cost")
         passed += passed_on or ()
         passed += [f"--workers={workers}"] if workers else []
         passed += [f"--seed={seed}"] if seed else []
-        plan = {"budget": budget, "sandbox": sandbox or "auto", "options": passed}
+        where = load_settings(Path.cwd(), (), {"sandbox": sandbox, "image": image})
+        plan = {"budget": budget, "sandbox": where.sandbox, "options": passed}
+        plan |= {"image": where.image} if where.image else {}
         _repairs(asked, opened, plan, model or "", check, venvs, python or "")
         return
     if passed_on:
@@ -116,7 +119,9 @@ def _repairs(
 
     environments = Environments(venvs, python)
     agreed = ("--yes",) if asked.yes else ()  # nobody can be asked there
-    repairing = RepairPlan(plan["budget"], model, plan["sandbox"], (*agreed, *plan["options"]))
+    repairing = RepairPlan(
+        plan["budget"], model, plan["sandbox"], (*agreed, *plan["options"]), plan.get("image", "")
+    )
     one = check_case if check else run_case
     plan |= {"check": True} if check else {}
     name = "publisher's fixes" if check else model or "by machine"
@@ -137,8 +142,9 @@ def judge_of(
     """The judge of programs that the options ask for."""
     from diffufix.evaluation.verdicts import ProgramJudge
 
+    settings = load_settings(Path.cwd(), (), {"sandbox": sandbox, "image": image})
     judge = ProgramJudge(
-        sandbox=sandbox or "auto", image=image or "", python=python or "",
+        sandbox=settings.sandbox, image=settings.image, python=python or "",
         workers=workers or os.cpu_count() or 1,
     )  # fmt: skip
     if judge.place.note:
@@ -182,7 +188,6 @@ def completer_of(chosen: dict[str, Any]) -> Any:
     """The model or engine by the options of the group "Model" and `yes`."""
     from diffufix.cli.consent import settled
     from diffufix.completion.completer import open_completer
-    from diffufix.config import load_settings
 
     return open_completer(settled(load_settings(Path.cwd(), (), chosen)))
 
@@ -215,7 +220,7 @@ def carry_out(
     place = asked.out or Path("evaluation") / f"{form.name}-{plain(model)}"
     folder = RunFolder(place, described, again=asked.again)
     done = sum(folder.done(item.id) is not None for item in items)
-    echo(f"{form.title}: {len(items)} cases, {done} of them done; {place}", err=True)
+    echo(f"{form.title}: {counted(len(items), 'case')}, {done} of them done; {place}", err=True)
     for note in opened.notes:
         echo(f"note: {note}", err=True)
     rows = drive(folder, items, start, _tell, ahead)

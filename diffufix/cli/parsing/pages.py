@@ -189,7 +189,8 @@ class CliGroup(Page, TyperGroup):
         """Each command: the title above it, its name and first sentence."""
         for name, each in self.commands.items():
             if not each.hidden:
-                yield each.rich_help_panel or "Commands", (name, parts(each.help or "")[0])
+                title = getattr(each, "rich_help_panel", None) or "Commands"
+                yield title, (name, parts(each.help or "")[0])
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         if args[:1] == ["help"] and ctx.parent is None:  # `diffufix help runs`: as git has it

@@ -9,6 +9,7 @@ bigcode.py    BigCodeBench
 
 from __future__ import annotations
 
+import difflib
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -160,9 +161,11 @@ def open_suite(
     if format is None:
         path = Path(name).expanduser()
         if not path.exists() or data is not None:
+            near = difflib.get_close_matches(name.lower(), SUITES, n=1)
             raise UsageError(
                 f"There is no suite {name!r}, and no such file or folder.",
-                f"Suites are: {', '.join(SUITES)}. A folder of real bugs has bugs.jsonl.",
+                (f"Did you mean {near[0]}? " if near else "")
+                + f"Suites are: {', '.join(SUITES)}. A folder of real bugs has bugs.jsonl.",
             )
         format, data = _recognised(path), path
         found = find(format.title, None, data, agreed=agreed)
