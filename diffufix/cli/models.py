@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import sys
 import tempfile
-from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -14,9 +13,10 @@ import typer
 from diffufix.cli import options
 from diffufix.cli.out import echo
 from diffufix.cli.parsing import CliCommand, CliGroup
-from diffufix.config import Settings, find_root, load_settings
-from diffufix.errors import CheckpointError, UsageError
-from diffufix.registry.cards import CARD, Card, read_card
+from diffufix.config import Settings, load_settings
+from diffufix.errors import UsageError
+from diffufix.project import find_root
+from diffufix.registry.cards import Card
 from diffufix.registry.models import Registry
 from diffufix.report import jsondoc
 
@@ -269,8 +269,10 @@ def pull(
     with tempfile.TemporaryDirectory() as scratch:
         incoming = Path(scratch) / "incoming"
         commit = share.pull(repository, incoming, revision)
-        card = _card_of(incoming, name, f"{repository}@{commit}", _settings(model))
-        registry.add(card, lambda folder: _take(incoming, folder))
+        card = share.card_of(
+            incoming, name, f"{repository}@{commit}", lambda: _base(_settings(model))
+        )
+        registry.add(card, lambda folder: share.take(incoming, folder))
     echo(
         f"{name} is here ({card.verdict}, as it says itself)."
         if card.gate
@@ -346,36 +348,3 @@ def _plain(value: Any) -> str:
     if type(value) is int:
         return f"{value:,}"
     return "".join(c if c.isprintable() else "?" for c in str(value))
-
-
-def _card_of(folder: Path, name: str, source: str, settings: Settings) -> Card:
-    """The card that came along, or one for weights that have none. Raises CheckpointError."""
-    from diffufix.model.checkpoint import fingerprint_of
-    from diffufix.model.files import shards
-    from diffufix.model.weights import Adapter
-
-    lora = (folder / "adapter_config.json").is_file()
-    if lora:
-        Adapter(folder)  # raises where it is none, or more than plain LoRA
-    elif (folder / "config.json").is_file():
-        shards(folder)
-    else:
-        raise CheckpointError(
-            f"{source} holds neither an adapter nor a checkpoint.",
-            "An adapter has adapter_config.json, a checkpoint config.json.",
-        )
-    if (folder / CARD).is_file():
-        return replace(read_card(folder), name=name, source=source)
-    base, base_fingerprint = _base(settings)
-    return Card(
-        name, "lora" if lora else "full", base_fingerprint, base, source=source,
-        fingerprint="" if lora else fingerprint_of(folder),
-    )  # fmt: skip
-
-
-def _take(incoming: Path, folder: Path) -> None:
-    import shutil
-
-    for path in incoming.iterdir():
-        if path.is_file():
-            shutil.copyfile(path, folder / path.name)

@@ -12,19 +12,19 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from diffufix.errors import DiffufixError, PrerequisiteError, UsageError
-from diffufix.registry.cards import CARD, Card, readme
+from diffufix.errors import CheckpointError, DiffufixError, PrerequisiteError, UsageError
+from diffufix.registry.cards import CARD, Card, read_card, readme
 
 FILES = ["*.json", "*.txt", "*.safetensors", "*.jinja", "README.md"]
 
 
-def push(folder: Path, repository: str, *, private: bool = True, message: str = "") -> str:
+def push(folder: Path, repository: str, *, private: bool = True) -> str:
     """Put the folder's files into a model repository, made if it is missing; returns its address.
 
     Raises UsageError (no such form of name) and PrerequisiteError (no network, no right).
     """
     _check(repository)
-    return str(_ask(f"{repository} cannot be written", _push, folder, repository, private, message))
+    return str(_ask(f"{repository} cannot be written", _push, folder, repository, private))
 
 
 def pull(repository: str, folder: Path, revision: str | None = None) -> str:
@@ -50,18 +50,51 @@ def copy_for_others(folder: Path, target: Path, card: Card) -> None:
         config.write_text(json.dumps(values, indent=2) + "\n", "utf-8")
 
 
+def card_of(folder: Path, name: str, source: str, base: Callable[[], tuple[str, str]]) -> Card:
+    """The card that came along, or one for weights that have none; `base` says the name and
+    fingerprint of the model that these stand on. Raises CheckpointError."""
+    from diffufix.model.checkpoint import fingerprint_of
+    from diffufix.model.files import shards
+    from diffufix.model.weights import Adapter
+
+    lora = (folder / "adapter_config.json").is_file()
+    if lora:
+        Adapter(folder)  # raises where it is none, or more than plain LoRA
+    elif (folder / "config.json").is_file():
+        shards(folder)
+    else:
+        raise CheckpointError(
+            f"{source} holds neither an adapter nor a checkpoint.",
+            "An adapter has adapter_config.json, a checkpoint config.json.",
+        )
+    if (folder / CARD).is_file():
+        return replace(read_card(folder), name=name, source=source)
+    base_name, base_fingerprint = base()
+    return Card(
+        name, "lora" if lora else "full", base_fingerprint, base_name, source=source,
+        fingerprint="" if lora else fingerprint_of(folder),
+    )  # fmt: skip
+
+
+def take(incoming: Path, folder: Path) -> None:
+    """Copy what came along, files of the top only."""
+    for path in incoming.iterdir():
+        if path.is_file():
+            shutil.copyfile(path, folder / path.name)
+
+
 def _public(name: str) -> str:
     return Path(name).name if Path(name).expanduser().is_dir() else name
 
 
-def _push(folder: Path, repository: str, private: bool, message: str) -> str:
+def _push(folder: Path, repository: str, private: bool) -> str:
     from huggingface_hub import HfApi
 
     api = HfApi(library_name="diffufix")
     address = api.create_repo(repository, private=private, exist_ok=True)
     api.upload_folder(
         repo_id=repository, folder_path=folder, allow_patterns=FILES,
-        commit_message=message or f"{folder.name}, by diffufix",
+        commit_message=f"{folder.name}, by diffufix",
     )  # fmt: skip
     return str(address)
 
