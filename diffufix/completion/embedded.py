@@ -60,8 +60,8 @@ class EmbeddedCompleter:
 
     def _body(self, left: str) -> Iterator[Completed | None]:
         """Bodies of the last function of a text; None where one does not fit."""
+        from diffufix.generate.appended import bodies
         from diffufix.generate.body import Body
-        from diffufix.generate.fills import whole_bodies
         from diffufix.generate.stubs import empty, functions_of
         from diffufix.propose.proposals import FailureContext
         from diffufix.types import SuspiciousFunction
@@ -84,9 +84,8 @@ class EmbeddedCompleter:
             {first: 1.0},
         )  # fmt: skip
         body = Body(suspect, text, emptied)
-        proposals = whole_bodies(
-            self.model, body, FailureContext(""), 0, lambda *_: None, lambda: False
-        )
+        story = FailureContext("")
+        proposals = bodies(self.model, body, story, 0, lambda *_: None, lambda: False)
         for proposal in proposals:
             if body.change(body.hole, proposal.text) is None:
                 yield None

@@ -38,7 +38,6 @@ if TYPE_CHECKING:
     from diffufix.propose.proposals import FailureContext, Watcher
 
 STATIC = ("parses in place", "imports", "no undefined names", "returns what its hint says")
-HEAD_START = 1_000  # proposals of whole bodies before a small model mends what passes nothing
 NO_EVIDENCE = "no test reaches it and its docstring has no examples"
 
 
@@ -184,19 +183,19 @@ class GenerateJob:
         busy: Callable[[], bool],
     ) -> ProposalSupply:
         from diffufix.generate.bodies import Bodies
-        from diffufix.generate.fills import whole_bodies
+        from diffufix.generate.fills import BODIES
         from diffufix.propose.propose import propose
 
         seed = self.settings.seed
         body = goal.subjects[0]
         assert isinstance(body, Body)
-        whole = whole_bodies(model, body, story, seed, watch, busy)
+        source = BODIES[model.family.layout]
         bodies = Bodies(
             body,
-            whole,
+            source.bodies(model, body, story, seed, watch, busy),
             lambda draft: propose(model, [draft], story, seed=seed, watch=watch, busy=busy),
             self._executed,
-            first=HEAD_START if model.family.appended else 0,
+            first=source.HEAD_START,
         )
         return ProposalSupply(bodies, bodies.hear)
 

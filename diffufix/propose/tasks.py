@@ -9,14 +9,15 @@ from __future__ import annotations
 import ast
 import hashlib
 import random
-from collections.abc import Sequence
-from dataclasses import replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from diffufix.decode.canvas import inline_canvas, room_of
 from diffufix.decode.layout import SLACK
 from diffufix.decode.lengths import AROUND, LADDER
+from diffufix.model.family import Layout
 from diffufix.propose.appended import MAX_ORIGINAL
 from diffufix.propose.proposals import fit
 from diffufix.propose.shown import fitted
@@ -74,22 +75,7 @@ def aligned(model: LoadedModel, task: Task) -> Task | None:
     A task that is aligned comes back as it is. None where the model cannot see the hole: outside
     of its function, too long, or across what its view leaves out. Raises SyntaxError.
     """
-    if not model.family.appended:
-        return task
-    found = _look(model, task)
-    if found is None:
-        return None
-    view, (first, last) = found
-    start, end = task.start, task.end
-    if first < last:
-        start, end = view.spans[first][0], view.spans[last - 1][1]
-    if (start, end) == (task.start, task.end):
-        return task
-    answer, source = task.answer, task.source
-    if answer is not None:
-        answer = source[start : task.start] + answer + source[task.end : end]
-    wide = replace(task, start=start, end=end, answer=answer)
-    return replace(wide, key=_key(wide))
+    return _READINGS[model.family.layout].aligned(model, task)
 
 
 def prompt_of(model: LoadedModel, task: Task) -> Prompt | None:
@@ -99,9 +85,7 @@ def prompt_of(model: LoadedModel, task: Task) -> Prompt | None:
     the answer where that is longer, and SLACK more; for the others it is guessed. Raises
     SyntaxError.
     """
-    if model.family.appended:
-        return _appended(model, task)
-    return _in_place(model, task)
+    return _READINGS[model.family.layout].prompt(model, task)
 
 
 def text_of(model: LoadedModel, prompt: Prompt, ids: Sequence[int]) -> str:
@@ -123,6 +107,23 @@ def edit_of(task: Task, text: str) -> EditedFile:
 
 
 # -- appended, in place --------------------------------------------------------------------------
+
+
+def _widened(model: LoadedModel, task: Task) -> Task | None:
+    found = _look(model, task)
+    if found is None:
+        return None
+    view, (first, last) = found
+    start, end = task.start, task.end
+    if first < last:
+        start, end = view.spans[first][0], view.spans[last - 1][1]
+    if (start, end) == (task.start, task.end):
+        return task
+    answer, source = task.answer, task.source
+    if answer is not None:
+        answer = source[start : task.start] + answer + source[task.end : end]
+    wide = replace(task, start=start, end=end, answer=answer)
+    return replace(wide, key=_key(wide))
 
 
 def _appended(model: LoadedModel, task: Task) -> Prompt | None:
@@ -184,6 +185,20 @@ def _in_place(model: LoadedModel, task: Task) -> Prompt | None:
         return None
     shown = canvas.original if task.shown else ()
     return Prompt(canvas.left, canvas.right, shown, width, canvas.lead)
+
+
+@dataclass(frozen=True)
+class _Reading:
+    """How families of one layout read a task."""
+
+    aligned: Callable[[LoadedModel, Task], Task | None]
+    prompt: Callable[[LoadedModel, Task], Prompt | None]
+
+
+_READINGS: Mapping[Layout, _Reading] = {
+    "aside": _Reading(_widened, _appended),
+    "inline": _Reading(lambda model, task: task, _in_place),
+}
 
 
 def _width(model: LoadedModel, task: Task, original: int) -> int:

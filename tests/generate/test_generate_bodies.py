@@ -12,10 +12,11 @@ from diffufix.config import Settings
 from diffufix.decode.blockwise import blockwise
 from diffufix.decode.canvas import inline_canvas
 from diffufix.errors import UsageError
+from diffufix.generate.appended import lexicon
 from diffufix.generate.bodies import Bodies
 from diffufix.generate.body import Body, Draft
 from diffufix.generate.choose import choose
-from diffufix.generate.fills import end_of_body, lexicon
+from diffufix.generate.in_place import end_of_body
 from diffufix.generate.job import GenerateJob
 from diffufix.model import load_model
 from diffufix.propose.candidates import PatchSet

@@ -67,3 +67,9 @@ def open_context(
         for prompt, seed in zip(prompts, seeds or [None] * len(prompts), strict=True)
     ]
     return _WAYS[known.layout](model, known, views, banned_of(model, known), refresh)
+
+
+def positions_of(family: Family, around: int, hole: int, passes: int) -> int:
+    """Positions that a model computes for so many passes over one hole: tokens `around` it are
+    encoded once, or with it in every pass."""
+    return _WAYS[family.layout].positions(around, hole, passes)

@@ -60,6 +60,11 @@ class AppendedContext:
             self._copied = model.copy.k_proj(hidden_PSD), ids_PS, context_PS
         self._part: tuple[tuple[int, ...], Cache, Tensor] | None = None
 
+    @staticmethod
+    def positions(around: int, hole: int, passes: int) -> int:
+        """See `positions_of`."""
+        return passes * hole + around
+
     def logits(self, holes: Sequence[Asked]) -> Tensor:
         family = self.family
         prompts = tuple(sorted({prompt for prompt, _ in holes}))

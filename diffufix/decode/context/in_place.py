@@ -53,6 +53,11 @@ class InPlaceContext:
         self._sides: dict[tuple[int, int], Cache] = {}
         self._kept: dict[tuple[int, int], list[CachedHole]] = {}
 
+    @staticmethod
+    def positions(around: int, hole: int, passes: int) -> int:
+        """See `positions_of`."""
+        return passes * (hole + around)
+
     def logits(self, holes: Sequence[Asked]) -> Tensor:
         """See `Context.logits`."""
         if self._refresh is None:

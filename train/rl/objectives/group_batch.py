@@ -9,6 +9,7 @@ from typing import Any
 
 from torch import Tensor
 
+from diffufix.decode.context import positions_of
 from diffufix.model.family import Family
 from diffufix.types import Completion, Group
 
@@ -87,9 +88,7 @@ def _scored(group: Group) -> bool:
 
 
 def tokens_of(family: Family, group: Group, completion: Completion, draw: int) -> int:
-    """Tokens that one completion costs in a pass: a sequence for every mask of its draw, with the
-    prompt in each where the hole stands in it; beside an encoded prompt (appended) without."""
+    """Tokens that one completion costs in a pass: a sequence for every mask of its draw."""
     prompt, passes = group.prompt, len(completion.noise[draw].masks)
     around = len(prompt.left) + len(prompt.right) + len(prompt.original) + len(prompt.failure)
-    shared = family.appended
-    return passes * (len(completion.ids) + (0 if shared else around)) + (around if shared else 0)
+    return positions_of(family, around, len(completion.ids), passes)
