@@ -22,7 +22,7 @@ from diffufix.evaluation.types import Check
 from diffufix.sandbox import Sandbox
 from diffufix.workspace.choice import Runtime, choose
 
-RUNNER = "_diffufix_programs.py"
+RUNNER, AGREEMENT = "_diffufix_programs.py", "_diffufix_agreement.py"
 RETRIES = 1
 OUTPUT = 2**24  # bytes of a runner's answer
 
@@ -106,10 +106,9 @@ class ProgramJudge:
             "checks": {level: asdict(check) for level, check in checks.items()},
             "entry_point": entry_point,
         }
-        source = resources.files("diffufix.evaluation.inside") / RUNNER
-        sandbox.write_files(
-            {f"{place}/{RUNNER}": source.read_bytes(), f"{place}/job": pickle.dumps(job, 4)}
-        )
+        inside = resources.files("diffufix.evaluation.inside")
+        files = {f"{place}/{name}": (inside / name).read_bytes() for name in (RUNNER, AGREEMENT)}
+        sandbox.write_files({**files, f"{place}/job": pickle.dumps(job, 4)})
         ran = sandbox.exec(
             [self.place.python, "-B", f"{place}/{RUNNER}", f"{place}/job"],
             max_output=OUTPUT,
