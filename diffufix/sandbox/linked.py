@@ -39,7 +39,7 @@ def agent_source() -> str:
     """The agent with the modules it is made of, as one text for `python -c`."""
     folder = resources.files("diffufix.sandbox") / "inside"
     lines = ["import sys, types"]
-    for name in ("removal", "files"):
+    for name in ("removal", "files", "container", "commands"):
         text = (folder / f"{name}.py").read_text("utf-8")
         lines += [
             f"m = sys.modules[{name!r}] = types.ModuleType({name!r})",

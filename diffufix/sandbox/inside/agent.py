@@ -16,37 +16,20 @@ Frames in both directions: length of the payload, kind, channel (`>IcI`), payloa
 import contextlib
 import json
 import os
-import resource
 import selectors
 import signal
 import struct
-import sys
 import tarfile
 import time
 
-from files import FileRefused, Folders  # put beside this one by `sandbox.linked.agent_source`
+# Put beside this one by `sandbox.linked.agent_source`.
+from commands import Command, become
+from container import children, exit_code, hello, kill_all, kill_group, oom_kills
+from files import FileRefused, Folders
 
 HEAD = struct.Struct(">IcI")
 CHUNK = 1 << 16
 WINDOW = 1 << 20  # bytes of a stream that may be under way, not yet taken by the host
-
-
-class Command:
-    """A command: its process, its pipes, what is still to be written to it."""
-
-    def __init__(self, channel, request):
-        self.channel = channel
-        self.spawned = request["op"] == "spawn"
-        self.room = {b"O": request.get("max_output"), b"S": request.get("max_output")}
-        self.timeout = request.get("timeout")
-        self.deadline = None if self.timeout is None else time.monotonic() + self.timeout
-        self.status = None
-        self.timed_out = False
-        self.truncated = False
-        self.pending = bytearray()
-        self.no_more_input = False
-        self.under_way = 0
-        self.oom = oom_kills()
 
 
 class Agent:
@@ -211,39 +194,13 @@ class Agent:
         else:
             raise FileRefused("failed", "no more processes can be started")
         if job.pid == 0:
-            self.become(request, (theirs, out, err))
+            become(request, (theirs, out, err), self.code, self.limits, self.env)
         for fd in (theirs, out, err):
             os.close(fd)
         for fd in (job.stdin, job.stdout, job.stderr):
             os.set_blocking(fd, False)
         self.jobs[channel] = job
         self.listen(job)
-
-    def become(self, request, streams):
-        """In a new process: the command."""
-        try:
-            os.setsid()
-            signal.set_wakeup_fd(-1)
-            for number in (signal.SIGCHLD, signal.SIGPIPE):
-                signal.signal(number, signal.SIG_DFL)
-            for number, fd in enumerate(streams):
-                os.dup2(fd, number)
-            served = request["user"] == "server"
-            with contextlib.suppress(OSError), open("/proc/self/oom_score_adj", "w") as file:
-                file.write("500" if served else "1000")
-            for name, value in self.limits.items():
-                with contextlib.suppress(OSError, ValueError):
-                    resource.setrlimit(getattr(resource, name), (value, value))
-            os.umask(0o022)
-            if not served:
-                os.setgid(self.code)
-                os.setuid(self.code)
-            os.chdir(request["cwd"])
-            os.execvpe(request["argv"][0], request["argv"], dict(self.env, **request["env"]))
-        except BaseException as error:
-            with contextlib.suppress(BaseException):
-                os.write(2, ("cannot run {}: {}\n".format(request["argv"][0], error)).encode())
-        os._exit(127)
 
     def feed(self, job):
         """Write what the process takes of its input; wait for it with the rest."""
@@ -372,84 +329,13 @@ class Agent:
             if not strays:
                 return
             if everything or not alive or turn > 50:
-                self.kill_all_code()
+                kill_all(self.code)
             for pid in strays:
                 with contextlib.suppress(OSError):
                     os.kill(pid, signal.SIGKILL)
             time.sleep(0.0005 if turn < 20 else 0.01)
             self.reap()
         raise FileRefused("failed", "processes that cannot be killed")
-
-    def kill_all_code(self):
-        """All at once, so that no process can outrun it; the saved uid brings us back.
-
-        The real uid is nobody's meanwhile: whose real uid is theirs, they may send signals to.
-        """
-        os.setresuid(self.code - 1, self.code, 0)
-        try:
-            os.kill(-1, signal.SIGKILL)
-        except ProcessLookupError:
-            pass
-        finally:
-            os.setresuid(0, 0, 0)
-
-
-def hello():
-    """What the engine made of its orders."""
-    with open("/proc/self/status") as file:
-        status = dict(line.rstrip("\n").split(":\t", 1) for line in file if ":\t" in line)
-    with open("/proc/net/dev") as file:
-        interfaces = [line.split(":")[0].strip() for line in file if ":" in line]
-    return {
-        "python": sys.version.split()[0],
-        "interfaces": interfaces,
-        "capabilities": int(status.get("CapBnd", "0"), 16),
-        "no_new_privileges": status.get("NoNewPrivs") == "1",
-        "read_only": bool(os.statvfs("/").f_flag & os.ST_RDONLY),
-        "processes": cgroup("pids.max", "pids/pids.max"),
-        "memory": cgroup("memory.max", "memory/memory.limit_in_bytes"),
-    }
-
-
-def cgroup(*names):
-    """A limit in force, None where there is none or it cannot be seen."""
-    for name in names:
-        with contextlib.suppress(OSError, ValueError), open("/sys/fs/cgroup/" + name) as file:
-            value = int(file.read())
-            return value if value < 1 << 60 else None
-    return None
-
-
-def oom_kills():
-    for name in ("memory.events", "memory/memory.oom_control"):
-        with contextlib.suppress(OSError, ValueError), open("/sys/fs/cgroup/" + name) as file:
-            for line in file:
-                if line.startswith("oom_kill "):
-                    return int(line.split()[1])
-    return 0
-
-
-def children():
-    me = os.getpid()
-    with contextlib.suppress(OSError), open(f"/proc/{me}/task/{me}/children") as file:
-        return {int(word) for word in file.read().split()}
-    found = set()
-    for name in os.listdir("/proc"):
-        if name.isdigit():
-            with contextlib.suppress(OSError, IndexError), open(f"/proc/{name}/stat") as file:
-                if int(file.read().rpartition(")")[2].split()[1]) == me:
-                    found.add(int(name))
-    return found
-
-
-def kill_group(pid):
-    for end in (os.killpg, os.kill):
-        with contextlib.suppress(OSError):
-            end(pid, signal.SIGKILL)
-
-
-def exit_code(status):
-    return -os.WTERMSIG(status) if os.WIFSIGNALED(status) else os.WEXITSTATUS(status)
 
 
 def main():
