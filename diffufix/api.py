@@ -23,10 +23,11 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypedDict, Unpack
 
-from diffufix.config import Settings, find_root, load_settings
+from diffufix.config import Settings, load_settings
 from diffufix.errors import UsageError
 from diffufix.events import Event, Listener
 from diffufix.parts import Localization, Verification
+from diffufix.project import find_root
 from diffufix.repair.types import RepairResult
 from diffufix.store import Store
 from diffufix.store.query import RunRow, get_run, list_runs

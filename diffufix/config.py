@@ -6,11 +6,9 @@ writes nothing. Unknown keys are errors that name the nearest known one.
 
 from __future__ import annotations
 
-import configparser
 import difflib
 import json
 import os
-import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from pathlib import Path
@@ -18,6 +16,7 @@ from typing import Any
 
 from diffufix import trusted
 from diffufix.errors import UsageError
+from diffufix.project import find_member, find_root, posix, pyproject_of, read_toml, relocate
 
 SANDBOXES = ("auto", "docker", "e2b", "local")
 FORMATS = ("text", "json", "junit", "github")
@@ -28,21 +27,6 @@ PRIVATE_ENV = (
     *("DIFFUFIX_INTERNAL_", "DIFFUFIX_INSIDE", "DIFFUFIX_COLLECTOR", "DIFFUFIX_UPDATE_"),
     "DIFFUFIX_SERVE_",
 )
-#: Files in which pytest looks for its own settings, in its order, and what makes them such:
-#: a table or section of that name; the first ones are taken whatever they hold.
-PYTEST_FILES = {
-    "pytest.toml": (),
-    ".pytest.toml": (),
-    "pytest.ini": (),
-    ".pytest.ini": (),
-    "pyproject.toml": ("tool.pytest.ini_options", "tool.pytest"),
-    "tox.ini": ("pytest",),
-    "setup.cfg": ("tool:pytest",),
-}
-#: Files that mark a project, or a member of a larger one.
-PROJECT_FILES = (*PYTEST_FILES, "setup.py")
-
-LARGEST = 1 << 22  # characters of a pyproject.toml
 _TRUE = frozenset({"1", "true", "yes", "on"})
 _FALSE = frozenset({"0", "false", "no", "off"})
 
@@ -161,7 +145,7 @@ def load_settings(
         values["output_format"] = "json"
     values["json"] = values.get("output_format", "text") == "json"
     member = find_member(cwd, root)
-    folder = "" if member == root else _posix(member, root)
+    folder = "" if member == root else posix(member, root)
     return Settings(root, folder, pytest_args=relocate(pytest_args, cwd, member), **values)
 
 
@@ -236,88 +220,6 @@ def _content(path: Path) -> str:
         return ""
 
 
-def find_root(cwd: Path) -> Path:
-    """The project's root, as pytest finds it: the nearest folder at or above `cwd` that configures
-    pytest; else the nearest with a packaging file; else the repository's. No folder above the
-    repository or the user's home is looked at."""
-    parents = _parents(cwd)
-    for folder in parents:
-        if any(_configures(folder / name, tables) for name, tables in PYTEST_FILES.items()):
-            return folder
-    for folder in parents:
-        if any((folder / name).is_file() for name in PROJECT_FILES):
-            return folder
-    return next((folder for folder in parents if (folder / ".git").exists()), cwd)
-
-
-def find_member(cwd: Path, root: Path) -> Path:
-    """The nearest folder with a packaging file between `cwd` and the root."""
-    for folder in (cwd, *cwd.parents):
-        if folder == root or any((folder / name).is_file() for name in PROJECT_FILES):
-            return folder
-    return root
-
-
-def _parents(cwd: Path) -> list[Path]:
-    """`cwd` and the folders above it that may belong to the same project."""
-    found: list[Path] = []
-    for folder in (cwd, *cwd.parents):
-        if found and folder == Path.home():
-            break
-        found.append(folder)
-        if (folder / ".git").exists():
-            break
-    return found
-
-
-def _configures(path: Path, tables: tuple[str, ...]) -> bool:
-    """Whether a file is one that pytest takes its settings from."""
-    if not path.is_file():
-        return False
-    if not tables:
-        return True
-    try:
-        text = path.read_text(encoding="utf-8")
-        if path.suffix == ".toml":
-            document = tomllib.loads(text)
-            return any(_table(document, name) is not None for name in tables)
-        parser = configparser.RawConfigParser(strict=False)
-        parser.read_string(text)
-    except (OSError, ValueError, configparser.Error):
-        return False
-    return any(parser.has_section(name) for name in tables)
-
-
-def _table(document: Any, name: str) -> Any:
-    for key in name.split("."):
-        document = document.get(key) if isinstance(document, dict) else None
-    return document
-
-
-def relocate(args: tuple[str, ...], cwd: Path, root: Path) -> tuple[str, ...]:
-    """Pytest arguments given in `cwd` as they read from `root` above it; ids keep their `::`."""
-    if cwd == root:
-        return args
-    return tuple(_relocate_one(arg, cwd, root) for arg in args) or (_posix(cwd, root),)
-
-
-def _relocate_one(arg: str, cwd: Path, root: Path) -> str:
-    name, separator, rest = arg.partition("::")
-    if not name or name.startswith("-") or not (cwd / name).exists():
-        return arg
-    return _posix((cwd / name).resolve(), root) + separator + rest
-
-
-def _posix(path: Path, root: Path) -> str:
-    return path.relative_to(root).as_posix() if path.is_relative_to(root) else str(path)
-
-
-def pyproject_of(cwd: Path) -> Path | None:
-    """The nearest pyproject.toml at or above `cwd`."""
-    found = (folder / "pyproject.toml" for folder in (cwd, *cwd.parents))
-    return next((path for path in found if path.is_file()), None)
-
-
 def read_pyproject(cwd: Path) -> dict[str, Any]:
     """`[tool.diffufix]` of the nearest pyproject.toml at or above `cwd`; empty without one."""
     path = pyproject_of(cwd)
@@ -338,17 +240,6 @@ def read_pyproject(cwd: Path) -> dict[str, Any]:
             )
         values[name] = _convert(name, value, option.default, f"`{key}` in {path}")
     return values
-
-
-def read_toml(path: Path) -> dict[str, Any]:
-    """A TOML file, of bounded size and depth. Raises OSError, ValueError."""
-    text = path.read_text(encoding="utf-8")
-    if len(text) > LARGEST:
-        raise ValueError("it is too large")
-    try:
-        return tomllib.loads(text)
-    except RecursionError:
-        raise ValueError("it is nested too deeply") from None
 
 
 def read_environment(environ: Mapping[str, str]) -> dict[str, Any]:

@@ -52,6 +52,7 @@ FLOORS = [
     "source",
     "events",
     "config",
+    "project",
     "trusted",
     "types",
     "errors",
@@ -65,7 +66,7 @@ TORCH_ROOMS = IDS | {room for room in FLOORS if room.startswith("train")}
 #: What runs inside the project's interpreter may import besides the standard library.
 INSIDE_ALLOWED = {"pytest", "_pytest", "pluggy", "coverage"}
 #: The reporter's files lie beside the recorder's in a sandbox.
-INSIDE_ALLOWED |= {"_diffufix_reporter", "_diffufix_ids", "_diffufix_calm"}
+INSIDE_ALLOWED |= {"_diffufix_reporter", "_diffufix_ids", "_diffufix_calm", "_diffufix_pipe"}
 
 
 def sources() -> list[Path]:

@@ -7,7 +7,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from diffufix.config import PROJECT_FILES, Settings
+from diffufix.config import Settings
+from diffufix.project import PROJECT_FILES
 from diffufix.testing import fresh_copy
 from diffufix.testing.environment import enclosed_environment
 from diffufix.workspace.choice import choose

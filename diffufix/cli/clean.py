@@ -11,8 +11,8 @@ from typing import Annotated
 import typer
 
 from diffufix.cli.out import echo
-from diffufix.config import find_root
 from diffufix.errors import DiffufixError, PrerequisiteError, UsageError
+from diffufix.project import find_root
 
 
 def clean(

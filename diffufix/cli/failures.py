@@ -97,7 +97,7 @@ def crash(error: Exception, verbose: Collection[str]) -> DiffufixError:
     message = f"diffufix failed: {type(error).__name__}: {error}"
     shown = bool(verbose)
     try:
-        from diffufix.config import find_root
+        from diffufix.project import find_root
         from diffufix.store.folder import private_folder
 
         path = private_folder(find_root(Path.cwd())) / "crash.log"

@@ -13,8 +13,8 @@ import typer
 from diffufix.cli import options
 from diffufix.cli.out import echo
 from diffufix.cli.parsing import CliCommand, CliGroup
-from diffufix.config import find_root
 from diffufix.errors import UsageError
+from diffufix.project import find_root
 from diffufix.report import jsondoc
 from diffufix.store import Store
 from diffufix.store.store import log_path

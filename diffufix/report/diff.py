@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TextIO
 
-from diffufix.config import find_root
+from diffufix.project import find_root
 from diffufix.report import style
 from diffufix.source.patch import diff_bytes
 from diffufix.trusted import visible

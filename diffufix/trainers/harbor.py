@@ -24,8 +24,9 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from diffufix.config import PYTEST_FILES, Settings
+from diffufix.config import Settings
 from diffufix.errors import UsageError
+from diffufix.project import PYTEST_FILES
 from diffufix.source.file import SourceFile
 from diffufix.testing import copy_project
 from diffufix.testing.environment import import_paths

@@ -6,8 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from diffufix.config import Settings, find_root, load_settings
+from diffufix.config import Settings, load_settings
 from diffufix.errors import UsageError
+from diffufix.project import find_root
 
 
 def project(root: Path, table: str = "") -> Path:

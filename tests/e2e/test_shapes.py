@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from diffufix.config import find_member, find_root
+from diffufix.project import find_member, find_root
 from diffufix.repair.types import RepairResult, Status
 from diffufix.report.terminal import summary_lines
 from diffufix.source.patch import diff_bytes

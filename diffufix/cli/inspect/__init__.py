@@ -11,8 +11,9 @@ import typer
 
 from diffufix.cli import options
 from diffufix.cli.out import echo
-from diffufix.config import find_root, load_settings
+from diffufix.config import load_settings
 from diffufix.errors import UsageError
+from diffufix.project import find_root
 from diffufix.report import jsondoc, style
 
 

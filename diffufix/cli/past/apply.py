@@ -10,8 +10,8 @@ import typer
 from diffufix.cli import options
 from diffufix.cli.out import echo
 from diffufix.cli.past.chosen import NOTHING_YET, Run, logged, run_of
-from diffufix.config import find_root
 from diffufix.errors import UsageError
+from diffufix.project import find_root
 from diffufix.store import Store
 
 

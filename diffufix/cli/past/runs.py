@@ -13,8 +13,8 @@ from diffufix.cli import options
 from diffufix.cli.out import echo
 from diffufix.cli.parsing import CliCommand, CliGroup
 from diffufix.cli.past.chosen import NOTHING_YET, Run, logged, patch_of, patches_of, run_of
-from diffufix.config import find_root
 from diffufix.errors import UsageError
+from diffufix.project import find_root
 from diffufix.report import jsondoc, past, terminal
 from diffufix.report.page import check_place, write_page
 from diffufix.store import Store

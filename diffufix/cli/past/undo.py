@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from diffufix.cli.out import echo
-from diffufix.config import find_root
+from diffufix.project import find_root
 
 
 def undo(

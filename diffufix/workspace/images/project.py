@@ -16,8 +16,8 @@ from typing import Any
 from packaging.requirements import InvalidRequirement, Requirement
 from packaging.utils import NormalizedName, canonicalize_name
 
-from diffufix.config import read_toml
 from diffufix.errors import ProjectError
+from diffufix.project import read_toml
 from diffufix.workspace.images.python import pep440
 from diffufix.workspace.images.requirements import TEST_NAMES
 
