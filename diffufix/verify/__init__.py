@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from diffufix.verify.confirm import Confirmed, Confirmer, confirm
+from diffufix.verify.confirm import Confirmed, Confirmer
 from diffufix.verify.pool import ValidatorPool
 
-__all__ = ["Confirmed", "Confirmer", "ValidatorPool", "confirm"]
+__all__ = ["Confirmed", "Confirmer", "ValidatorPool"]

@@ -33,11 +33,11 @@ from diffufix.types import (
     Verdict,
     file_of_test,
 )
-from diffufix.verify.claims import ALLOWED, claims, kind
+from diffufix.verify.claims import ALLOWED, claims
 from diffufix.verify.controls import unheld
 from diffufix.verify.deadlines import Deadlines
 from diffufix.verify.inside.frames import ANY
-from diffufix.verify.judge import Usual, judge
+from diffufix.verify.judge import judge
 from diffufix.verify.static import forbidden, identifiers, suspicion
 from diffufix.verify.trials import (
     OWN,
@@ -50,15 +50,14 @@ from diffufix.verify.trials import (
     Trials,
     Way,
 )
+from diffufix.verify.unedited import FIRST, UneditedProject
 from diffufix.verify.worker import Setup
 
 #: Confirmation is rare: a test gets this many seconds of processor time at least.
 FLOOR = 10.0
-FIRST = (Way(OWN, 0), Way(OWN, 1))  # always; in one folder
 FURTHER = (Way(REVERSED, 2), Way(SHUFFLED, 3))  # as far as they hold and there is time
 INSTEAD = Way(OWN, 4)  # where neither of those holds
 CONTROLS = 4  # runs of the targets alone, at most
-STOPPERS = 5  # tests that end the whole run and are left out, at most
 
 
 @dataclass(frozen=True)
@@ -109,23 +108,22 @@ class Confirmer:
         self._trials = Trials(factory, setup, tuple(baseline), deadlines, start, uncollected)
         self._baseline, self._wanted, self._protected = dict(baseline), wanted or {}, protected
         self._root = setup.root
-        self._unstable = set(flaky)
+        self._unedited = UneditedProject(self._trials, self._baseline, flaky, hung)
         self._uncollected = tuple(uncollected)
-        self._left_out = set(hung)
-        self._usual = Usual()
-        self._base: dict[Way, dict[str, str]] = {}
-        self._said: dict[Way, dict[str, str]] = {}  # messages of the unedited project
-        self._rechecked: set[str] = set()
         self._dropped: dict[str, str] = {}  # order -> a test that does not hold in it
         self._shared = frozenset(shared)
         self._seconds, self._start_seconds = dict(seconds or {}), start_seconds
-        self.slowest = 0.0  # seconds of a run
 
     def __enter__(self) -> Confirmer:
         return self
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+    @property
+    def slowest(self) -> float:
+        """Seconds of a run, with a candidate or without."""
+        return self._unedited.slowest
 
     @cached_property
     def _known(self) -> frozenset[str]:
@@ -190,8 +188,10 @@ class Confirmer:
         first = self._compared(pool, FIRST, edit, targets, trials)
         if first is None or not first.passed:
             return Confirmed(first or Verdict(State.INFRA, detail="nothing was run"))
-        base = self._base[FIRST[0]]
-        if all(base.get(test, FAILED) not in RED or test in self._unstable for test in targets):
+        base = self._unedited.runs[FIRST[0]]
+        if all(
+            base.get(test, FAILED) not in RED or test in self._unedited.unstable for test in targets
+        ):
             return Confirmed(replace(first, state=State.FAIL, detail="green without the edit, too"))
         for path, text in candidate.files.items():
             before = edit.originals[path].text
@@ -202,7 +202,7 @@ class Confirmer:
             return Confirmed(replace(first, state=State.SUSPICIOUS, detail=reason))
         leaning: dict[str, str] = {}
         for way in (*FURTHER, INSTEAD):
-            if len(trials) < len(FIRST) or FIRST[1] not in self._base:
+            if len(trials) < len(FIRST) or FIRST[1] not in self._unedited.runs:
                 break  # there was no time for a second run, of the candidate or without it
             if way is INSTEAD and len(trials) > len(FIRST):
                 break
@@ -220,10 +220,10 @@ class Confirmer:
             if verdict is not None and not verdict.passed:
                 other = "not in every order" if way.order != OWN else "not every time"
                 return Confirmed(replace(verdict, detail=f"{other}: {verdict.detail}"))
-        base = self._base[FIRST[0]]
+        base = self._unedited.runs[FIRST[0]]
         found = claims(
-            trials, targets, self._baseline, base, self._unstable, self._left_out, self._dropped,
-            self._uncollected, leaning,
+            trials, targets, self._baseline, base, self._unedited.unstable,
+            self._unedited.left_out, self._dropped, self._uncollected, leaning,
         )  # fmt: skip
         return Confirmed(first, found)
 
@@ -236,11 +236,11 @@ class Confirmer:
 
     def _controllable(self, targets: Collection[str]) -> list[str]:
         """Targets that fail in the unedited project for certain, in its own order."""
-        base = self._base.get(FIRST[0], {})
+        base = self._unedited.runs.get(FIRST[0], {})
         return [
             test for test in self._baseline
-            if test in targets and base.get(test) in RED and test not in self._unstable
-            and test not in self._left_out
+            if test in targets and base.get(test) in RED and test not in self._unedited.unstable
+            and test not in self._unedited.left_out
         ]  # fmt: skip
 
     def _forbidden(self, path: str) -> str:
@@ -262,22 +262,23 @@ class Confirmer:
         that order. Runs that are good go to `trials`."""
         if ways[0].order != OWN and self._dropped:  # what one order breaks, luck holds in another
             return None
-        known = all(way in self._base for way in ways)
-        unedited = None if known else pool.submit(self._measure, ways)
-        left_out = self._left_out - {*targets}
+        known = all(way in self._unedited.runs for way in ways)
+        unedited = None if known else pool.submit(self._unedited.measure, ways)
+        left_out = self._unedited.left_out - {*targets}
         edited = pool.submit(self._series, ways, edit, targets, known, left_out)
         forgiving = self._trials.forgiving
         if unedited is not None:
             unedited.result()
         found = edited.result()
-        if ways[0].order != OWN and (odd := self._differing(ways[0])):
+        if ways[0].order != OWN and (odd := self._unedited.differing(ways[0])):
             self._dropped[ways[0].order] = odd[0]
             return None
-        if left_out != self._left_out - {*targets} or forgiving != self._trials.forgiving:
-            left_out = self._left_out - {*targets}
+        if left_out != self._unedited.left_out - {*targets} or forgiving != self._trials.forgiving:
+            left_out = self._unedited.left_out - {*targets}
             found = self._series(ways, edit, targets, False, left_out)
         verdict = self._judged(found, ways, targets)
-        if verdict.state is State.FAIL and self._recheck(ways, found, targets):
+        broken = self._broken(found, targets) if verdict.state is State.FAIL else set()
+        if self._unedited.recheck(ways, broken):
             # Tests that the unedited project does not hold either say nothing about the candidate.
             found = self._series(ways, edit, targets, False, left_out)
             verdict = self._judged(found, ways, targets)
@@ -299,7 +300,7 @@ class Confirmer:
         found = self._trials.series(
             ways, tests, self._required(targets), edit, targets=targets, stop=stop, put_back=back
         )
-        self._time(began, len(found))
+        self._unedited.time(began, len(found))
         return found
 
     def _judged(
@@ -317,7 +318,7 @@ class Confirmer:
                 continue
             wanted = [required[test] for test in trial.tests]
             verdict = judge(
-                trial.report, trial.tests, wanted, 0.0, every_place=True, usual=self._usual
+                trial.report, trial.tests, wanted, 0.0, every_place=True, usual=self._unedited.usual
             )
             verdicts.append(verdict)
             if not verdicts[-1].passed:
@@ -332,10 +333,10 @@ class Confirmer:
     def _required(self, targets: Collection[str]) -> dict[str, str]:
         """The outcome that each test must have; before the unedited project has been run, that of
         the baseline."""
-        base = self._base.get(FIRST[0], self._baseline)
+        base = self._unedited.runs.get(FIRST[0], self._baseline)
         found = {}
         for test, outcome in self._baseline.items():
-            if test in self._unstable:
+            if test in self._unedited.unstable:
                 found[test] = ANY
             elif test in targets:
                 found[test] = self._wanted.get(test, PASSED)
@@ -343,98 +344,9 @@ class Confirmer:
                 found[test] = ALLOWED.get(base.get(test, outcome), ANY)
         return found
 
-    # -- the unedited project ----------------------------------------------------------------------
-
-    def _measure(self, ways: tuple[Way, ...]) -> None:
-        """Run the unedited project; what ends its runs is left out from then on."""
-        found: list[Trial] = []
-        ended: list[str] = []
-        for _ in range(STOPPERS):
-            without = {*self._left_out, *ended}
-            tests = [test for test in self._baseline if test not in without]
-            began = time.monotonic()
-            found = self._trials.series(ways, tests, dict.fromkeys(tests, ANY))
-            self._time(began, len(found))
-            stopper = next((trial.stopped_at for trial in found if trial.stopped_at), "")
-            if not stopper:
-                break
-            ended.append(stopper)
-        short = len(found) < len(ways) and not found[-1].last
-        if short or not all(trial.report.get("ended") for trial in found):
-            reason = next((str(t.report["error"]) for t in found if "error" in t.report), "")
-            raise SandboxUnavailable(f"the unedited suite does not run to its end: {reason}")
-        self._left_out |= {*ended}
-        for trial in found:
-            self._usual.add(trial.report)
-            self._trials.forgiving |= trial.report.get("sentinel") not in RED
-            self._said.setdefault(trial.way, trial.messages)
-            self._note(trial.way, {**trial.outcomes, **dict.fromkeys(ended, FAILED)})
-
-    def _note(self, way: Way, outcomes: dict[str, str]) -> None:
-        """Keep a run of the unedited project; what came out otherwise before is unstable."""
-        for other, before in [*self._base.items()]:
-            if other.order == way.order:
-                self._unstable |= {
-                    test for test, outcome in outcomes.items()
-                    if kind(before.get(test, outcome)) != kind(outcome)
-                }  # fmt: skip
-        self._base.setdefault(way, outcomes)
-
-    def _differing(self, way: Way) -> list[str]:
-        """Tests that come out otherwise in this order than in the project's own, or fail with
-        other words: then they share state, and in this order nobody knows what is right."""
-        own, here = self._base[FIRST[0]], self._base[way]
-        before, again, now = (self._said[each] for each in (*FIRST, way))
-        return [
-            test for test, outcome in here.items()
-            if test not in self._unstable
-            and (
-                kind(own.get(test, outcome)) != kind(outcome)
-                or (
-                    outcome in RED
-                    and before.get(test) == again.get(test)  # it says the same each time
-                    and before.get(test) != now.get(test)
-                )
-            )
-        ]  # fmt: skip
-
-    def _recheck(
-        self, ways: tuple[Way, ...], trials: Sequence[Trial], targets: Collection[str]
-    ) -> bool:
-        """Whether what broke breaks in one more run of the unedited project, too."""
+    def _broken(self, trials: Sequence[Trial], targets: Collection[str]) -> set[str]:
         required = self._required(targets)
-        broken = {
+        return {
             test for trial in trials for test, outcome in trial.outcomes.items()
             if outcome in RED and required[test] != ANY
-        } - self._rechecked  # fmt: skip
-        if not broken:
-            return False
-        self._rechecked |= broken
-        before = set(self._unstable)
-        self._measure(ways)
-        return bool(broken & self._unstable - before)
-
-    def _time(self, began: float, runs: int) -> None:
-        self.slowest = max(self.slowest, (time.monotonic() - began) / max(1, runs))
-
-
-def confirm(
-    candidate: Candidate,
-    factory: Callable[[], Sandbox],
-    *,
-    python: str | Path,
-    args: Sequence[str],
-    root: Path,
-    baseline: Mapping[str, str],
-    targets: Collection[str],
-    seconds: Mapping[str, float] | None = None,
-    env: Mapping[str, str] | None = None,
-    limits: Mapping[str, int] | None = None,
-    folder: str = "",
-) -> Verdict:
-    """The verdict of a `Confirmer` on one candidate, with as many runs as there can be."""
-    with Confirmer(
-        factory, python=python, args=args, root=root, baseline=baseline, seconds=seconds, env=env,
-        limits=limits, folder=folder,
-    ) as confirmer:  # fmt: skip
-        return confirmer.confirm(candidate, targets).verdict
+        }  # fmt: skip

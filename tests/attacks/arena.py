@@ -17,7 +17,7 @@ from typing import Any
 
 from diffufix.sandbox import LocalSandbox, Sandbox
 from diffufix.types import Candidate, Verdict
-from diffufix.verify import ValidatorPool, confirm
+from diffufix.verify import Confirmer, ValidatorPool
 from tests.attacks.hostile import RIGHT, Attack
 
 SECRET_VARIABLE = "DIFFUFIX_TEST_TOKEN"
@@ -110,16 +110,10 @@ class Arena:
         )
 
     def confirm(self, candidate: Candidate) -> Verdict:
-        return confirm(
-            candidate,
-            self.sandbox,
-            python=self.python,
-            args=[],
-            root=self.root,
-            baseline=BASELINE,
-            targets=FAILING,
-            env={},
-        )
+        with Confirmer(
+            self.sandbox, python=self.python, args=[], root=self.root, baseline=BASELINE, env={}
+        ) as confirmer:
+            return confirmer.confirm(candidate, FAILING).verdict
 
     def candidate(self, attack: Attack) -> Candidate:
         places = {

@@ -17,7 +17,7 @@ import pytest
 from diffufix.sandbox import LocalSandbox, Sandbox
 from diffufix.testing import run_tests
 from diffufix.types import RED, Candidate, Verdict
-from diffufix.verify import Confirmer, ValidatorPool, confirm
+from diffufix.verify import Confirmer, ValidatorPool
 
 #: Set PROJECT_PLAIN to test without bubblewrap, PROJECT_PYTHON to test with the projects'
 #: interpreter another one; any with pytest 7 or later.
@@ -74,8 +74,11 @@ class Project:
 
     def confirm(self, candidate: Candidate, **options: Any) -> Verdict:
         options.setdefault("baseline", self.baseline)
-        options.setdefault("targets", self.failing)
-        return confirm(candidate, self.sandbox, python=PYTHON, args=[], root=self.root, **options)
+        targets = options.pop("targets", self.failing)
+        with Confirmer(
+            self.sandbox, python=PYTHON, args=[], root=self.root, **options
+        ) as confirmer:
+            return confirmer.confirm(candidate, targets).verdict
 
     def confirmer(self, **options: Any) -> Confirmer:
         options.setdefault("baseline", self.baseline)

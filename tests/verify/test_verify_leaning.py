@@ -11,6 +11,7 @@ from diffufix.errors import TooLate
 from diffufix.types import Candidate, State
 from diffufix.verify import Confirmer
 from diffufix.verify.trials import FILES
+from diffufix.verify.unedited import UneditedProject
 
 APP = "def price(n):\n    return n + 1\n"
 RIGHT = {"app.py": "def price(n):\n    return n\n"}
@@ -74,12 +75,12 @@ def test_what_fails_is_not_excused_unseen(
 def test_one_run_of_the_unedited_project_is_compared_in_no_other_order(
     make_project: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    measure = Confirmer._measure
+    measure = UneditedProject.measure
 
-    def once(self: Confirmer, ways: Any) -> None:
+    def once(self: UneditedProject, ways: Any) -> None:
         measure(self, ways[:1])  # there was no time for more
 
-    monkeypatch.setattr(Confirmer, "_measure", once)
+    monkeypatch.setattr(UneditedProject, "measure", once)
     project = make_project({"app.py": APP, "test_app.py": KNOWN})
     baseline = {TARGET: "failed", "test_app.py::test_old": "failed"}
     with project.confirmer(baseline=baseline) as confirmer:
