@@ -71,11 +71,9 @@ class Setup:
 def inside_files() -> dict[str, bytes]:
     """The fork server's own sources and what it shares with others inside, by file name."""
     folder = resources.files("diffufix.verify.inside")
-    shared = (
-        resources.files("diffufix.sandbox.inside") / "removal.py",
-        resources.files("diffufix.testing") / "inside" / "_diffufix_ids.py",
-        resources.files("diffufix.testing") / "inside" / "_diffufix_calm.py",
-    )
+    testing = resources.files("diffufix.testing") / "inside"
+    shared = [testing / f"_diffufix_{name}.py" for name in ("ids", "calm", "pipe")]
+    shared.append(resources.files("diffufix.sandbox.inside") / "removal.py")
     own = [entry for entry in folder.iterdir() if entry.name.endswith(".py")]
     return {entry.name: entry.read_bytes() for entry in (*own, *shared)}
 

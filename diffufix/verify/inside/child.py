@@ -6,7 +6,6 @@ by `os._exit`: no exit handler, no buffer of the server's is run or flushed twic
 """
 
 import contextlib
-import fcntl
 import io
 import json
 import os
@@ -18,23 +17,15 @@ import sys
 import pytest
 
 from . import again, frames, leftovers, rights, supervise
-from ._diffufix_ids import stable_ids  # put beside this one by `verify.worker.inside_files`
+
+# Put beside this one by `verify.worker.inside_files`.
+from ._diffufix_ids import stable_ids
+from ._diffufix_pipe import far
 from .world import World, digests
 
 RED = ("failed", "error")
 OUTCOMES = ("passed", "xpassed", "skipped", "xfailed", *RED)
 MESSAGE = 300  # characters of a failure's message that travel
-
-
-def far(fd):
-    """The descriptor under a high number: some code closes all of the low ones, to be tidy."""
-    soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
-    try:
-        moved = fcntl.fcntl(fd, fcntl.F_DUPFD_CLOEXEC, max(0, min(soft, 4096) - 64))
-    except (OSError, ValueError):
-        return fd
-    os.close(fd)
-    return moved
 
 
 def make_emitter(fd, nonce):

@@ -18,28 +18,23 @@ can do runs in a new interpreter ("cold").
 
 import gc
 import itertools
-import json
 import os
 import select
 import socket
-import subprocess
 import sys
-import tempfile
 import threading
 import time
 import warnings
 
 import pytest
 
-from . import child, frames, leftovers, rights, supervise
+from . import child, cold, collected, frames, leftovers, processes, rights, supervise
 from ._diffufix_calm import calm, move_imports  # put here by `verify.worker.inside_files`
 from .edit_tracer import EditTracer
-from .launch import COLD
-from .swap import Calls, Live, exchange
+from .swap import Calls
 from .tree import Tree, parents
 from .world import World
 
-COLD_START = 5.0  # seconds for an interpreter to start and import pytest
 SILENCE = 10.0  # seconds without a sign of life after which a stage is given up
 
 
@@ -67,25 +62,12 @@ def main_cold(config):
     server = Server(config, ())
     move_imports(config["root"], config["tree"])
     sys.argv[:] = ["pytest", *config["args"]]
-    child.settle(config["limits"], config["code"], supervise.die_with_parent)
+    child.settle(config["limits"], config["code"], processes.die_with_parent)
     os.set_inheritable(config["fd"], False)
     server.become_child(config["request"], config["fd"])
     server.world = World()
     status = pytest.main(list(config["args"]), plugins=[server])
     server.never_looped(int(status))
-
-
-def own_sources():
-    """{module: text} of this package, read before anybody could change it."""
-    package = __name__.rpartition(".")[0]
-    folder = os.path.dirname(os.path.abspath(__file__))
-    sources = {}
-    for entry in sorted(os.listdir(folder)):
-        stem, kind = os.path.splitext(entry)
-        if kind == ".py":
-            with open(os.path.join(folder, entry), encoding="utf-8") as file:
-                sources[package if stem == "__init__" else package + "." + stem] = file.read()
-    return sources
 
 
 class Server:
@@ -104,7 +86,7 @@ class Server:
         self.tree = Tree(config["tree"], [config["temporary"]], scratch, self.code)
         self.calls = Calls(config["tree"])
         self.began = time.monotonic()
-        self.sources = own_sources() if stream else {}
+        self.sources = cold.own_sources() if stream else {}
         self.next = None  # (pid, socket) of the stage below
         self.whole = True  # no stage is lost, no process escaped
         self.limits, self.objects = leftovers.limits(), leftovers.listed()
@@ -145,7 +127,7 @@ class Server:
     def pytest_runtestloop(self, session):
         ready = child.Ready(session, self.config, self.world)
         if self.role == "start":
-            self.stay_collected(session, ready)
+            collected.stay(self, session, ready)
         child.run_tests(ready, self.request, self.emit, self.witness, self.problems.first)
 
     def never_looped(self, status):
@@ -172,10 +154,10 @@ class Server:
                 os.close(fd)
             fd = theirs.detach()
             self.stream = (fd, fd)
-            supervise.die_with_parent()
+            processes.die_with_parent()
             return
         theirs.close()
-        supervise.adopt_orphans()
+        processes.adopt_orphans()
         self.role, self.next = role, (pid, ours)
         self.files = self.calls.files
         self.calls.stop()
@@ -194,7 +176,7 @@ class Server:
 
     def stay_cold(self, config):
         """Serve here without further stages: every request is for a new interpreter."""
-        supervise.adopt_orphans()
+        processes.adopt_orphans()
         self.role, self.remaining = "early", 0.0
         self.calls.stop()
         self.tree.remember()
@@ -265,7 +247,7 @@ class Server:
         return threading.active_count() == 1 and not edited & self.files
 
     def end(self):
-        supervise.sweep(set(), self.code)
+        processes.sweep(set(), self.code)
         os._exit(0)
 
     def beat(self):
@@ -284,9 +266,9 @@ class Server:
             if reply is None:
                 self.next, self.whole = None, False
                 stream.close()
-                supervise.kill(pid)
-                supervise.reap(pid, 2.0)
-                supervise.sweep(set(), self.code)
+                processes.kill(pid)
+                processes.reap(pid, 2.0)
+                processes.sweep(set(), self.code)
         self.whole &= bool((reply or {}).get("whole", True))
         return reply or {"lost": "a stage of the fork server ended or was stopped"}
 
@@ -329,7 +311,7 @@ class Server:
             os.close(fd)
         if self.next is not None:
             self.next[1].close()
-        child.settle(self.config["limits"], self.code, supervise.die_with_parent)
+        child.settle(self.config["limits"], self.code, processes.die_with_parent)
         self.become_child(request, writer)
 
     def become_child(self, request, writer):
@@ -363,79 +345,7 @@ class Server:
                 os._exit(4)
 
     def cold(self, request):
-        start = request["start"] + 10 * self.remaining + COLD_START
+        start = request["start"] + 10 * self.remaining + cold.START
         request = dict(request, start=start, narrow=False)
-        supervise.spend_ids(request.get("pids", 0))
-        reader, writer = os.pipe()
-        config = dict(self.config, request=request, fd=writer)
-        with tempfile.TemporaryFile(dir=self.config["temporary"]) as message:
-            text = json.dumps({"sources": self.sources, "config": config})
-            message.write(text.encode("utf-8"))
-            message.seek(0)
-            process = subprocess.Popen(
-                [sys.executable, "-c", COLD, str(message.fileno())],
-                pass_fds=(writer, message.fileno()),
-                env={**os.environ, **request["env"]},
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.DEVNULL,
-                stderr=subprocess.DEVNULL,
-                **self.as_code(),
-            )
-        process.returncode = 0  # `supervise` reaps it
-        os.close(writer)
-        return dict(self.watch(process.pid, reader, request), way="cold")
-
-    def as_code(self):
-        """Before its interpreter starts, which may import what the project puts on its path."""
-        if self.code is None:
-            return {}
-        return {"user": self.code, "group": self.code, "extra_groups": []}
-
-    # -- collected -------------------------------------------------------------------------
-
-    def stay_collected(self, session, ready):
-        """The last stage: live functions get their new code in children."""
-        self.role = "collected"
-        supervise.adopt_orphans()
-        self.calls.stop()
-        live = Live(self.config["tree"], self.calls)
-        gc.collect()
-        gc.freeze()
-        frames.send(self.stream[1], {"ids": list(ready.items), "cpu": time.process_time()})
-        while True:
-            request = frames.receive(self.stream[0])
-            if request is None:
-                self.end()
-            reply = self.swap(request, live, ready)
-            child.forget_output(session.config)
-            frames.send(self.stream[1], dict(reply, way="swap", whole=self.whole))
-
-    def swap(self, request, live, ready):
-        if request["swaps"] is None or request["way"] not in (None, "swap"):
-            return {"refused": "more than function bodies changed"}
-        if threading.active_count() > 1:
-            return {"refused": "threads are running"}
-        found = live.find(request["swaps"], request["hasty"])
-        if isinstance(found, str):
-            return {"refused": found}
-        ready.twin(request)
-        reader, writer = os.pipe()
-        pid = os.fork()
-        if pid == 0:
-            os.close(reader)
-            self.enter_child(request, writer)
-            self.witness.ignore(live.codes_of({path for path, *_ in found}))
-            self.run_swapped(found, ready)
-        os.close(writer)
-        return dict(self.watch(pid, reader, request), hasty=live.were_called(found))
-
-    def run_swapped(self, found, ready):
-        try:
-            refusal = exchange(found)
-        except Exception as error:
-            self.emit("error", reason=f"{type(error).__name__}: {error}")
-            os._exit(4)
-        if refusal:
-            self.emit("refused", reason=refusal)
-            os._exit(5)
-        child.run_tests(ready, self.request, self.emit, self.witness)
+        pid, reader = cold.begin(self.config, request, self.sources, self.code)
+        return dict(self.watch(pid, reader, request), way="cold")

@@ -26,110 +26,17 @@ import select
 import signal
 import time
 
-from . import frames, rights
+from . import frames, processes
 
 #: States of /proc/PID/stat in which no processor is waited for; Z: its first thread has ended.
 SLEEPING = "StTZ"
 NAP = 1.0  # seconds that edited code may sleep beyond a deadline
 MAX_RECORDS = 4 * 2**20  # bytes; more than any honest run writes
-_SUBREAPER, _DEATH_SIGNAL = 36, 1
 BEAT = 1.0  # seconds between signs of life while a candidate runs
 DISK = 512 * 2**20  # bytes of disk that a candidate may fill
 SPARE = 64 * 2**20  # bytes left on the disk below which whoever runs is ended
 #: Asks a child where it is. No test waits for it, and no library of the project's sends it.
 PROBE = getattr(signal, "SIGRTMAX", None) and signal.SIGRTMAX - 5
-
-
-def adopt_orphans():
-    """Processes that detach themselves below become our children, so that `sweep` finds them."""
-    rights.prctl(_SUBREAPER, 1)
-
-
-def die_with_parent():
-    rights.prctl(_DEATH_SIGNAL, signal.SIGKILL)
-
-
-def spend_ids(count):
-    """Use up process ids, so that the next process has another one than it would have had."""
-    for _ in range(count):
-        pid = os.fork()
-        if pid == 0:
-            os._exit(0)
-        reap(pid, 5.0)
-
-
-def children():
-    pid = os.getpid()
-    try:
-        with open(f"/proc/self/task/{pid}/children") as file:
-            return {int(word) for word in file.read().split()}
-    except OSError:
-        return _children_by_scan(pid)
-
-
-def _children_by_scan(parent):
-    found = set()
-    for name in os.listdir("/proc") if os.path.isdir("/proc") else ():
-        if name.isdigit():
-            fields = _stat(int(name))
-            if fields and int(fields[1]) == parent:
-                found.add(int(name))
-    return found
-
-
-def _stat(pid):
-    """Fields of /proc/PID/stat after the command: state, parent, ..."""
-    try:
-        with open(f"/proc/{pid}/stat") as file:
-            return file.read().rpartition(")")[2].split()
-    except OSError:
-        return None
-
-
-def cpu_seconds(pid):
-    """Processor time used by another process; None where the system cannot tell."""
-    try:
-        return time.clock_gettime((~pid << 3) | 2)
-    except (OSError, OverflowError, AttributeError):
-        return None
-
-
-def kill(pid):
-    for end in (os.killpg, os.kill):
-        with contextlib.suppress(OSError):
-            end(pid, signal.SIGKILL)
-
-
-def reap(pid, seconds):
-    """The wait status of a child that should be ending, None when it does not."""
-    deadline = time.monotonic() + seconds
-    pause = 0.0001
-    while True:
-        try:
-            done, status = os.waitpid(pid, os.WNOHANG)
-        except ChildProcessError:
-            return 0
-        if done:
-            return status
-        if time.monotonic() > deadline:
-            return None
-        time.sleep(pause)
-        pause = min(pause * 1.5, 0.005)
-
-
-def sweep(keep, code=None):
-    """Kill and reap every child but `keep`, their orphans too: True when none is left."""
-    deadline = time.monotonic() + 3.0
-    while time.monotonic() < deadline:
-        strays = children() - keep
-        if not strays:
-            return True
-        rights.kill_all(code)
-        for pid in strays:
-            kill(pid)
-        for pid in strays:
-            reap(pid, 0.5)
-    return False
 
 
 class Watch:
@@ -150,7 +57,7 @@ class Watch:
         self.settle()
         self.limit = limit
         self.wall = time.monotonic()
-        self.cpu = cpu_seconds(self.pid)
+        self.cpu = processes.cpu_seconds(self.pid)
         self.asks = 2 if patient and any(self.patience) else 0  # questions that may be asked
         self.patient = self.asks > 0
         self.heard = None  # the answer to the last of them
@@ -175,11 +82,11 @@ class Watch:
         if self.until is not None:
             left = self.until[0] - time.monotonic()
             return left if left > 0 else None
-        cpu = cpu_seconds(self.pid)
+        cpu = processes.cpu_seconds(self.pid)
         if cpu is None or self.cpu is None:
             return None if waited >= 2 * self.limit else 2 * self.limit - waited
         used = cpu - self.cpu
-        fields = _stat(self.pid)
+        fields = processes.stat_of(self.pid)
         asleep = waited >= 2 * self.limit and fields and fields[0] in SLEEPING
         if not asleep and used < self.limit and waited < 20 * self.limit + 2:
             return max(0.002, min(self.limit - used, self.limit / 4))
@@ -349,11 +256,11 @@ def supervise(pid, reader, request, keep, code=None, beat=None):
             break
     watch.settle()
     report["over"] = watch.over
-    status = reap(pid, 1.0) if report["timeout"] is None else None
-    kill(pid)
+    status = processes.reap(pid, 1.0) if report["timeout"] is None else None
+    processes.kill(pid)
     if status is None:
-        status = reap(pid, 5.0)
-    report["swept"] = sweep(keep, code)
+        status = processes.reap(pid, 5.0)
+    report["swept"] = processes.sweep(keep, code)
     os.set_blocking(reader, False)
     with contextlib.suppress(BlockingIOError):
         while total <= MAX_RECORDS and (data := os.read(reader, 1 << 16)):
@@ -362,7 +269,7 @@ def supervise(pid, reader, request, keep, code=None, beat=None):
     os.close(reader)
     if report["ended"] and course.pending:
         report.setdefault("forged", "more after the end")
-    report["status"] = _exit_code(status)
+    report["status"] = processes.exit_code(status)
     return report
 
 
@@ -398,11 +305,3 @@ class Disk:
                         info = os.lstat(os.path.join(folder, name))
                         total += 512 * info.st_blocks if info.st_ctime >= self.began else 0
         return total
-
-
-def _exit_code(status):
-    if status is None:
-        return -signal.SIGKILL
-    if os.WIFSIGNALED(status):
-        return -os.WTERMSIG(status)
-    return os.WEXITSTATUS(status)
