@@ -21,8 +21,8 @@ from typing import TYPE_CHECKING, Any
 
 import diffufix
 from diffufix.errors import StoreError
+from diffufix.store.connection import connect, hint, is_full, is_lock
 from diffufix.store.folder import private_folder, private_path
-from diffufix.store.schema import migrate
 from diffufix.types import SuspiciousFunction, TestCase, Verdict
 
 if TYPE_CHECKING:
@@ -30,7 +30,6 @@ if TYPE_CHECKING:
 
 FILE_NAME = "log.sqlite"
 COMMIT_EVERY = 0.25  # seconds
-LOCK_PATIENCE = 2.0  # seconds to wait for another writer
 RETRY_EVERY = 2.0  # seconds, while the disk is full
 MOST_WAITING = 300_000  # rows; beyond, they are dropped
 _COUNTER_BITS = 32
@@ -65,7 +64,7 @@ class Store:
         try:
             return cls.open_strictly(root)
         except StoreError as error:
-            connection = _connect(":memory:")
+            connection = connect(":memory:")
             hint = f" {error.hint}" if error.hint else ""
             return cls(connection, f"{error.message} This run is not logged.{hint}", kept=False)
 
@@ -77,11 +76,11 @@ class Store:
             raise StoreError(f"There is no log in {root}.", "`diffufix repair` makes one.")
         try:
             private_folder(root)
-            connection = _connect(str(path))
+            connection = connect(str(path))
         except OSError as error:
             raise StoreError(f"{path.parent} cannot be written: {error.strerror}.") from error
         except sqlite3.Error as error:
-            raise StoreError(f"The log {path} cannot be used: {error}.", _hint(error)) from error
+            raise StoreError(f"The log {path} cannot be used: {error}.", hint(error)) from error
         return cls(connection)
 
     def close(self) -> None:
@@ -262,9 +261,9 @@ class Store:
 
     def _wait(self, error: sqlite3.Error) -> None:
         """What is pending stays so where the error may pass."""
-        if not (_is_lock(error) or _is_full(error)) or len(self._pending) > MOST_WAITING:
+        if not (is_lock(error) or is_full(error)) or len(self._pending) > MOST_WAITING:
             self._drop(str(error))
-        elif _is_full(error) and not self.warning:
+        elif is_full(error) and not self.warning:
             self.warning = self._passing = (
                 f"The log cannot be written: {error}. What is collected waits in memory: make room."
             )
@@ -297,27 +296,9 @@ class Store:
         """Go on in memory after the database failed."""
         with contextlib.suppress(sqlite3.Error):
             self.connection.close()
-        self.connection = _connect(":memory:")
+        self.connection = connect(":memory:")
         self.kept = False
-        self.warning = f"The log cannot be used: {error}. This run is not logged. {_hint(error)}"
-
-
-def _connect(path: str) -> sqlite3.Connection:
-    """A connection that autocommits, with the newest schema."""
-    connection = sqlite3.connect(
-        path, timeout=LOCK_PATIENCE, isolation_level=None, check_same_thread=False
-    )
-    try:
-        connection.row_factory = sqlite3.Row
-        connection.execute("PRAGMA trusted_schema = OFF")
-        connection.execute("PRAGMA journal_mode = WAL")
-        connection.execute("PRAGMA synchronous = NORMAL")
-        connection.execute("PRAGMA foreign_keys = ON")
-        migrate(connection)
-    except BaseException:
-        connection.close()
-        raise
-    return connection
+        self.warning = f"The log cannot be used: {error}. This run is not logged. {hint(error)}"
 
 
 def _run_of(row_id: int) -> int:
@@ -338,21 +319,3 @@ def _json(value: Any) -> str | None:
 def _plain(value: Any) -> Any:
     """What JSON does not know: arrays and tensors by `tolist`, the rest by its text."""
     return value.tolist() if hasattr(value, "tolist") else str(value)
-
-
-def _is_lock(error: sqlite3.Error) -> bool:
-    return isinstance(error, sqlite3.OperationalError) and "locked" in str(error)
-
-
-def _is_full(error: sqlite3.Error) -> bool:
-    """Of an I/O error, too, it is not known that the next try meets it."""
-    said = str(error)
-    return isinstance(error, sqlite3.OperationalError) and ("full" in said or "disk I/O" in said)
-
-
-def _hint(error: sqlite3.Error) -> str:
-    if _is_lock(error):
-        return "Another process holds it: end that one, or wait."
-    if _is_full(error):
-        return "Make room on its disk."
-    return "`diffufix clean` removes it."

@@ -181,7 +181,7 @@ def test_unusable_log_is_a_clear_error_and_a_warning(tmp_path: Path, harm, says:
 
 
 def test_locked_log_does_not_stop_a_repair(tmp_path: Path, monkeypatch) -> None:
-    monkeypatch.setattr("diffufix.store.store.LOCK_PATIENCE", 0.05)
+    monkeypatch.setattr("diffufix.store.connection.LOCK_PATIENCE", 0.05)
     with Store.open(tmp_path) as store:
         run = store.begin_run()
         with sqlite3.connect(log_path(tmp_path), isolation_level=None) as other:
