@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from diffufix.config import Settings
-from diffufix.errors import ProjectError, StoreError, UsageError
+from diffufix.errors import StoreError, UsageError
 from diffufix.model.denormals import flushed
 from diffufix.registry.cards import Card
 from diffufix.registry.models import Registry
@@ -32,12 +32,12 @@ from diffufix.store.trajectories import read_groups
 from diffufix.train.checkpoints import STATE
 from diffufix.train.rl import learn, replay
 from diffufix.train.rl.config import TrainConfig
-from diffufix.train.rl.gate import SAMPLES, Counts, GateResult, Places, compare, repairs
+from diffufix.train.rl.evaluator import Evaluator
+from diffufix.train.rl.gate import SAMPLES, GateResult
 from diffufix.train.rl.learn import LearnResult
 from diffufix.train.rl.methods import METHODS
 from diffufix.train.rl.rewards import reward_functions
-from diffufix.train.rl.rollouts import Collector, evaluate
-from diffufix.train.rl.searching import TRIES, Searcher, chosen
+from diffufix.train.rl.rollouts import Collector
 from diffufix.train.rl.self_play import SelfPlayEnv, Wanted
 from diffufix.types import Group
 
@@ -151,8 +151,9 @@ def improve(settings: Settings, wish: Wish, tell: Tell, listen: Listen) -> Outco
         store.set_model(run_id, model.name, started_from, str(policy.adapter or ""), parameters)
         if wish.samples_anew:
             tell(_practice_line(here))
-        ruler = _Ruler(here, wish, tell, _looks(registry, settings) + 1)
-        before = ruler.measure(model, "the model as it is")
+        look = _looks(registry, settings) + 1
+        evaluator = Evaluator(here, wish.plan, wish.samples, wish.searched, tell, look)
+        before = evaluator.evaluate(model, "the model as it is")
         if wish.samples_anew:
             tell(f"learning: {wish.plan.method}")
             learned = learn.learn(
@@ -172,8 +173,9 @@ def improve(settings: Settings, wish: Wish, tell: Tell, listen: Listen) -> Outco
             return outcome
         del model  # what is measured is what will be used: the saved weights, loaded anew
         trained = _trained(base_of(settings).folder, name, learned.model)
-        after = ruler.measure(trained.load(settings.device, settings.dtype), "what was learned")
-        gate = ruler.compare(before, after) if before and after else None
+        learned = trained.load(settings.device, settings.dtype)
+        after = evaluator.evaluate(learned, "what was learned")
+        gate = evaluator.compare(before, after) if before and after else None
         outcome = replace(outcome, status="kept", gate=gate)
         card = _card(settings, policy, started_from, outcome)
         registry.add(card, lambda target: _copy(learned.model, target))
@@ -269,51 +271,6 @@ def _practice_line(here: SelfPlayEnv) -> str:
 def _origins(here: SelfPlayEnv) -> str:
     origins = [task.origin for task in here.tasks]
     return ", ".join(f"{origins.count(kind)} {kind}" for kind in dict.fromkeys(origins))
-
-
-@dataclass(frozen=True)
-class _Measured:
-    counts: Counts
-    places: Places  # of the tasks that were searched
-
-
-class _Ruler:
-    """The held-out tasks and what both models are asked of them, under the same seeds."""
-
-    def __init__(self, here: SelfPlayEnv, wish: Wish, tell: Tell, look: int) -> None:
-        self.here, self.wish, self.tell, self.look = here, wish, tell, look
-        self.collector = Collector(here.screen, sampling=wish.plan.sampling)
-        self.searcher = Searcher(here.screen, seed=wish.plan.seed)
-        self.searched = chosen(here.held_out, wish.searched)
-
-    def measure(self, model: LoadedModel, what: str) -> _Measured | None:
-        """None where nothing is held out. Raises ProjectError where nothing can be judged."""
-        held_out, samples = self.here.held_out, self.wish.samples
-        if not held_out:
-            self.tell("no function could be held out: nothing to compare on")
-            return None
-        self.tell(f"measuring {what} on {len(held_out):,} held-out tasks, {samples} samples each")
-        model.eval()
-        counts = evaluate(model, held_out, samples, self.collector, self.wish.plan.seed)
-        known = [passes / samples for passes, samples in counts if samples]
-        if not known:
-            raise ProjectError("No held-out task could be judged: the sandbox failed on all.")
-        text = f"pass@1 of {what}: {sum(known) / len(known):.1%}"
-        places: Places = []
-        if self.searched:
-            self.tell(f"{text}; searching {len(self.searched)} of them")
-            places = self.searcher.places(model, self.searched)
-            found = sum(place is not None for place in places)
-            text += f"; {found} of {len(places)} repaired within {TRIES} candidates"
-        self.tell(text)
-        return _Measured(counts, places)
-
-    def compare(self, before: _Measured, after: _Measured) -> GateResult:
-        searched = repairs(before.places, after.places, self.searcher.tries)
-        return compare(
-            self.here.held_out, before.counts, after.counts, self.wish.samples,
-            searched=searched, look=self.look,
-        )  # fmt: skip
 
 
 def _looks(registry: Registry, settings: Settings) -> int:
