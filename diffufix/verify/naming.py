@@ -20,8 +20,8 @@ import sys
 from collections import Counter
 
 from diffufix.source.newer import hidden
-from diffufix.source.syntax import UNREADABLE, parse
 from diffufix.verify import vocabulary as words
+from diffufix.verify.reading import read
 from diffufix.verify.scopes import BUILTINS, FUNCTIONS, Layout, Scope
 from diffufix.verify.spelling import (
     about_types,
@@ -38,17 +38,12 @@ from diffufix.verify.spelling import (
     spelled,
 )
 
-LONGEST = 2_000_000  # characters; longer texts are not read
 _DUNDER = re.compile(r"__[A-Za-z0-9]\w*?__(?!\w)")
 _LOAD = ast.Load()
 _LEAVING = words.REACHED | words.LEADING | words.TESTERS
 _CLASS_WORDS = frozenset({"__slots__", "__doc__", "__annotations__", "__module__", "__qualname__"})
 _APART = (*FUNCTIONS, ast.Attribute, ast.MatchClass, ast.arg, ast.keyword)
 _COMPUTED = frozenset({"getattr", "setattr", "delattr"})
-
-
-class Unreadable(Exception):
-    """The text cannot be parsed here; the message says why."""
 
 
 def news(
@@ -62,7 +57,7 @@ def news(
     if unseen := hidden(candidate) - hidden(original):
         return sorted(f"what this Python cannot read: {part[:60]}" for part in unseen)
     had, packages, spoken = _had(original, path)
-    has = _Reader(_read(candidate), packages, known).named()
+    has = _Reader(read(candidate), packages, known).named()
     found = []
     for (kind, name), count in has.items():
         if kind == "attribute" and name in spoken:
@@ -76,21 +71,10 @@ def news(
 @functools.lru_cache(maxsize=8)
 def _had(text: str, path: str) -> tuple[Counter[tuple[str, str]], frozenset[str], frozenset[str]]:
     """(what a file names, packages it belongs to or imports, its identifiers)."""
-    reader = _Reader(_read(text), _packages(path), None)
+    reader = _Reader(read(text), _packages(path), None)
     reader.home = reader.packages
     spoken = frozenset(re.findall(r"[^\W\d]\w*", text))
     return reader.named(), reader.packages, spoken
-
-
-def _read(text: str) -> ast.Module:
-    if len(text) > LONGEST:
-        raise Unreadable("it is too long to be read")
-    try:
-        return parse(text)
-    except SyntaxError as error:
-        raise Unreadable(f"it cannot be read: {error.msg}") from error
-    except UNREADABLE as error:
-        raise Unreadable(f"it cannot be read: {type(error).__name__}") from error
 
 
 def _packages(path: str) -> frozenset[str]:

@@ -17,7 +17,8 @@ from collections.abc import Container
 from pathlib import Path, PurePosixPath
 
 from diffufix.testing.testcode import named_like_tests
-from diffufix.verify.naming import LONGEST, Unreadable, news
+from diffufix.verify.naming import news
+from diffufix.verify.reading import LONGEST, Unreadable
 
 _IDENTIFIER = re.compile(r"[^\W\d]\w*")
 

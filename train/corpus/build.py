@@ -309,14 +309,11 @@ def _is_corpus(folder: Path) -> bool:
 
 def _seal(folder: Path, report: dict[str, Any]) -> None:
     """Add the hash of every file to the report, and write it."""
-    paths = sorted(path for path in folder.iterdir() if path.name != REPORT)
-    report["files"] = {path.name: _sha256(path) for path in paths}
+    report["files"] = {}
+    for path in sorted(path for path in folder.iterdir() if path.name != REPORT):
+        with path.open("rb") as file:
+            report["files"][path.name] = hashlib.file_digest(file, "sha256").hexdigest()
     (folder / REPORT).write_text(json.dumps(report, indent=1) + "\n", "utf-8")
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _reasons(dropped: dict[str, int]) -> str:
