@@ -164,11 +164,11 @@ def repair(
     asked = time.monotonic()
     settings = settled(settings)
     began += time.monotonic() - asked  # a question or a download is no time of the search
-    result = _search(settings, began)
+    result = search(settings, began)
     if expected := question.told(settings, result):
         typer.echo(f"Searching again with --expect {shlex.quote(expected)}", err=True)
         settings = replace(settings, expect=(*settings.expect, expected))
-        result = _search(settings, time.monotonic())
+        result = search(settings, time.monotonic())
     wanted = settings.apply or commit or branch
     if wanted and result.patch is not None and not result.applied:
         result = _taken(settings, result, bool(commit), branch or "")
@@ -203,7 +203,8 @@ def expectations(texts: Sequence[str]) -> tuple[str, ...]:
     return tuple(text.strip() for text in texts)
 
 
-def _search(settings: Settings, began: float) -> RepairResult:
+def search(settings: Settings, began: float) -> RepairResult:
+    """A run of the loop with its display; `began`: when the user began to wait."""
     try:
         with display(
             sys.stderr, settings.budget, settings.verbose, settings.quiet,

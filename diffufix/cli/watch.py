@@ -17,11 +17,11 @@ from diffufix.cli.consent import settled
 from diffufix.cli.failures import tell
 from diffufix.cli.out import echo
 from diffufix.cli.parsing import check_tests, preflight
+from diffufix.cli.repair import search
 from diffufix.config import Settings, load_settings
 from diffufix.errors import DiffufixError
 from diffufix.repair.types import Status
 from diffufix.report import terminal
-from diffufix.report.live import display
 from diffufix.report.words import counted
 from diffufix.types import TestRun
 
@@ -138,14 +138,8 @@ def _leavable(old: Collection[str], run: TestRun) -> list[str]:
 
 def _repair(settings: Settings) -> None:
     """Search and show; an error is told, and the watch goes on."""
-    from diffufix.repair import loop
-
     try:
-        with display(
-            sys.stderr, settings.budget, settings.verbose, settings.quiet,
-            selected=bool(settings.pytest_args),
-        ) as listener:  # fmt: skip
-            result = loop.repair(settings, listener)
+        result = search(settings, time.monotonic())
     except DiffufixError as error:
         tell(error, ())
         return
