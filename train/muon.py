@@ -12,14 +12,16 @@ from typing import Any
 import torch
 from torch import Tensor
 
+STEPS = 5  # of Newton and Schulz
 
-def orthogonalise(matrix: Tensor, steps: int = 5) -> Tensor:
+
+def orthogonalise(matrix: Tensor) -> Tensor:
     """An approximation of U Vᵀ of the singular value decomposition of a 2-D tensor."""
     a, b, c = 3.4445, -4.7750, 2.0315
     x = matrix / (matrix.norm() + 1e-7)
     wide = x.shape[0] <= x.shape[1]
     x = x if wide else x.T
-    for _ in range(steps):
+    for _ in range(STEPS):
         gram = x @ x.T
         x = a * x + (b * gram + c * gram @ gram) @ x
     return x if wide else x.T

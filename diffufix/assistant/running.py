@@ -32,7 +32,7 @@ class Ran:
         return asdict(self)
 
 
-def run_block(code: str, settings: Settings, seconds: float = SECONDS) -> Ran:
+def run_block(code: str, settings: Settings) -> Ran:
     """Raises PrerequisiteError (no sandbox), SandboxUnavailable."""
     place = choose(settings)
     with tempfile.TemporaryDirectory(prefix="diffufix-chat-") as name:
@@ -49,7 +49,7 @@ def run_block(code: str, settings: Settings, seconds: float = SECONDS) -> Ran:
             ran = sandbox.exec(
                 [place.python, "-B", NAME],
                 env=enclosed_environment(settings.root, sandbox.tree),
-                timeout=seconds, max_output=OUTPUT,
+                timeout=SECONDS, max_output=OUTPUT,
             )  # fmt: skip
             return Ran(
                 ran.returncode, ran.stdout.decode(errors="replace"),

@@ -64,7 +64,7 @@ class Denoised:
 
 def denoise(
     model: LoadedModel, left: str, right: str, *, temperatures: Sequence[float], samples: int,
-    length: int, seed: int = 0, alg: str = "entropy", seen: Seen | None = None,
+    length: int, seed: int = 0, seen: Seen | None = None,
 ) -> list[Denoised]:  # fmt: skip
     """`samples` fills of a hole of `length` tokens (to begin with) at each temperature, one token a
     step. Raises UsageError."""
@@ -104,7 +104,7 @@ def denoise(
             logits[:, list(context.banned)] = -torch.inf
             first = logits.softmax(-1).amax(-1).tolist()
             fills = infill(
-                model, canvas, samples, lengths=[length], max_tokens=2 * length, alg=alg,
+                model, canvas, samples, lengths=[length], max_tokens=2 * length, alg="entropy",
                 temperature=temperature, top_p=0.95, hook=hook, context=context,
                 generator=torch.Generator().manual_seed(seed),
             )  # fmt: skip

@@ -61,7 +61,7 @@ def share(values: Sequence[float], seed: int = 0) -> Share:
     return Share(mean, *_percentiles(x, seed), n)
 
 
-def _percentiles(x: Any, seed: int) -> tuple[float, float]:
+def _percentiles(x: Any, seed: int = 0) -> tuple[float, float]:
     """Of the means of samples drawn from `x` with replacement."""
     rng, n = np.random.default_rng(seed), len(x)
     part = max(1, min(DRAWS, 2**20 // n))  # draws at once: a few megabytes
@@ -90,7 +90,7 @@ class PairedComparison:
         }  # fmt: skip
 
 
-def paired(a: Mapping[str, float], b: Mapping[str, float], seed: int = 0) -> PairedComparison:
+def paired(a: Mapping[str, float], b: Mapping[str, float]) -> PairedComparison:
     """Over the cases that both have. Raises ValueError where there is none."""
     ids = [id for id in a if id in b]
     if not ids:
@@ -100,8 +100,8 @@ def paired(a: Mapping[str, float], b: Mapping[str, float], seed: int = 0) -> Pai
         len(ids),
         float(np.mean([a[id] for id in ids])),
         float(np.mean([b[id] for id in ids])),
-        Share(float(change.mean()), *_percentiles(change, seed), len(ids)),
-        sign_flip(change, seed),
+        Share(float(change.mean()), *_percentiles(change), len(ids)),
+        sign_flip(change),
         tuple(id for id, d in zip(ids, change, strict=True) if d > 0),
         tuple(id for id, d in zip(ids, change, strict=True) if d < 0),
     )

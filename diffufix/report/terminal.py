@@ -17,7 +17,7 @@ from diffufix.report.result import offer_lines, summary, trust_lines
 from diffufix.report.words import counted
 from diffufix.trusted import visible
 
-__all__ = ["columns", "counted", "offer_lines", "summary_lines", "trust_lines", "write_diff",
+__all__ = ["columns", "counted", "offer_lines", "trust_lines", "write_diff",
            "write_lines", "write_result"]  # fmt: skip
 
 
@@ -27,11 +27,6 @@ def write_result(result: RepairResult, out: TextIO, verbose: bool = False) -> No
         write_diff(result.patch.diff, out)
         out.write("\n")
     write_lines(summary(result, verbose), out)
-
-
-def summary_lines(result: RepairResult, verbose: bool = False) -> list[str]:
-    """What happened, in words; one fact a line."""
-    return [text for text, _ in summary(result, verbose)]
 
 
 def columns(out: TextIO) -> int:

@@ -83,9 +83,9 @@ class SourceFile:
         """The lines with their ends, as the tokenizer and `ast` count them."""
         return self.positions.lines
 
-    def functions(self, *, nested: bool = False) -> list[Definition]:
-        """The functions and methods in source order; none where the text does not parse."""
-        return list(definitions(self.tree, nested=nested)) if self.tree else []
+    def functions(self) -> list[Definition]:
+        """Outermost functions and methods in source order; none where it does not parse."""
+        return list(definitions(self.tree, nested=False)) if self.tree else []
 
     def text_of(self, found: Definition) -> str:
         """The lines of a function from `def` (without decorators), not dedented."""

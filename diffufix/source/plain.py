@@ -11,20 +11,22 @@ from pathlib import Path
 
 from diffufix.errors import ProjectError
 
+LARGEST = 1 << 26  # bytes of a file that is read
+
 
 def within(tree: Path, path: Path) -> bool:
     """Whether a path, links followed, lies in the tree."""
     return Path(os.path.realpath(path)).is_relative_to(os.path.realpath(tree))
 
 
-def read_within(tree: Path, path: Path, largest: int = 1 << 26) -> bytes | None:
+def read_within(tree: Path, path: Path) -> bytes | None:
     """The content of a plain file in the tree; None of a link that leads out, a pipe, a giant."""
     if not within(tree, path):
         return None
     handle = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
     with open(handle, "rb") as file:
         info = os.fstat(file.fileno())
-        return file.read() if stat.S_ISREG(info.st_mode) and info.st_size <= largest else None
+        return file.read() if stat.S_ISREG(info.st_mode) and info.st_size <= LARGEST else None
 
 
 def write_within(tree: Path, relative: str, data: bytes) -> None:

@@ -13,7 +13,7 @@ import pytest
 
 from diffufix.project import find_member, find_root
 from diffufix.repair.types import RepairResult, Status
-from diffufix.report.terminal import summary_lines
+from diffufix.report.result import summary
 from diffufix.source.patch import diff_bytes
 from tests.support.scripted import Told, repair
 from tests.support.shapes import FARE, RIGHT, SHAPES, TESTS, Shape, write
@@ -43,7 +43,7 @@ def test_the_fault_is_repaired_and_nothing_untrue_is_said(
 ) -> None:
     shape = SHAPES[name]
     result, told = run(tmp_path, shape, monkeypatch)
-    said = "\n".join([*summary_lines(result), told.warnings])
+    said = "\n".join([*(text for text, _ in summary(result)), told.warnings])
     assert result.status is (Status.NOT_REPAIRED if shape.red else Status.REPAIRED), said
     assert result.patch is not None
     assert [edit.path for edit in result.patch.edits] == [shape.source], said

@@ -11,7 +11,7 @@ import pytest
 from diffufix.repair import jury
 from diffufix.repair.confirmation import Confirmation
 from diffufix.repair.types import Status
-from diffufix.report.terminal import summary_lines
+from diffufix.report.result import summary
 from diffufix.trust import assess as trust
 from tests.support.scripted import repair
 
@@ -79,7 +79,7 @@ def test_what_is_likely_right_is_the_patch_and_the_rest_another(tmp_path: Path) 
     assert (first.confirmed, second.confirmed) == (True, True)
     assert [edit.path for edit in second.patch.edits] == ["shop.py", "tax.py"]
     assert second.probability == 0.3
-    said = "\n".join(summary_lines(result))
+    said = "\n".join(text for text, _ in summary(result))
     assert "Repaired in part: 1 failing test now passes." in said
     assert "Patch 2 passes further ones, but little speaks for what it adds." in said
     assert f"`diffufix apply {result.run_id} 2` writes it" in said

@@ -26,8 +26,7 @@ _SCREEN = 0.2  # an estimate from 100 hashes is off by more than this once in 10
 class NearDuplicates:
     """Functions come one by one; `add` says which earlier one makes the new one superfluous."""
 
-    def __init__(self, threshold: float = THRESHOLD) -> None:
-        self.threshold = threshold
+    def __init__(self) -> None:
         random = np.random.Generator(np.random.PCG64(20_240_917))
         shape = (BANDS * ROWS, 1)
         self._factors = random.integers(2**63, size=shape, dtype=np.uint64) * np.uint64(2) + (
@@ -48,10 +47,10 @@ class NearDuplicates:
         for number in self._candidates(keys):
             other, other_signature = self._kept[number]
             ratio = len(shingles) / len(other)
-            if not self.threshold <= ratio <= 1 / self.threshold:
+            if not THRESHOLD <= ratio <= 1 / THRESHOLD:
                 continue
             estimate = np.count_nonzero(signature == other_signature) / len(signature)
-            if estimate >= self.threshold - _SCREEN and jaccard(shingles, other) >= self.threshold:
+            if estimate >= THRESHOLD - _SCREEN and jaccard(shingles, other) >= THRESHOLD:
                 return number
         number = len(self._kept)
         for latest, key in zip(self._latest, keys, strict=True):

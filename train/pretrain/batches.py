@@ -14,14 +14,13 @@ from diffufix.train.bugs.history import FixPair
 from diffufix.train.pretrain.examples import ExampleMaker
 from diffufix.train.pretrain.rows import PackedRow, collate
 
+HELD_OUT = 50  # paths of a package, of which one is held out
 #: A function, or one with its surroundings.
 Listed = str | tuple[str, FileOutline]
 
 
-def load_corpus(
-    path: Path, held_out: bool = False, share: int = 50, quality: float = 0.0
-) -> list[str]:
-    """Functions of a corpus file; one path of a package in `share` is held out, by its name.
+def load_corpus(path: Path, held_out: bool = False, quality: float = 0.0) -> list[str]:
+    """Functions of a corpus file; one path of a package in HELD_OUT is held out, by its name.
 
     `quality` leaves out those that the corpus grades lower; what has no grade stays.
     """
@@ -32,7 +31,7 @@ def load_corpus(
             if row.get("quality", 1.0) < quality:
                 continue
             hashed = sum(ord(c) * (i + 1) for i, c in enumerate(row["package"] + "/" + row["path"]))
-            if (hashed % share == 0) == held_out:
+            if (hashed % HELD_OUT == 0) == held_out:
                 found += [row["source"]] * (1 if held_out else emphasis(row["source"]))
     return found
 

@@ -13,10 +13,12 @@ from diffufix.source.edits import Place
 from diffufix.train.batch import IGNORE
 from diffufix.train.pretrain.rows import PackedRow
 
+RIGHT = 24  # right tokens of a row that are labelled, at most
+
 
 def corrections(
     row: PackedRow, text: str, view: Window, places: Sequence[Place], tokenizer: Tokenizer,
-    family: Family, rng: random.Random, right: int = 24,
+    family: Family, rng: random.Random,
 ) -> None:  # fmt: skip
     """Labels on the visible context: what should stand there instead of wrong tokens, and
     the token itself for some right ones (corrective diffusion, arXiv 2512.15596).
@@ -45,7 +47,7 @@ def corrections(
         else:
             wrong.update(dict.fromkeys(inside, family.delete))
     fine = [i for i in range(len(view.ids)) if i not in wrong]
-    for i in rng.sample(fine, min(right, len(fine))):
+    for i in rng.sample(fine, min(RIGHT, len(fine))):
         row.labels[i + 1], row.weights[i + 1] = view.ids[i], 0.1
     for i, label in wrong.items():
         if label != IGNORE:

@@ -44,6 +44,7 @@ MAX_SECONDS = 1.0  # that those take together
 MAX_LINES = 150  # of a function
 FINEST = 0.6  # share of tasks whose hole is the smallest over the fault
 BUCKETS = 1000
+COMMITS = 2000  # of a history that are read, the newest
 
 
 @dataclass(frozen=True)
@@ -192,14 +193,14 @@ class TaskMaker:
         return self.broken(function, faulty, place, "wrong-fill", rng)
 
     def history(
-        self, root: Path, found: Sequence[CoveredFunction], rng: random.Random, commits: int = 2000
+        self, root: Path, found: Sequence[CoveredFunction], rng: random.Random
     ) -> list[Task]:
         """The fixes of functions that are still as the fix left them, taken back; none without a
         git history."""
         by_text = {(f.path, f.text): f for f in found}
         tasks: list[Task] = []
         try:
-            for pair in pairs(root, commits):
+            for pair in pairs(root, COMMITS):
                 function = by_text.get((pair.path, pair.after.rstrip()))
                 if function is not None:
                     tasks += self._undone(function, pair.before.rstrip(), rng)

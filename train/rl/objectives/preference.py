@@ -188,9 +188,8 @@ def referred(
     reference: Average,
     pairs: Sequence[PreferencePair],
     noises: Sequence[Sequence[Noise]],
-    family: Family | None = None,
 ) -> tuple[Tensor, Tensor]:
     """`bounds` by the policy, with gradients, and by the reference, under the same masks."""
     with reference.applied(), torch.no_grad():  # it borrows the parameters: before the gradient
-        theirs = bounds(model, pairs, noises, family)
-    return bounds(model, pairs, noises, family), theirs
+        theirs = bounds(model, pairs, noises)
+    return bounds(model, pairs, noises), theirs
