@@ -75,7 +75,7 @@ def aligned(model: LoadedModel, task: Task) -> Task | None:
     A task that is aligned comes back as it is. None where the model cannot see the hole: outside
     of its function, too long, or across what its view leaves out. Raises SyntaxError.
     """
-    return _READINGS[model.family.layout].aligned(model, task)
+    return _VIEWS[model.family.layout].aligned(model, task)
 
 
 def prompt_of(model: LoadedModel, task: Task) -> Prompt | None:
@@ -85,7 +85,7 @@ def prompt_of(model: LoadedModel, task: Task) -> Prompt | None:
     the answer where that is longer, and SLACK more; for the others it is guessed. Raises
     SyntaxError.
     """
-    return _READINGS[model.family.layout].prompt(model, task)
+    return _VIEWS[model.family.layout].prompt(model, task)
 
 
 def text_of(model: LoadedModel, prompt: Prompt, ids: Sequence[int]) -> str:
@@ -188,16 +188,16 @@ def _in_place(model: LoadedModel, task: Task) -> Prompt | None:
 
 
 @dataclass(frozen=True)
-class _Reading:
+class _TaskView:
     """How families of one layout read a task."""
 
     aligned: Callable[[LoadedModel, Task], Task | None]
     prompt: Callable[[LoadedModel, Task], Prompt | None]
 
 
-_READINGS: Mapping[Layout, _Reading] = {
-    "aside": _Reading(_widened, _appended),
-    "inline": _Reading(lambda model, task: task, _in_place),
+_VIEWS: Mapping[Layout, _TaskView] = {
+    "aside": _TaskView(_widened, _appended),
+    "inline": _TaskView(lambda model, task: task, _in_place),
 }
 
 

@@ -4,132 +4,40 @@ The rules are those of diffufix/train/bugs/corrupt.py read from the wrong text t
 operand added where that one drops it, a call unwrapped where it wraps), and what counts over real
 fixes of Python add to them: fallbacks (`x or []`), identity instead of equality, brackets of
 another kind, wider handlers. Expressions are here, statements in moves.py, what is taken from
-elsewhere in donors.py. Enumeration is exhaustive; score.py says which edit is likely.
+elsewhere in donors.py, tokens and default values in tokens.py. Enumeration is exhaustive; rank.py
+says which edit is likely.
 """
 
 from __future__ import annotations
 
 import ast
 import re
-from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 
 from diffufix.propose.edits.code import SHORT, Code
 from diffufix.propose.edits.slips import (
-    AUGMENTED,
-    BINARY,
-    BITWISE,
-    COMPARE,
     EXCEPTIONS,
     FALLBACKS,
     METHODS,
-    WORDS,
     WRAPPERS,
-    other_numbers,
-    other_strings,
 )
+from diffufix.propose.edits.tokens import signature, tokens
 from diffufix.source.edits import Edit
-from diffufix.source.functions import FunctionNode
 
 MOST_NAMES = 12  # other names that one name is replaced by
 MOST_ELEMENTS = 12  # of a display or call whose parts are dropped or swapped
-_GROUPS = [("binary", BINARY), ("binary", BITWISE), ("compare", COMPARE), ("augmented", AUGMENTED)]
 
 
 def inverse(code: Code) -> list[Edit]:
     """The edits of expressions, tokens and default values; some say the same."""
     maker = _Inverse(code)
-    return [*maker.tokens(), *maker.expressions(), *maker.signature()]
-
-
-def unique(code: Code, edits: Iterable[Edit]) -> list[Edit]:
-    """Without repeats of the same whole text (the first rule names it) and without what changes
-    nothing, in the order of the source."""
-    found: dict[tuple[int, int, str], Edit] = {}
-    places: Counter[tuple[int, int, str]] = Counter()
-    source = code.source
-    for edit in edits:
-        key = trimmed(source, edit)
-        if key not in found and (key[2] or key[0] < key[1]):
-            place = (edit.start, edit.end, edit.kind)
-            found[key] = Edit(edit.start, edit.end, edit.text, edit.kind, places[place])
-            places[place] += 1
-    return sorted(found.values(), key=lambda e: (e.start, e.end, e.kind, e.text))
-
-
-def trimmed(source: str, edit: Edit) -> tuple[int, int, str]:
-    """The same edit without the characters that it keeps at both ends."""
-    start, end, text = edit.start, edit.end, edit.text
-    old = source[start:end]
-    least = min(len(old), len(text))
-    head = 0
-    while head < least and old[head] == text[head]:
-        head += 1
-    least -= head
-    tail = 0
-    while tail < least and old[-1 - tail] == text[-1 - tail]:
-        tail += 1
-    start, end, text = start + head, end - tail, text[head : len(text) - tail]
-    if start == end:  # the same letters put in a little earlier
-        while text and start and source[start - 1] == text[-1]:
-            start, text = start - 1, text[-1] + text[:-1]
-        return start, start, text
-    while not text and start and source[start - 1] == source[end - 1]:
-        start, end = start - 1, end - 1
-    return start, end, text
+    return [*tokens(code), *maker.expressions(), *signature(code)]
 
 
 class _Inverse:
     def __init__(self, code: Code) -> None:
         self.code = code
         self.values = list(dict.fromkeys(code.get(n) for n in code.values))
-        self.strings = sorted(
-            {n.value for n in code.nodes if isinstance(n, ast.Constant) and isinstance(n.value, str)
-             and len(n.value) < 30}
-        )  # fmt: skip
-
-    # -- tokens ------------------------------------------------------------------------------------
-
-    def tokens(self) -> Iterator[Edit]:
-        before = ""
-        for token in self.code.tokens:
-            string, start, end = token.string, token.start, token.end
-            if not (token.type == "name" and before in ("def", "class")):
-                for word in WORDS.get(string, ()):
-                    yield Edit(start, end, word, "word")
-            if token.type == "op":
-                for kind, group in _GROUPS:
-                    if string in group and not (string == "=" and self._keyword(start)):
-                        for other in group:
-                            yield Edit(start, end, other, kind)
-            elif token.type == "number":
-                for text in other_numbers(string):
-                    yield Edit(start, end, text, "number")
-            elif token.type == "string":
-                for text in other_strings(string, self.strings):
-                    yield Edit(start, end, text, "string")
-            before = string
-
-    def _keyword(self, offset: int) -> bool:
-        """Whether an `=` at this offset belongs to a keyword argument or a default."""
-        return offset in self._keywords
-
-    @property
-    def _keywords(self) -> set[int]:
-        if not hasattr(self, "_found"):
-            text, found = self.code.text, set()
-            for n in self.code.nodes:
-                if isinstance(n, ast.keyword) and n.arg:
-                    start = text.span(n)[0]
-                    found.add(self.code.source.find("=", start + len(n.arg)))
-                elif isinstance(n, ast.Assign | ast.AnnAssign) and not isinstance(
-                    n.targets[0] if isinstance(n, ast.Assign) else n.target, ast.Name
-                ):
-                    end = text.span(n.targets[-1] if isinstance(n, ast.Assign) else n.target)[1]
-                    if isinstance(n, ast.AnnAssign) or isinstance(n.targets[0], ast.Tuple):
-                        found.add(self.code.source.find("=", end))
-            self._found = found
-        return self._found
 
     # -- expressions -------------------------------------------------------------------------------
 
@@ -428,28 +336,6 @@ class _Inverse:
     @property
     def _coroutine(self) -> bool:
         return isinstance(self.code.node, ast.AsyncFunctionDef)
-
-    # -- the signature -----------------------------------------------------------------------------
-
-    def signature(self) -> Iterator[Edit]:
-        """Other default values, and defaults where there are none. Names stay as they are."""
-        node = self.code.node
-        if not isinstance(node, FunctionNode):
-            return
-        code, args = self.code, node.args
-        for value in [*args.defaults, *(d for d in args.kw_defaults if d is not None)]:
-            own = code.get(value)
-            others = ["None", "True", "False", "0", "1", '""', "()"]
-            yield from self._of(value, "default", (o for o in others if o != own))
-            if isinstance(value, ast.Constant):
-                numbers = other_numbers(own)
-                yield from self._of(value, "default", [*numbers, *other_strings(own, [])])
-        positional = [*args.posonlyargs, *args.args]
-        free = positional[: len(positional) - len(args.defaults)]
-        if free and free[-1].arg not in ("self", "cls") and free[-1].annotation is None:
-            yield from self._of(
-                free[-1], "default", (f"{free[-1].arg}={v}" for v in ("None", "False", '""', "0"))
-            )
 
 
 def within(text: str, code: str) -> bool:
