@@ -11,9 +11,8 @@ the next point, the old one stays and waits as a stage:
 
 A request goes down to the furthest stage and comes back up until one can do it faithfully.
 `collected` exchanges the code of live functions ("swap", in a hasty request also of those that
-were called before); `bare` and `early` let a child go on
-with pytest from where they stand, if no edited file was executed by then ("fork"); what nobody
-can do runs in a new interpreter ("cold").
+were called before); `bare` and `early` let a child go on with pytest from where they stand, if no
+edited file was executed by then ("fork"); what nobody can do runs in a new interpreter ("cold").
 """
 
 import gc
