@@ -68,6 +68,7 @@ class RunOptions(TypedDict, total=False):
     budget: float
     candidates: int
     workers: int
+    on: str
     seed: int
     collect: bool
     fresh: bool

@@ -9,6 +9,7 @@ from __future__ import annotations
 import difflib
 import json
 import os
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from pathlib import Path
@@ -19,6 +20,7 @@ from diffufix.errors import UsageError
 from diffufix.project import find_member, find_root, posix, pyproject_of, read_toml, relocate
 
 SANDBOXES = ("auto", "docker", "e2b", "local")
+ENGINES = ("ssh://", "tcp://", "unix://")  # how addresses of container engines begin
 FORMATS = ("text", "json", "junit", "github")
 DTYPES = ("auto", "float32", "bfloat16", "float16", "int8", "int4")
 ENV_PREFIX = "DIFFUFIX_"
@@ -66,7 +68,9 @@ class Settings:
     #: The code that may be changed: `path::qualname`, `path` or `qualname`; empty: all suspects.
     function: str = _option("")
     #: Where code under test runs; `auto`: a container, else bubblewrap, never without a boundary.
-    sandbox: str = _option("auto", choices=SANDBOXES)
+    #: A container engine's address, such as ssh://HOST, is a place, too; several of containers
+    #: stand between commas.
+    sandbox: str = _option("auto", choices=SANDBOXES, places=True)
     #: A ready container image (an E2B template with `e2b`); empty: made from the project.
     image: str = _option("")
     #: What the project's image is built on; empty: the official Python image.
@@ -83,6 +87,8 @@ class Settings:
     budget: float = _option(60.0, above=0.0)
     #: At most this many candidates are run; 0: as many as the budget allows.
     candidates: int = _option(0, least=0)
+    #: Where candidates are tested: `ray`, `ray:ADDRESS`; empty: on this machine.
+    on: str = _option("", form=r"(ray(:\S+)?)?", such="`ray` or `ray:ADDRESS`")
     #: Processes that run candidates at once; 0: one per core.
     workers: int = _option(0, least=0)
     seed: int = _option(0, least=0)
@@ -192,6 +198,8 @@ def brought_along(root: Path, values: Mapping[str, Any]) -> dict[str, str]:
     found = {}
     if python := str(values.get("python", "")):
         found[f"python = {python!r} in pyproject.toml, a program that would be run"] = python
+    if "://" in (place := str(values.get("sandbox", ""))):
+        found[f"sandbox = {place!r} in pyproject.toml, machines that code would be sent to"] = place
     if values.get("sandbox") == "local":
         found["sandbox = 'local' in pyproject.toml, where no container is around the code"] = ""
     if runtime := str(values.get("runtime", "")):
@@ -199,6 +207,8 @@ def brought_along(root: Path, values: Mapping[str, Any]) -> dict[str, str]:
     model = str(values.get("model", ""))
     if ":" in model:
         found[f"model = {model!r} in pyproject.toml, an engine that code would be sent to"] = model
+    if on := str(values.get("on", "")):
+        found[f"on = {on!r} in pyproject.toml, a cluster that code would be sent to"] = on
     rewards = str(values.get("rewards", ""))
     for part in filter(None, (piece.partition("=")[0].strip() for piece in rewards.split(","))):
         if ":" in part:
@@ -298,12 +308,21 @@ _NOUNS = {bool: "true or false", int: "a whole number", float: "a number", str: 
 
 def _check(name: str, value: Any, rules: Mapping[str, Any]) -> None:
     choices = rules.get("choices")
+    if rules.get("places"):
+        *others, value = str(value).split(",")
+        for other in others:
+            _check(name, other, {"choices": ("docker", "e2b"), "places": True})
+        choices = ("docker", "e2b") if others else choices
+        if value.startswith(ENGINES) and not value.endswith("://"):
+            return
     if choices and value not in choices:
         near = difflib.get_close_matches(str(value), choices, n=1, cutoff=0.0)[0]
         raise UsageError(
             f"`{name}` cannot be {value!r}.",
             f"Did you mean `{near}`? It is one of {', '.join(choices)}.",
         )
+    if "form" in rules and not re.fullmatch(rules["form"], str(value)):
+        raise UsageError(f"`{name}` cannot be {value!r}.", f"It is {rules['such']}.")
     if "above" in rules and not rules["above"] < value < float("inf"):
         raise UsageError(f"`{name}` must be above {rules['above']:g}, not {value}.")
     if "least" in rules and value < rules["least"]:

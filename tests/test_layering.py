@@ -43,6 +43,7 @@ FLOORS = [
     "decode",
     "model",
     "serve",
+    "cluster",
     "workspace",
     "verify",
     "localize",
@@ -61,7 +62,7 @@ FLOORS = [
 IDS = {"decode", "model"}
 IDS_MAY_KNOW = IDS | {"types", "errors"}
 SIBLINGS = 17  # files and folders in one folder, at most
-HEAVY_EVERYWHERE = {"docker", "e2b", "e2b_code_interpreter", "transformers"}
+HEAVY_EVERYWHERE = {"docker", "ray", "e2b", "e2b_code_interpreter", "transformers"}
 TORCH_ROOMS = IDS | {room for room in FLOORS if room.startswith("train")}
 #: What runs inside the project's interpreter may import besides the standard library.
 INSIDE_ALLOWED = {"pytest", "_pytest", "pluggy", "coverage"}

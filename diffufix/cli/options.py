@@ -104,8 +104,9 @@ Yes = Annotated[
 Sandbox = Annotated[
     str | None,
     typer.Option(
-        metavar="auto|docker|e2b|local",
-        help="What code under test runs in; auto: a container, else bubblewrap.",
+        metavar="auto|docker|e2b|local|ssh://HOST",
+        help="What code under test runs in; auto: a container, else bubblewrap. Several container "
+        "engines, and E2B, between commas.",
         show_default="auto",
         rich_help_panel=PLACE,
     ),
@@ -143,6 +144,16 @@ Workers = Annotated[
         metavar="N",
         help="Candidates that are tested at the same time.",
         show_default="cores",
+        rich_help_panel=PLACE,
+    ),
+]
+On = Annotated[
+    str | None,
+    typer.Option(
+        "--on",
+        metavar="ray|ray:ADDRESS",
+        help="Test candidates on a Ray cluster: RAY_ADDRESS, else one made here; or that one.",
+        show_default="this machine",
         rich_help_panel=PLACE,
     ),
 ]

@@ -122,6 +122,7 @@ def repair(
     python: options.Python = None,
     pass_env: options.PassEnv = None,
     workers: options.Workers = None,
+    on: options.On = None,
     trust: options.Trust = None,
     report: options.Report = None,
     output_format: options.OutputFormat = None,

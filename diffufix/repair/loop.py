@@ -24,6 +24,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from diffufix import events
+from diffufix.cluster import cluster_of
 from diffufix.config import Settings
 from diffufix.engines.types import EngineOnly
 from diffufix.errors import DiffufixError, ProjectError, TooLate
@@ -58,7 +59,6 @@ from diffufix.verify import ValidatorPool
 from diffufix.workspace.choice import choose
 from diffufix.workspace.clock import SETTLE, Clock, confirmation_seconds
 from diffufix.workspace.diagnosis import diagnose
-from diffufix.workspace.verifiers import workers_of
 
 if TYPE_CHECKING:
     from diffufix.propose.proposals import FailureContext, Proposal
@@ -164,12 +164,17 @@ def _steps(run: Run) -> RepairResult:
     # 4. search
     from diffufix.decode.threads import threads_kept
 
-    run.stage("starting the sandboxes")
     assembly, status = PatchSet(plan.texts), Status.NOT_REPAIRED
     odd: dict[str, str] = {}
     with threads_kept(), contextlib.ExitStack() as stack:
         for engine in run.engines:
             stack.callback(engine.close)
+        if settings.on:
+            run.stage("joining the cluster")
+            with clock.phase("joining the cluster"):
+                run.cluster = stack.enter_context(cluster_of(settings.on, settings.workers))
+            clock.excused += clock.phases["joining the cluster"]
+        run.stage("starting the sandboxes")
         try:
             with clock.phase("starting the sandboxes"):
                 screen = stack.enter_context(screen_of(run, place))
@@ -279,11 +284,10 @@ def _search(
     if case is not None:
         own = _source_of_tests(settings.root, [case.id])
         story = FailureContext(case.id, own, case.report, case.message)
-    busy = workers_of(settings)
     supply = ProposalSupply(iter(()))
     if not isinstance(run.model, EngineOnly):
         supply = run.job.propose(
-            run.model, goal, story, _Watcher(run.listener), lambda: screen.pending >= busy
+            run.model, goal, story, _Watcher(run.listener), lambda: screen.pending >= screen.workers
         )
     if run.engines:
         supply = replace(supply, proposals=_with_engines(run, goal, story, supply.proposals))

@@ -12,10 +12,12 @@ from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from diffufix import events
+from diffufix.cluster import Cluster
 from diffufix.config import Settings
 from diffufix.engines.types import Engine, EngineOnly
 from diffufix.events import Listener
@@ -58,6 +60,7 @@ class Run:
     diagnosis: Diagnosis | None = None
     plan: SearchPlan = field(default_factory=SearchPlan)
     model: LoadedModel | EngineOnly | None = None
+    cluster: Cluster | None = None
     engines: tuple[Engine, ...] = ()
     #: Warnings of other threads, until the loop says them.
     later: deque[str] = field(default_factory=deque)
@@ -194,25 +197,36 @@ def probe_of(
     return probe
 
 
-def sandbox_of(run: Run, place: Runtime, texts: Mapping[str, str] | None = None) -> Sandbox:
-    """One with the project, as the job wants it, and some files with these texts. Raises TooLate
-    where the copy is not made within the budget."""
+def tree_of(run: Run, texts: Mapping[str, str] | None = None) -> Path:
+    """A scratch copy of the project, as the job wants it, and some files with these texts. Raises
+    TooLate where it is not made within the budget."""
     tree = fresh_copy(run.settings.root, run.scratch, run.clock.deadline)
     run.job.lay(tree)
     for path, text in (texts or {}).items():
         write_within(tree, path, run.plan.sources[path].encode(text))
-    return place.make(tree)
+    return tree
+
+
+def sandbox_of(run: Run, place: Runtime, texts: Mapping[str, str] | None = None) -> Sandbox:
+    """One with such a copy in it."""
+    return place.make(tree_of(run, texts))
 
 
 def screen_of(run: Run, place: Runtime) -> ValidatorPool:
+    """On the run's cluster, if there is one; confirmation is always made on this machine."""
     diagnosis, settings = run.diagnosis, run.settings
     assert diagnosis is not None
-    return ValidatorPool(
-        lambda: sandbox_of(run, place), python=place.python, args=settings.pytest_args,
-        root=settings.root, expected=diagnosis.baseline, failing=diagnosis.red,
-        seconds=diagnosis.seconds, workers=workers_of(settings), protected=diagnosis.tests,
-        wanted=diagnosis.wanted, folder=settings.folder, env=environment_of(diagnosis),
-    )  # fmt: skip
+    options: dict[str, Any] = {
+        "python": place.python, "args": settings.pytest_args, "root": settings.root,
+        "expected": diagnosis.baseline, "failing": diagnosis.red, "seconds": diagnosis.seconds,
+        "protected": diagnosis.tests, "wanted": diagnosis.wanted, "folder": settings.folder,
+        "env": environment_of(diagnosis),
+    }  # fmt: skip
+    if run.cluster is not None:
+        tree = tree_of(run)
+        return run.cluster.screen(tree, place.make, workers=settings.workers, **options)
+    make = partial(sandbox_of, run, place)
+    return ValidatorPool(make, workers=workers_of(settings), **options)
 
 
 def environment_of(diagnosis: Diagnosis) -> dict[str, str]:

@@ -107,8 +107,9 @@ class DockerSandbox(LinkedSandbox):
 
     Users: "server" is the container's root without any right but to become somebody else and to
     send signals, "code" is nobody. The tree's files belong to "server"; its folders are sticky, so
-    that tests may make files beside them but not change them. `client` is a docker-py client;
-    `runtime` another OCI runtime than the engine's default, such as runsc.
+    that tests may make files beside them but not change them. `client` is a docker-py client,
+    `host` an engine's address (`engine.connect`), `runtime` another OCI runtime than the engine's
+    default, such as runsc.
     """
 
     def __init__(
@@ -119,12 +120,13 @@ class DockerSandbox(LinkedSandbox):
         client: Any = None,
         limits: Limits | None = None,
         runtime: str | None = None,
+        host: str = "",
     ) -> None:
         super().__init__(tree)
         self._image = image
         self._client, self._own_client = client, client is None
         self._limits = limits or Limits()
-        self._runtime = runtime
+        self._runtime, self._host = runtime, host
         self._container = ""
         self._stream: AttachedStream | None = None
         self._note = ""
@@ -145,7 +147,7 @@ class DockerSandbox(LinkedSandbox):
         from docker.errors import DockerException, ImageNotFound
         from requests.exceptions import RequestException
 
-        self._client = self._client or engine.connect()
+        self._client = self._client or engine.connect(self._host)
         _at_exit()
         _alive.add(self)
         try:

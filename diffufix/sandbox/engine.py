@@ -1,7 +1,8 @@
 """Find the container engine and talk to it; touches its socket only.
 
-In this order: DOCKER_HOST, the current Docker context, the sockets where Docker, Docker Desktop,
-Colima, Rancher, OrbStack and Podman listen. Looking costs milliseconds where there is none.
+In this order: DOCKER_HOST (ssh:// by `tunnel`), the current Docker context, the sockets where
+Docker, Docker Desktop, Colima, Rancher, OrbStack and Podman listen. Looking costs milliseconds
+where there is none.
 """
 
 from __future__ import annotations
@@ -30,8 +31,12 @@ _HOME = (
 def find_engine() -> str | None:
     """The address of an engine, None where none answers; "" leaves finding it to docker-py."""
     host = os.environ.get("DOCKER_HOST", "")
+    with contextlib.suppress(PrerequisiteError):
+        host = _here(host)
     if host.startswith("unix://"):
         return host if _answers(host.removeprefix("unix://")) == "" else None
+    if host.startswith("ssh://"):
+        return None
     if host or _context() not in ("", "default"):
         return "" if _reachable() else None
     for path in _sockets():
@@ -40,18 +45,35 @@ def find_engine() -> str | None:
     return None
 
 
-def connect() -> DockerClient:
-    """A client of the engine. Raises: PrerequisiteError where none answers."""
-    url = find_engine()
-    if url is None:
-        raise PrerequisiteError("No container engine answers.", _hint())
+def _here(host: str) -> str:
+    """The address by which this machine gets to an engine. Raises: PrerequisiteError."""
+    if not host.startswith("ssh://"):
+        return host
+    from diffufix.sandbox.tunnel import tunnel
+
+    return f"unix://{tunnel(host)}"
+
+
+def connect(host: str = "") -> DockerClient:
+    """A client of the engine at `host` (ssh://, tcp://, unix://), else of the one that is found.
+    Raises: PrerequisiteError where none answers."""
+    url = _here(host) or find_engine()
+    if url is None or (host and _silent(url)):
+        raise PrerequisiteError(f"No container engine answers{host and f' at {host}'}.", _hint())
     import docker
     from docker.errors import DockerException
 
     try:
-        return docker.DockerClient(base_url=url, timeout=SECONDS) if url else docker.from_env()
+        client = docker.DockerClient(base_url=url, timeout=SECONDS) if url else docker.from_env()
+        if host:
+            client.ping()
+        return client
     except DockerException as error:
         raise PrerequisiteError(f"The container engine fails: {error}", _hint()) from error
+
+
+def _silent(url: str) -> bool:
+    return url.startswith("unix://") and _answers(url.removeprefix("unix://")) != ""
 
 
 def _hint() -> str:

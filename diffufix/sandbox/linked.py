@@ -8,16 +8,15 @@ from __future__ import annotations
 import functools
 import io
 import os
-import tarfile
 from collections.abc import Mapping, Sequence
 from importlib import resources
 from pathlib import Path
 from typing import Any
 
 from diffufix.errors import SandboxUnavailable
+from diffufix.sandbox.archive import package_name, write_archive
 from diffufix.sandbox.link import Channel, Link, LinkedProcess, run_to_end
 from diffufix.sandbox.protocol import FIXED, LARGEST_FILE, ExecResult, Limits, User
-from diffufix.sandbox.repository import BORROWED, portable_objects
 
 TREE, PRIVATE, HOME, TEMPORARY, SHARED = (
     *("/work/tree", "/work/private", "/work/home"),
@@ -168,11 +167,6 @@ class LinkedSandbox:
         return target
 
 
-def package_name(source: Path) -> str:
-    """The name that a tree must have to be imported: its root is a package. Else empty."""
-    return source.name if (source / "__init__.py").is_file() else ""
-
-
 class _Sending(io.RawIOBase):
     """A file for `tarfile` whose content goes to a channel."""
 
@@ -188,26 +182,8 @@ class _Sending(io.RawIOBase):
 
 
 def upload(link: Link, source: Path) -> None:
-    """Send the tree as an archive; links into it lead into the container's tree."""
-    name = package_name(source)
-    tree = f"{TREE}/{name}" if name else TREE
-
-    def portable(member: tarfile.TarInfo) -> tarfile.TarInfo | None:
-        if member.ischr() or member.isblk() or member.isfifo():
-            return None
-        if member.linkname == str(source) or member.linkname.startswith(f"{source}/"):
-            member.linkname = tree + member.linkname[len(str(source)) :]
-        member.uid = member.gid = 0
-        member.uname = member.gname = ""
-        return member
-
-    top, objects = name or ".", portable_objects(source)
-    if objects is not None:
-        (source / BORROWED).unlink()
+    """Send the tree as an archive."""
     channel = link.ask(op="load")
-    with tarfile.open(mode="w|", fileobj=_Sending(channel), format=tarfile.PAX_FORMAT) as archive:
-        archive.add(source, arcname=top, filter=portable)
-        if objects is not None:
-            archive.add(objects, arcname=f"{top}/.git/objects", filter=portable)
+    write_archive(source, _Sending(channel), package_name(source) or ".")
     channel.end()
     channel.result()

@@ -26,7 +26,7 @@ _SKIPPED = frozenset({"__pycache__", "node_modules", ".git", ".hg", ".svn", ".di
 #: Settings that change neither what is tried nor what is said of it.
 _ASIDE = frozenset({"budget", "apply", "force", "yes", "json", "quiet", "verbose", "fresh", "all",
                     "output_format", "collect", "rewards", "candidates", "threshold", "accept",
-                    "model_note", "workers"})  # fmt: skip
+                    "model_note", "workers", "on"})  # fmt: skip
 _MOST = 100_000  # files beyond which a project is not looked through
 _INTERRUPTED = ("interrupted", None)  # None: it was killed
 

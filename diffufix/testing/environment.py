@@ -49,11 +49,16 @@ def _hides_library(folder: Path) -> bool:
     )
 
 
-def import_paths(root: Path, tree: str, folder: str = "") -> list[str]:
-    """`import_roots` of the project in `root`, as they are called in its copy `tree`; before them
-    those of `folder`, the member in which the tests are started."""
+def import_names(root: Path, folder: str = "") -> tuple[str, ...]:
+    """`import_roots` of the project in `root`; before them those of `folder`, the member in which
+    the tests are started."""
     inside = [f"{folder}/{name}" for name in import_roots(root / folder)] if folder else []
-    return [f"{tree}/{name}".rstrip("/") for name in (*inside, *import_roots(root))]
+    return (*inside, *import_roots(root))
+
+
+def import_paths(root: Path, tree: str, folder: str = "") -> list[str]:
+    """`import_names` as they are called in the project's copy `tree`."""
+    return [f"{tree}/{name}".rstrip("/") for name in import_names(root, folder)]
 
 
 def moved(text: str, root: Path, tree: Path) -> str:

@@ -30,11 +30,15 @@ from diffufix.verify.worker import Setup, Worker, make_request
 DEPTH = 4  # candidates queued per worker
 HURRIED = 1.0  # seconds of patience below which a time-out says little
 OWN_ORDER = Way()
+TRIES = 3  # workers that are lost with a candidate before it is given up, as INFRA
+AGAIN = 5.0  # seconds before a lost worker is looked for again
 START = 0.5  # seconds to put a candidate's code in place
 
 
 @dataclass(frozen=True)
-class _Job:
+class Queued:
+    """A candidate that waits, or is under way; the options are those of `submit`."""
+
     token: int
     candidate: Candidate
     tests: tuple[str, ...]
@@ -43,6 +47,7 @@ class _Job:
     patient: bool = False
     free: frozenset[str] = frozenset()
     hasty: bool = False
+    losses: int = 0  # of the workers that it was with
 
 
 class ValidatorPool:
@@ -53,16 +58,18 @@ class ValidatorPool:
     copy); pytest is started in `folder` of it. `expected` maps every test id of the baseline to
     its outcome, `seconds` to its duration; `failing` are the ids that must turn green;
     `protected` are files that may not be edited (None: those that hold the tests, and all that is
-    named like tests); `wanted` are outcomes that mend a failing test other than by passing. Used by
-    one thread.
+    named like tests); `wanted` are outcomes that mend a failing test other than by passing. `hire`
+    makes a worker of the factory and its setup; one that is lost with its place hands its candidate
+    to the others and comes back when it can. `source` is where the project can be read, where that
+    is not `root`: on another machine. Used by one thread.
 
         with ValidatorPool(factory, python=..., args=[...], root=..., expected=..., seconds=...,
                     failing=[...]) as screen:
             token = screen.submit(candidate, tests)
             for token, verdict in screen.results(timeout=0.1): ...
 
-    Entering raises ProjectError when pytest collects no such failing test in the sandbox, and
-    SandboxUnavailable, PrerequisiteError.
+    Entering raises ProjectError when pytest collects no such failing test in the sandbox,
+    PrerequisiteError, and SandboxUnavailable where no worker can be had.
     """
 
     def __init__(
@@ -83,24 +90,28 @@ class ValidatorPool:
         depth: int = DEPTH,
         protected: Container[str] | None = None,
         wanted: Mapping[str, str] | None = None,
+        hire: Callable[[Callable[[], Sandbox], Setup], Worker] = Worker,
+        source: Path | None = None,
     ) -> None:
-        setup = Setup.of(python, args, root, env, limits, list(expected), folder)
-        self._workers = [Worker(factory, setup) for _ in range(max(1, workers))]
-        self._root = setup.root
+        setup = Setup.of(python, args, root, env, limits, list(expected), folder, source)
+        self._workers = [hire(factory, setup) for _ in range(max(1, workers))]
+        self._lost: set[Worker] = set()
+        self._source = source or setup.root
         self._failing = frozenset(failing)
         self._expected = dict(expected)
         self._protected, self._wanted = protected, wanted or {}
         self._holding = frozenset(map(file_of_test, (*expected, *failing)))
         self._patience = Patience()
         self._deadlines = deadlines or Deadlines(seconds or {}, self._failing)
-        self._jobs: queue.SimpleQueue[_Job | None] = queue.SimpleQueue()
+        self._jobs: queue.SimpleQueue[Queued | None] = queue.SimpleQueue()
         self._done: queue.SimpleQueue[tuple[int, Verdict]] = queue.SimpleQueue()
         self._originals: dict[str, Original | None] = {}
         self._threads: list[threading.Thread] = []
-        self._bound = max(1, workers) * depth
+        self.workers = max(1, workers)
+        self._bound = self.workers * depth
         self._pending = 0
         self._tokens = 0
-        self._closing = False
+        self._closing = threading.Event()
         self._usual = Usual()
         self.ways: Counter[str] = Counter()
         self.collected: frozenset[str] = frozenset()
@@ -117,10 +128,11 @@ class ValidatorPool:
             self._threads.append(thread)
         try:
             problems = [started.get() for _ in self._threads]
-            for problem in problems:
-                if problem is not None:
+            for problem in filter(None, problems):
+                if None not in problems or not isinstance(problem, SandboxUnavailable):
                     raise problem
-            self.collected = frozenset(self._workers[0].ready["ids"])
+            here = next(worker for worker in self._workers if worker not in self._lost)
+            self.collected = here.collected
             missing = sorted(self._failing - self.collected)
             if missing:
                 raise ProjectError(
@@ -178,7 +190,7 @@ class ValidatorPool:
             raise ValueError("tests must be among the expected ids")
         self._tokens += 1
         self._pending += 1
-        job = _Job(
+        job = Queued(
             self._tokens, candidate, tuple(tests), way, stop, patient, frozenset(free), hasty
         )  # fmt: skip
         reason = next(filter(None, map(self._forbidden, candidate.files)), "")
@@ -211,7 +223,7 @@ class ValidatorPool:
         Call it while nothing is pending. Raises TooLate where they are not known at the moment
         `until` (monotonic seconds); then the pool is of no further use.
         """
-        job = _Job(0, Candidate({}), tuple(tests), stop=False)
+        job = Queued(0, Candidate({}), tuple(tests), stop=False)
         self._jobs.put(job)
         try:
             return self._done.get(timeout=until and max(0.0, until - time.monotonic()))[1]
@@ -220,7 +232,7 @@ class ValidatorPool:
 
     def close(self) -> None:
         """End the servers at once and remove their sandboxes; idempotent."""
-        self._closing = True
+        self._closing.set()
         for _ in self._threads:
             self._jobs.put(None)
         for worker in self._workers:
@@ -233,35 +245,58 @@ class ValidatorPool:
 
     @cached_property
     def _known(self) -> frozenset[str]:
-        return identifiers(self._root)
+        return identifiers(self._source)
 
     # -- a worker's thread -----------------------------------------------------------------
 
     def _work(self, worker: Worker, started: queue.SimpleQueue[BaseException | None]) -> None:
+        problem: BaseException | None = None
         try:
             worker.start()
         except BaseException as error:
-            started.put(error)
-            return
-        started.put(None)
-        while (job := self._jobs.get()) is not None and not self._closing:
+            self._lost.add(worker)
+            problem = error
+        started.put(problem)
+        if problem is None or isinstance(problem, SandboxUnavailable):
+            self._serve(worker)
+
+    def _serve(self, worker: Worker) -> None:
+        while (job := self._next(worker)) is not None and not self._closing.is_set():
             try:
                 verdict = self._verdict(worker, job)
             except Exception as error:
                 verdict = Verdict(State.INFRA, detail=f"{type(error).__name__}: {error}")
-            self._done.put((job.token, verdict))
+            if verdict is None:
+                self._jobs.put(replace(job, losses=job.losses + 1))
+            else:
+                self._done.put((job.token, verdict))
 
-    def _verdict(self, worker: Worker, job: _Job) -> Verdict:
+    def _next(self, worker: Worker) -> Queued | None:
+        """The next job, once the worker is there; where all are lost they still answer: INFRA."""
+        while worker in self._lost and self._others(worker) and not self._closing.is_set():
+            if not self._restart(worker):
+                self._closing.wait(AGAIN)
+        return self._jobs.get()
+
+    def _others(self, worker: Worker) -> bool:
+        return any(other not in self._lost for other in self._workers if other is not worker)
+
+    def _verdict(self, worker: Worker, job: Queued) -> Verdict | None:
+        """None: the worker is lost and others can take the job."""
         verdict = self._verdict_once(worker, job)
-        if verdict.provisional and verdict.state not in (State.FAIL, State.TIMEOUT):
+        if (
+            verdict is not None
+            and verdict.provisional
+            and verdict.state not in (State.FAIL, State.TIMEOUT)
+        ):
             return self._verdict_once(worker, replace(job, hasty=False))
         return verdict
 
-    def _verdict_once(self, worker: Worker, job: _Job) -> Verdict:
+    def _verdict_once(self, worker: Worker, job: Queued) -> Verdict | None:
         began = time.monotonic()
         problem, ours = "", True  # ours: the place was there, only our server in it was not
         for last in (False, True):
-            if self._closing:
+            if self._closing.is_set():
                 break
             try:
                 request = self._request(worker, job)
@@ -270,7 +305,11 @@ class ValidatorPool:
             except (UnicodeEncodeError, SyntaxError) as error:
                 return Verdict(State.ERROR, detail=str(error))
             except SandboxUnavailable as error:
-                problem, ours = error.message, ours and worker.sandbox_alive
+                there = worker.sandbox_alive
+                problem, ours = error.message, ours and there
+                if not there and job.losses + 1 < TRIES and self._others(worker):
+                    self._lost.add(worker)
+                    return None
                 ours = self._restart(worker) and ours
                 continue
             self.ways[report.get("way", "")] += 1
@@ -291,7 +330,7 @@ class ValidatorPool:
                 provisional=bool(report.get("hasty")) and verdict.state is not State.ERROR,
             )
             return self._screened(job.candidate, verdict)
-        if ours and problem and not self._closing:
+        if ours and problem and not self._closing.is_set():
             detail = "the fork server ended twice while it ran"
             return Verdict(State.SUSPICIOUS, seconds=time.monotonic() - began, detail=detail)
         return Verdict(State.INFRA, seconds=time.monotonic() - began, detail=problem)
@@ -311,12 +350,14 @@ class ValidatorPool:
 
     def _restart(self, worker: Worker) -> bool:
         """Whether there is a server again."""
-        if self._closing:
+        if self._closing.is_set():
             return False
         try:
             worker.restart()
         except (DiffufixError, TooLate):
+            self._lost.add(worker)
             return False
+        self._lost.discard(worker)
         return True
 
     def _screened(self, candidate: Candidate, verdict: Verdict) -> Verdict:
@@ -347,7 +388,7 @@ class ValidatorPool:
             return self._wanted.get(test, "passed")
         return self._expected[test]
 
-    def _request(self, worker: Worker, job: _Job) -> dict[str, Any]:
+    def _request(self, worker: Worker, job: Queued) -> dict[str, Any]:
         swaps: dict[str, list[Swap]] | None = {}
         files: dict[str, str] = {}
         places: list[Place] = []

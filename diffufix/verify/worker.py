@@ -19,7 +19,7 @@ from typing import Any
 from diffufix.errors import ProjectError, SandboxUnavailable, TooLate
 from diffufix.sandbox import Process, Sandbox
 from diffufix.testing.environment import (
-    import_paths,
+    import_names,
     inherited_environment,
     moved,
     moved_args,
@@ -41,7 +41,7 @@ _PACKAGE = "_diffufix_inside"
 class Setup:
     """What every worker of a screen is started with; `root` is where the tree was copied from,
     `ids` are the names of all tests in the baseline (see `_diffufix_ids`), `folder` is where in
-    the tree pytest is started."""
+    the tree pytest is started, `imports` are what of the tree is on PYTHONPATH."""
 
     python: str
     args: Sequence[str]
@@ -50,6 +50,7 @@ class Setup:
     limits: Mapping[str, int]
     ids: Sequence[str] = ()
     folder: str = ""
+    imports: Sequence[str] = ()
 
     @classmethod
     def of(
@@ -61,11 +62,14 @@ class Setup:
         limits: Mapping[str, int] | None,
         ids: Sequence[str] = (),
         folder: str = "",
+        source: Path | None = None,
     ) -> Setup:
-        """With the defaults: our own pytest and path variables, `LIMITS`."""
+        """With the defaults: our own pytest and path variables, `LIMITS`. `source` is a copy that
+        can be read, where `root` is on another machine."""
         env = inherited_environment() if env is None else env
         limits = {**LIMITS, **(limits or {})}
-        return cls(str(python), tuple(args), Path(root), env, limits, tuple(ids), folder)
+        imports = import_names(source or Path(root), folder)
+        return cls(str(python), tuple(args), Path(root), env, limits, tuple(ids), folder, imports)
 
 
 def inside_files() -> dict[str, bytes]:
@@ -146,6 +150,11 @@ class Worker:
         self.ready: dict[str, Any] = {}
 
     @property
+    def collected(self) -> frozenset[str]:
+        """The ids that pytest collected there."""
+        return frozenset(self.ready["ids"])
+
+    @property
     def root(self) -> Path:
         """Where the tree was copied from."""
         return self._setup.root
@@ -206,7 +215,7 @@ class Worker:
     def _environment(self) -> dict[str, str]:
         setup, tree = self._setup, self.sandbox.tree
         given = setup.env.get("PYTHONPATH", "").split(os.pathsep)
-        paths = import_paths(setup.root, tree, setup.folder)
+        paths = [f"{tree}/{name}".rstrip("/") for name in setup.imports]
         paths += [moved(path, setup.root, Path(tree)) for path in given if path]
         env = {**setup.env, "PYTHONPATH": os.pathsep.join(dict.fromkeys(paths))}
         home = Path(setup.python).parent

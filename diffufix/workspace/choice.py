@@ -50,6 +50,8 @@ def choose(settings: Settings, tell: Tell | None = None) -> Runtime:
     ProjectError (the project's image cannot be planned).
     """
     tell = tell or (lambda line: None)
+    if "," in settings.sandbox or "://" in settings.sandbox:
+        return _several(settings, tell)
     if settings.sandbox == "docker":
         return _docker(settings, tell)
     if settings.sandbox == "e2b":
@@ -99,7 +101,27 @@ def _local(settings: Settings, note: str = "") -> Runtime:
     )
 
 
-def _docker(settings: Settings, tell: Tell) -> Runtime:
+def _several(settings: Settings, tell: Tell) -> Runtime:
+    """Container engines and E2B together; those that cannot be had are left out, and named."""
+    from diffufix.sandbox.several import Backend, Several
+
+    found: list[Backend] = []
+    problems: list[DiffufixError] = []
+    for name in settings.sandbox.split(","):
+        try:
+            place = _e2b(settings, tell) if name == "e2b" else _docker(settings, tell, name)
+            found.append(Backend(name, place.make))
+        except PrerequisiteError as error:
+            problems.append(error)
+    if not found:
+        raise problems[0]
+    note = "; ".join(f"left out: {_first_line(error.message)}" for error in problems)
+    python = settings.python or PYTHON
+    return Runtime("docker", python, Several(found), enclosed=True, note=note)
+
+
+def _docker(settings: Settings, tell: Tell, name: str = "docker") -> Runtime:
+    """On the engine of this machine, or on that of an address."""
     from docker.errors import DockerException
 
     from diffufix.sandbox.docker import DockerSandbox
@@ -107,14 +129,16 @@ def _docker(settings: Settings, tell: Tell) -> Runtime:
     from diffufix.sandbox.reap import reap_containers
     from diffufix.workspace.images import image_for
 
-    image = image_for(settings.root, settings=settings, listener=tell)
+    host = "" if name == "docker" else name
     runtime = settings.runtime or None
-    with contextlib.closing(connect()) as client, contextlib.suppress(DockerException):
-        reap_containers(client)  # of runs that were killed
+    with contextlib.closing(connect(host)) as client:
+        image = image_for(settings.root, settings=settings, listener=tell, engine=client)
+        with contextlib.suppress(DockerException):
+            reap_containers(client)  # of runs that were killed
     return Runtime(
         "docker",
         settings.python or PYTHON,
-        lambda tree: DockerSandbox(tree, image=image, runtime=runtime),
+        lambda tree: DockerSandbox(tree, image=image, runtime=runtime, host=host),
         enclosed=True,
     )
 

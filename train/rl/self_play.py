@@ -19,8 +19,9 @@ from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+from diffufix.cluster import Cluster, cluster_of
 from diffufix.config import Settings
 from diffufix.errors import ProjectError
 from diffufix.propose.failure import failure_text
@@ -87,6 +88,9 @@ class SelfPlayEnv:
             )
             self.place = choose(self.settings, self.tell)
             run, steady = self._run_tests()
+            self._cluster: Cluster | None = stack.enter_context(
+                cluster_of(self.settings.on, self.settings.workers)
+            )
             self.screen: ValidatorPool = stack.enter_context(self._screen(run, steady))
             steady = self._same_inside(steady)
             sources = self._sources(run)
@@ -128,17 +132,22 @@ class SelfPlayEnv:
         if not steady:
             raise ProjectError("No test of this project passes.", "`diffufix repair` mends that.")
         self.tell("starting the sandboxes")
-        return ValidatorPool(
-            self._sandbox, python=self.place.python, args=self.settings.pytest_args,
-            root=self.settings.root, expected=dict.fromkeys(steady, PASSED), failing=(),
-            seconds={case.id: case.seconds for case in run.cases},
-            workers=self.settings.workers or os.cpu_count() or 1, depth=DEPTH,
-        )  # fmt: skip
+        workers, cluster = self.settings.workers, self._cluster
+        options: dict[str, Any] = {
+            "python": self.place.python, "args": self.settings.pytest_args,
+            "root": self.settings.root, "expected": dict.fromkeys(steady, PASSED), "failing": (),
+            "seconds": {case.id: case.seconds for case in run.cases}, "depth": DEPTH,
+        }  # fmt: skip
+        if cluster is not None:
+            return cluster.screen(self._tree(), self.place.make, workers=workers, **options)
+        return ValidatorPool(self._sandbox, workers=workers or os.cpu_count() or 1, **options)
+
+    def _tree(self) -> Path:
+        tree = Path(tempfile.mkdtemp(dir=self.scratch)) / "project"
+        return copy_project(self.settings.root, tree)
 
     def _sandbox(self) -> Sandbox:
-        tree = Path(tempfile.mkdtemp(dir=self.scratch)) / "project"
-        copy_project(self.settings.root, tree)
-        return self.place.make(tree)
+        return self.place.make(self._tree())
 
     def _same_inside(self, steady: Sequence[str]) -> list[str]:
         """Those that pass in the sandbox, too."""

@@ -5,7 +5,8 @@ from __future__ import annotations
 import os
 import shlex
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -62,6 +63,7 @@ def run(
     python: options.Python = None,
     venvs: options.Venvs = None,
     workers: common.Workers = None,
+    on: common.On = None,
     seed: common.Seed = None,
     yes: options.Yes = False,
     json: options.Json = False,
@@ -88,8 +90,13 @@ def run(
         where = load_settings(Path.cwd(), (), {"sandbox": sandbox, "image": image})
         plan = {"budget": budget, "sandbox": where.sandbox, "options": passed}
         plan |= {"image": where.image} if where.image else {}
-        _repairs(asked, opened, plan, model or "", check, venvs, python or "")
+        with _cluster("" if check else on or "") as words:
+            _repairs(asked, opened, plan, model or "", check, venvs, python or "", words)
         return
+    if on:
+        raise UsageError(
+            "--on is for suites of faults.", "Programs are judged on this machine: --workers."
+        )
     if passed_on:
         raise UsageError(
             f"{opened.format.title} is no suite of faults: `{passed_on[0]}` is passed to nobody.",
@@ -112,20 +119,28 @@ def _words(chosen: dict[str, Any], *names: str) -> list[str]:
 
 def _repairs(
     asked: CaseSelection, opened: OpenSuite, plan: dict[str, Any], model: str, check: bool,
-    venvs: Path | None, python: str,
+    venvs: Path | None, python: str, words: Sequence[str] = (),
 ) -> None:  # fmt: skip
     from diffufix.evaluation.environments import Environments
     from diffufix.evaluation.repairing import RepairPlan, check_case, run_case
 
     environments = Environments(venvs, python)
     agreed = ("--yes",) if asked.yes else ()  # nobody can be asked there
-    repairing = RepairPlan(
-        plan["budget"], model, plan["sandbox"], (*agreed, *plan["options"]), plan.get("image", "")
-    )
+    options = (*agreed, *plan["options"], *words)
+    repairing = RepairPlan(plan["budget"], model, plan["sandbox"], options, plan.get("image", ""))
     one = check_case if check else run_case
     plan |= {"check": True} if check else {}
     name = "publisher's fixes" if check else model or "by machine"
     carry_out(asked, opened, name, plan, lambda case: one(case, repairing, environments))
+
+
+@contextmanager
+def _cluster(on: str) -> Iterator[list[str]]:
+    """What tells each repair of the cluster; one that is made here is made once for all."""
+    from diffufix.cluster import cluster_of
+
+    with cluster_of(on if on == "ray" else "") as made:
+        yield [f"--on=ray:{made.address}"] if made else [f"--on={on}"] if on else []
 
 
 def _check(asked: CaseSelection, opened: OpenSuite, judge: ProgramJudge) -> None:

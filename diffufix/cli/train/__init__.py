@@ -52,6 +52,7 @@ def train(
     image: options.Image = None,
     python: options.Python = None,
     workers: options.Workers = None,
+    on: options.On = None,
     seed: options.Seed = None,
     yes: options.Yes = None,
     trust: options.Trust = None,
@@ -71,7 +72,7 @@ def train(
     if context.invoked_subcommand is None:
         chosen = {
             "model": model, "adapter": adapter, "device": device, "dtype": dtype, "yes": yes,
-            "sandbox": sandbox, "image": image, "python": python, "workers": workers,
+            "sandbox": sandbox, "image": image, "python": python, "workers": workers, "on": on,
             "seed": seed, "json": json, "trust": trust,
         }  # fmt: skip
         given = learn.LearnOptions(

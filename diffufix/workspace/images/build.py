@@ -35,12 +35,15 @@ _NO_IMAGE = ("pull access denied", "manifest unknown", "manifest for", "not foun
 _NO_COMPILER = ("gcc' failed", "command 'gcc'", "unable to execute", "no c compiler", "cmake not")
 
 
-def image_for(root: Path, *, settings: Settings, listener: Listener | None = None) -> str:
-    """The image that the tests of the project in `root` run in, built now if need be.
+def image_for(
+    root: Path, *, settings: Settings, listener: Listener | None = None, engine: Any = None
+) -> str:
+    """The image that the tests of the project in `root` run in, built now if need be; `engine` is a
+    docker-py client.
 
     Raises: PrerequisiteError (no engine, no network, a step that fails), UsageError, ProjectError.
     """
-    return build(plan(root, settings), listener=listener)
+    return build(plan(root, settings), listener=listener, engine=engine)
 
 
 def build(

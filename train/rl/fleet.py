@@ -1,0 +1,260 @@
+"""Rollouts on a cluster: `Fleet`, used as a `Collector` is, with the sampling models elsewhere.
+
+    fleet = Fleet(hire, count=4, stale=1)
+    groups = fleet.groups(model, tasks, n, generator)
+
+Each roller has a copy of the model and warm workers for the candidates beside it. The trained
+weights go to the cluster once for each version, and a roller takes them with the first tasks that
+want them. Every group carries the version that sampled it. With `stale` = 0 a call waits for its
+own tasks: the policy gradient is on-policy. Otherwise the tasks of `stale` calls may be under way
+when it returns, so that sampling goes on while the model is updated; a group whose weights are
+more than `stale` versions old when it comes is dropped and counted. Touches the cluster only.
+"""
+
+from __future__ import annotations
+
+import random
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, wait
+from dataclasses import asdict, dataclass, field
+from typing import TYPE_CHECKING, Any, Protocol
+
+from diffufix.errors import DiffufixError, SandboxUnavailable
+from diffufix.train.rl.rollouts import Collector, Throughput
+from diffufix.types import Group, Task
+
+if TYPE_CHECKING:
+    import torch
+
+    from diffufix.model.checkpoint import LoadedModel
+    from diffufix.verify import ValidatorPool
+
+PART = 2  # tasks of one request: what is lost with a roller
+TRIES = 3  # rollers that are lost with a part before its tasks are given up
+
+
+class Roll(Protocol):
+    """One roller as the driver sees it."""
+
+    def ask(
+        self, weights: Weights, tasks: Sequence[Task], n: int, seed: int
+    ) -> Future[tuple[list[Group], Throughput]]:
+        """Fails with SandboxUnavailable where the roller is lost."""
+        ...
+
+    def close(self) -> None: ...
+
+
+@dataclass(frozen=True)
+class Weights:
+    """A version of what is trained: its number from 0, its name, and where the tensors are."""
+
+    number: int
+    name: str
+    stored: Any
+
+
+@dataclass(frozen=True)
+class _Part:
+    number: int  # of the weights
+    tasks: tuple[Task, ...]
+    n: int
+    seed: int
+    losses: int = 0
+
+
+@dataclass
+class Fleet:
+    """`hire` makes a roller, `store` puts trained weights where rollers can take them from.
+
+    `keep` hears of each group that is used. For one thread.
+    """
+
+    hire: Callable[[], Roll]
+    count: int
+    store: Callable[[Mapping[str, Any]], Any]
+    stale: int = 0
+    version: str = ""
+    keep: Callable[[Group], None] = lambda group: None
+    spent: Throughput = field(default_factory=Throughput)
+    ages: Counter[int] = field(default_factory=Counter)  # versions behind -> groups used
+    dropped: int = 0  # groups that were older than `stale`
+    lost: int = 0  # rollers
+    given_up: int = 0  # tasks
+
+    def __post_init__(self) -> None:
+        self._rolls = [self.hire() for _ in range(self.count)]
+        self._busy: Counter[int] = Counter()  # roller -> parts
+        self._asked: dict[Future[tuple[list[Group], Throughput]], tuple[int, _Part]] = {}
+        self._weights = Weights(-1, "", None)
+
+    def groups(
+        self, model: LoadedModel, tasks: Sequence[Task], n: int, generator: torch.Generator
+    ) -> list[Group]:
+        """A group of `n` completions of each task, as far as they are there (see above)."""
+        import torch
+
+        self._broadcast(model)
+        rng = random.Random(int(torch.randint(2**62, (), generator=generator)))
+        waiting = [
+            _Part(self._weights.number, tuple(tasks[at : at + PART]), n, rng.getrandbits(60))
+            for at in range(0, len(tasks), PART)
+        ]
+        left = self.stale * len(waiting)  # requests that may be under way when it returns
+        bound = left + len(waiting)
+        found: list[Group] = []
+        while True:
+            while waiting and len(self._asked) < bound:
+                self._submit(waiting.pop(0))
+            enough = len(self._asked) <= left and not waiting
+            done = [future for future in self._asked if future.done()] if enough else None
+            if done == []:
+                return found
+            for future in done or wait(self._asked, return_when=FIRST_COMPLETED).done:
+                found += self._taken(future, waiting)
+
+    def close(self) -> None:
+        for roll in self._rolls:
+            roll.close()
+
+    def numbers(self) -> dict[str, float]:
+        """What a row of the log says of the rollouts so far."""
+        used = self.ages.total()
+        mean = sum(age * count for age, count in self.ages.items()) / used if used else 0.0
+        return {
+            "staleness": round(mean, 3), "staleness_most": float(max(self.ages, default=0)),
+            "dropped": float(self.dropped), "lost_rollers": float(self.lost),
+        }  # fmt: skip
+
+    def _broadcast(self, model: LoadedModel) -> None:
+        if self._weights.number >= 0 and self._weights.name == self.version:
+            return
+        state = {
+            name: parameter.detach().cpu()
+            for name, parameter in model.named_parameters()
+            if parameter.requires_grad
+        }
+        self._weights = Weights(self._weights.number + 1, self.version, self.store(state))
+
+    def _submit(self, part: _Part) -> None:
+        index = min(range(len(self._rolls)), key=lambda each: self._busy[each])
+        self._busy[index] += 1
+        future = self._rolls[index].ask(self._weights, part.tasks, part.n, part.seed)
+        self._asked[future] = (
+            index,
+            _Part(self._weights.number, part.tasks, part.n, part.seed, part.losses),
+        )
+
+    def _taken(
+        self, future: Future[tuple[list[Group], Throughput]], waiting: list[_Part]
+    ) -> list[Group]:
+        index, part = self._asked.pop(future)
+        self._busy[index] -= 1
+        try:
+            groups, spent = future.result()
+        except SandboxUnavailable:
+            self._replace(index)
+            if part.losses + 1 < TRIES:
+                again = part.losses + 1
+                waiting.append(_Part(part.number, part.tasks, part.n, part.seed, again))
+            else:
+                self.given_up += len(part.tasks)
+            return []
+        for name, value in asdict(spent).items():
+            setattr(self.spent, name, getattr(self.spent, name) + value)
+        age = self._weights.number - part.number
+        if age > self.stale:
+            self.dropped += len(groups)
+            return []
+        self.ages[age] += len(groups)
+        for group in groups:
+            self.keep(group)
+        return groups
+
+    def _replace(self, index: int) -> None:
+        """A new roller in the place of one that is lost; once, however many of its parts were."""
+        if any(at == index for at, _ in self._asked.values()):
+            return  # the others of its parts fail, too; the last one brings a new roller
+        self.lost += 1
+        self._rolls[index].close()
+        self._rolls[index] = self.hire()
+
+
+class Roller:
+    """What runs on a node: a model, warm workers and a collector; an actor, or an object."""
+
+    def __init__(
+        self,
+        load: Callable[[], LoadedModel],
+        screen: Callable[[], ValidatorPool],
+        options: Mapping[str, Any],
+    ) -> None:
+        self.model, self.screen = load(), screen()
+        self.screen.__enter__()
+        self.collector = Collector(self.screen, **options)
+        self._number = -1
+
+    def groups(
+        self, weights: Weights, tasks: Sequence[Task], n: int, seed: int
+    ) -> tuple[list[Group], Throughput]:
+        """Groups of the weights asked for, and what they took."""
+        import torch
+
+        if weights.number != self._number:
+            state = weights.stored() if callable(weights.stored) else weights.stored
+            self.model.load_state_dict(state, strict=False)
+            self._number, self.collector.version = weights.number, weights.name
+        self.model.eval()
+        self.collector.spent = Throughput()
+        generator = torch.Generator().manual_seed(seed)
+        return self.collector.groups(self.model, tasks, n, generator), self.collector.spent
+
+    def close(self) -> None:
+        self.screen.close()
+
+
+class RayRoll:
+    """A `Roller` as a Ray actor; `gpus` and `cores` are what it is given."""
+
+    def __init__(self, made: Callable[[], Roller], gpus: float = 0.0, cores: int = 1) -> None:
+        import ray
+
+        self._actor = ray.remote(num_cpus=cores, num_gpus=gpus)(_Made).remote(made)
+
+    def ask(
+        self, weights: Weights, tasks: Sequence[Task], n: int, seed: int
+    ) -> Future[tuple[list[Group], Throughput]]:
+        answered: Future[tuple[list[Group], Throughput]] = Future()
+        asked = self._actor.groups.remote(weights, tuple(tasks), n, seed)
+        asked.future().add_done_callback(lambda done: _answer(done, answered))
+        return answered
+
+    def close(self) -> None:
+        import ray
+
+        ray.kill(self._actor)
+
+
+class _Made:
+    """An actor that makes its roller there: models do not travel."""
+
+    def __init__(self, made: Callable[[], Roller]) -> None:
+        self._roller = made()
+
+    def groups(self, *asked: Any) -> tuple[list[Group], Throughput]:
+        return self._roller.groups(*asked)
+
+
+def _answer(done: Future[Any], answered: Future[Any]) -> None:
+    """A lost actor is infrastructure; an error of ours is what it was."""
+    error = done.exception()
+    cause = getattr(error, "cause", None)
+    if error is None:
+        answered.set_result(done.result())
+    elif isinstance(cause, DiffufixError) and not isinstance(cause, SandboxUnavailable):
+        answered.set_exception(cause)
+    elif cause is not None and not isinstance(cause, SandboxUnavailable):
+        answered.set_exception(error)  # a fault in our code there is not to be tried again
+    else:
+        answered.set_exception(SandboxUnavailable(f"a roller is lost: {error}".splitlines()[0]))
