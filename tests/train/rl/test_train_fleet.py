@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from diffufix.errors import SandboxUnavailable
-from diffufix.train.rl.fleet import TRIES, Fleet, Weights
+from diffufix.train.rl.fleet.driver import TRIES, Fleet, Weights
 from diffufix.train.rl.rollouts import Throughput
 from diffufix.types import Group, Task
 
