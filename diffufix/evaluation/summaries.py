@@ -51,9 +51,12 @@ def completions(run: Mapping[str, Any], rows: Sequence[Row]) -> dict[str, Any]:
     for sample in samples:
         for level, state in sample["states"].items():
             states[f"{level} {state}"] = states.get(f"{level} {state}", 0) + 1
-    broken = [state for row in rows for state in row.get("broken", {}).get("states", {}).values()]
+    broken = [
+        passes(row["broken"]["states"], level)
+        for row in rows if "broken" in row for level in row["broken"]["states"]
+    ]  # fmt: skip
     return {
-        **({"broken": {"programs": len(broken), "pass": broken.count("pass")}} if broken else {}),
+        **({"broken": {"programs": len(broken), "pass": sum(broken)}} if broken else {}),
         "cases": len(rows),
         "samples": run["samples"],
         "ordered": bool(run.get("ordered")),
@@ -73,11 +76,17 @@ def completions(run: Mapping[str, Any], rows: Sequence[Row]) -> dict[str, Any]:
 
 def pass_k(row: Row, level: str, k: int, run: Mapping[str, Any]) -> float:
     """Of samples in a fixed order it is whether one of the first k passes, else the estimate."""
-    passed = [sample["states"].get(level) == "pass" for sample in row["samples"]]
+    passed = [passes(sample["states"], level) for sample in row["samples"]]
     passed += [False] * (run["samples"] - len(passed))  # there were no more to be had
     if run.get("ordered"):
         return float(any(passed[:k]))
     return pass_at_k(len(passed), sum(passed), k)
+
+
+def passes(states: Mapping[str, str], level: str) -> bool:
+    """EvalPlus counts a program at its "plus" level where it passes the old inputs, too."""
+    both = level != "plus" or states.get("base", "pass") == "pass"
+    return both and states.get(level) == "pass"
 
 
 def median(rows: Sequence[Row], name: str) -> float | None:

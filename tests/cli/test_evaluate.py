@@ -55,6 +55,17 @@ def test_the_publishers_solutions_from_the_command_line(
     }
 
 
+def test_data_whose_solutions_do_not_pass_is_not_sound(
+    here: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    suites.humaneval(here / "own.jsonl")
+    row = json.loads((here / "own.jsonl").read_text().splitlines()[0])
+    broken = row["test"].replace("def check(candidate):", "def check(candidate):\n    1 / 0")
+    (here / "own.jsonl").write_text(json.dumps(row | {"test": broken}) + "\n")
+    assert main(["evaluate", "own.jsonl", "--check", "--sandbox=local"]) == 1
+    assert "Some solution of the publisher's does not pass here" in capsys.readouterr().err
+
+
 def test_samples_sweeps_and_comparisons(
     here: Path, tiny: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -15,7 +15,7 @@ import pytest
 from diffufix.errors import UsageError
 from diffufix.evaluation.driving import drive
 from diffufix.evaluation.runs import ROWS, RunFolder, read_run
-from diffufix.evaluation.summaries import summary
+from diffufix.evaluation.summaries import completions, summary
 
 PLAN = {"suite": "own", "kind": "repair", "settings": {"budget": 60.0}, "model": "mini"}
 
@@ -137,3 +137,16 @@ def test_ordered_answers_are_counted_by_the_first_ones() -> None:
     drawn = summary(run | {"ordered": False}, rows)["rates"]
     assert drawn["base pass@1"]["value"] == pytest.approx(2 / 15, abs=1e-4)
     assert json.dumps(summary(run, rows))
+
+
+def test_the_new_inputs_count_where_the_old_ones_pass_too() -> None:
+    """As EvalPlus counts its "plus" level."""
+    states = [{"base": "fail", "plus": "pass"}, {"base": "pass", "plus": "pass"}, {"plus": "pass"}]
+    rows = [
+        {"id": str(n), "levels": ["base", "plus"], "samples": [{"states": each}],
+         "broken": {"states": each}}
+        for n, each in enumerate(states)
+    ]  # fmt: skip
+    total = completions({"samples": 1}, rows)
+    assert total["rates"]["plus pass@1"]["value"] == pytest.approx(2 / 3, abs=1e-4)
+    assert total["broken"] == {"programs": 5, "pass": 3}

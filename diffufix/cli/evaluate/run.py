@@ -131,7 +131,9 @@ def _repairs(
     one = check_case if check else run_case
     plan |= {"check": True} if check else {}
     name = "publisher's fixes" if check else model or "by machine"
-    carry_out(asked, opened, name, plan, lambda case: one(case, repairing, environments))
+    total = carry_out(asked, opened, name, plan, lambda case: one(case, repairing, environments))
+    if check:
+        _sound(total)
 
 
 @contextmanager
@@ -148,7 +150,15 @@ def _check(asked: CaseSelection, opened: OpenSuite, judge: ProgramJudge) -> None
 
     settings: dict[str, Any] = {"samples": 1, "check": True}
     start = Checking(judge).start
-    carry_out(asked, opened, "publisher's solutions", settings, start, judge.workers)
+    _sound(carry_out(asked, opened, "publisher's solutions", settings, start, judge.workers))
+
+
+def _sound(total: dict[str, Any]) -> None:
+    """Exit code 1 where a publisher's solution does not pass, or a broken program does."""
+    wanted = [rate["value"] for name, rate in total["rates"].items() if name != "called"]
+    if min(wanted, default=1.0) < 1.0 or total.get("broken", {}).get("pass"):
+        echo("Some solution of the publisher's does not pass here, or a broken one does.", err=True)
+        raise typer.Exit(1)
 
 
 def judge_of(
