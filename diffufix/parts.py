@@ -21,7 +21,7 @@ from diffufix.events import Listener
 from diffufix.localize import groups
 from diffufix.localize import suspects as rank
 from diffufix.repair.nowhere import nowhere
-from diffufix.repair.reasons import Reason
+from diffufix.repair.reasons import Reason, number
 from diffufix.sandbox.reap import reap_folders, scratch_prefix
 from diffufix.source.file import SourceFile
 from diffufix.source.patch import make_patch
@@ -204,7 +204,7 @@ def verify(settings: Settings, change: str | Mapping[str, str], listener: Listen
         if not diagnosis.red:
             verdict = Verdict(State.FAIL, detail="no test fails without the change")
             return found(verdict, warnings=tuple(look.warnings))
-        listener(events.Confirming(f"{len(diagnosis.red)} tests to turn green"))
+        listener(events.Confirming(f"{number(len(diagnosis.red), 'test')} to turn green"))
         with make_confirmer(settings, look.place, diagnosis, look.scratch) as confirmer:
             edited = {edit.path: edit.new for edit in patch.edits}
             confirmed = confirmer.confirm(Candidate(edited), diagnosis.red, look.clock.deadline)

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from diffufix import events
 from diffufix.events import Listener
 from diffufix.propose.candidates import Change, PatchSet
+from diffufix.repair.reasons import number
 from diffufix.repair.search import Log, PlausiblePatch
 from diffufix.types import Candidate, Claims, State, Verdict
 from diffufix.verify import Confirmed, Confirmer
@@ -115,7 +116,7 @@ class Confirmation:
             return False
         beside = assembly.files(*whole[len(changes) :]) or {}  # no edits, they need not run
         green = tuple(dict.fromkeys(test for success in successes for test in success.green))
-        self.listener(events.Confirming(f"{len(green)} tests to turn green"))
+        self.listener(events.Confirming(f"{number(len(green), 'test')} to turn green"))
         chosen.attempts += 1
         confirmed = self._confirmed(Candidate(files), green, beside)
         for success in successes:

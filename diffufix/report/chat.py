@@ -7,6 +7,7 @@ from collections.abc import Callable
 from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Any
 
+from diffufix.report.words import counted
 from diffufix.trusted import visible
 
 if TYPE_CHECKING:
@@ -60,7 +61,8 @@ class Decoding(AbstractContextManager["Decoding"]):
             else:
                 shown.append(visible(char), "bold green" if at in self._new else "")
         left = self._text.count(MASK)
-        clock = f"step {self._steps}, {left} masks left, {time.monotonic() - self._began:.0f} s"
+        spent = time.monotonic() - self._began
+        clock = f"step {self._steps}, {counted(left, 'mask')} left, {spent:.0f} s"
         return Group(shown, Text(clock, "dim"))
 
 
@@ -102,7 +104,8 @@ def answered(console: Console, answer: Answer, number: Callable[[int], int]) -> 
 def facts(answer: Answer) -> str:
     from diffufix.completion.arness import local_arness
 
-    said = f"{answer.tokens} tokens, {answer.forwards} passes, {answer.seconds:.1f} s"
+    passes = counted(answer.forwards, "pass", "passes")
+    said = f"{counted(answer.tokens, 'token')}, {passes}, {answer.seconds:.1f} s"
     local = local_arness(answer.order or ())
     said += f", left to right {local:.0%}" if local is not None else ""
     said += "" if answer.ended else ", cut off by --max-tokens"
