@@ -48,7 +48,7 @@ def verdict(self: Any, candidate_id: int, verdict: Any, stage: str) -> None:
     _verdict(self, candidate_id, verdict, stage)
     said = verdict
     row = ROWS.get(candidate_id)
-    if row is not None and stage == "screen" and row["state"] != "pass":
+    if row is not None and stage != "confirm" and row["state"] != "pass":
         row.update(state=str(said.state), detail=said.detail, at=time.monotonic() - BEGAN)
         row["green"] = [t for t, o in said.outcomes.items() if o == "passed"]
 

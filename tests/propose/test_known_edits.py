@@ -216,20 +216,24 @@ def test_the_likeliest_edits_come_first_and_far_functions_last() -> None:
     assert own == sorted(own, reverse=True)
 
 
-def test_a_changed_failure_brings_the_other_edits_of_its_line_forward() -> None:
+@pytest.mark.parametrize(("value", "sooner"), [("12", True), ("77", False)])
+def test_a_failure_that_is_nearer_brings_the_other_edits_of_its_line_forward(
+    value: str, sooner: bool
+) -> None:
     subject = EditTarget(SuspiciousFunction("a.py", "Box.many", 26, 30, 1.0, {}), PROJECT)
     line = PROJECT[: PROJECT.index("total = 0")].count("\n") + 1
     supply = KnownEdits([subject], lambda *_: 0.0)
     tried = [next(supply) for _ in range(LISTEN)]
-    usual = Verdict(State.FAIL, {}, detail="t: AssertionError: 1")
+    usual = Verdict(State.FAIL, {}, detail="t: AssertionError: assert 55 == 123")
     for each in tried:
         supply.hear(each, usual)
     at = PROJECT.index("total = 0")
     other = replace(tried[0], hole=Hole(at, at + 9, Kind.STATEMENT), text="total = 1")
     before = share(KnownEdits([subject], lambda *_: 0.0), line)
     for _ in range(2):
-        supply.hear(other, Verdict(State.FAIL, {}, detail="t: AssertionError: 2"))
-    assert share(supply, line) > before
+        said = f"t: AssertionError: assert {value} == 123"
+        supply.hear(other, Verdict(State.FAIL, {}, detail=said))
+    assert (share(supply, line) > before) is sooner
 
 
 def share(supply: Iterator[Known], line: int) -> int:

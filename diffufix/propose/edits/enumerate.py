@@ -18,11 +18,16 @@ from diffufix.source.edits import Edit
 def edits_of(code: Code, pool: Pool) -> list[Edit]:
     """Mutations backwards, statements moved, guards, donors: each text once, in the order of the
     source."""
+    return unique(code, listed(code, pool))
+
+
+def listed(code: Code, pool: Pool) -> list[Edit]:
+    """The same as the rules say them: some say the same."""
     own = [*inverse(code), *moves(code), *regexes(code)]
-    return _unique(code, [*own, *guards(code, pool), *donors(code, pool)])
+    return [*own, *guards(code, pool), *donors(code, pool)]
 
 
-def _unique(code: Code, edits: Iterable[Edit]) -> list[Edit]:
+def unique(code: Code, edits: Iterable[Edit]) -> list[Edit]:
     """Without repeats of the same whole text (the first rule names it) and without what changes
     nothing, in the order of the source."""
     found: dict[tuple[int, int, str], Edit] = {}

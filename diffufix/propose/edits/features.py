@@ -14,7 +14,7 @@ import math
 import re
 from bisect import bisect_right
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from diffufix.propose.edits.code import Code, inner_blocks
@@ -83,6 +83,27 @@ class TextFeatures:
         self._spots: dict[tuple[int, int], _Spot] = {}
         self._statements = sorted(self._of_statements())
         self._starts = [start for start, *_ in self._statements]
+
+    def rough(
+        self, edits: Sequence[Edit], kinds: Counter[str], known: Mapping[str, float]
+    ) -> list[float]:
+        """Of each edit the part of its score that its text says nothing of: its kind, how many
+        there are of it, the place, and which of the alternatives there it is."""
+        shares = {kind: known.get(kind, 0.0) - known.get("share", 0.0) * math.log(count)
+                  for kind, count in kinds.items()}  # fmt: skip
+        near = known.get("near", 0.0)
+        order: Counter[tuple[int, int, str]] = Counter()
+        places: dict[tuple[int, int, str], float] = {}
+        found = []
+        for edit in edits:
+            place = (edit.start, edit.end, edit.kind)
+            if place not in places:
+                spot = self._spot(edit.start, edit.end)
+                value = shares[edit.kind] + sum(known.get(n, 0.0) * v for n, v in spot.values)
+                places[place] = value + sum(known.get(f"{edit.kind}@{n}", 0.0) for n in spot.names)
+            found.append(places[place] - near * math.log1p(order[place]))
+            order[place] += 1
+        return found
 
     def of(self, edits: Sequence[Edit], kinds: Counter[str] | None = None) -> list[Features]:
         """One for each edit, in their order; `kinds` counts all of the function's edits, where

@@ -9,8 +9,10 @@ said yet cannot, therefore a few of those before it come out first.
 from __future__ import annotations
 
 import heapq
+import re
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
+from difflib import SequenceMatcher
 from itertools import count
 from typing import Protocol
 
@@ -21,9 +23,14 @@ from diffufix.types import Hole, Kind, State, Verdict
 FIRST = 24  # edits that come out between two pieces
 LISTEN = 20  # failures that are heard before one of them is unusual
 BONUS, MOVES = 1.0, 3  # nats for edits of a line where something changed the failure; how often
+CLOSER = 0.02  # of what two values have in common, so that a failure is nearer to passing
 NEAR = 64  # edits of such a line that then come out
 PAIRED, SECOND = 24, 60  # edits that are tried with others beside them; how many others
 CHANGED, GREEN = -4.0, 2.0  # nats for those, by what the first did
+
+
+#: `a == b` of pytest's messages and `a != b` of unittest's, up to the lines that compare them.
+_COMPARED = re.compile(r"(?:assert |Error: )(.+?) (?:==|!=) (.+?)(?: [-?+] |$)")
 
 
 class KnownEdits(Iterator[Known]):
@@ -94,8 +101,7 @@ class KnownEdits(Iterator[Known]):
         usual, _ = self._usual.most_common(1)[0]
         if sum(self._usual.values()) < LISTEN or (verdict.detail == usual and not green):
             return
-        nearer = green > 0 or _same_kind(verdict.detail, usual)
-        if nearer:
+        if green or closeness(verdict.detail) > closeness(usual) + CLOSER:
             self._near(proposal)
             if self._paired < PAIRED:
                 self._paired += 1
@@ -135,15 +141,12 @@ def joined(source: str, one: tuple[Hole, str], two: tuple[Hole, str]) -> tuple[H
     return hole, text + source[first.end : second.start] + other
 
 
-def _same_kind(detail: str, usual: str) -> bool:
-    """Whether two failures are of the same sort, so that the second may be progress."""
-    test, _, message = detail.partition(": ")
-    before, _, old = usual.partition(": ")
-    return test != before or _word(message) == _word(old)
-
-
-def _word(message: str) -> str:
-    return message.split(":")[0].split(" ")[0]
+def closeness(detail: str) -> float:
+    """How much the two values of a comparison that failed have in common (0 to 1; 0 where the
+    message tells no comparison). Any edit on the way to a value changes it; one that brings it
+    nearer to what is expected says more."""
+    found = _COMPARED.search(detail)
+    return SequenceMatcher(None, *found.groups(), autojunk=False).ratio() if found else 0.0
 
 
 class Tried(Protocol):

@@ -7,7 +7,9 @@ within the piece, less what its function and its lines start behind with.
 
 from __future__ import annotations
 
+import heapq
 import math
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -15,7 +17,7 @@ from tokenize import TokenError
 
 from diffufix.propose.candidates import EditTarget
 from diffufix.propose.edits.code import Code
-from diffufix.propose.edits.enumerate import edits_of
+from diffufix.propose.edits.enumerate import listed, unique
 from diffufix.propose.edits.features import TextFeatures
 from diffufix.propose.edits.pool import Pool, make_pool
 from diffufix.propose.edits.rank import score, weights
@@ -24,6 +26,7 @@ from diffufix.types import Hole, Kind
 
 LINES = 30  # of a function in one piece
 LATER = 1.0  # nats for each piece of a function before this one
+MOST = 2500  # edits of a piece that are looked at more closely
 BATCH = 128  # edits of a piece that come out together
 
 #: Nats that a hole starts behind with, by subject and hole (proposals.py knows).
@@ -54,15 +57,17 @@ class Piece:
         cost: Callable[[Hole], float],
     ) -> None:  # fmt: skip
         self.subject, self.known = subject, list[Known]()
-        self._code, self._edits, self._cost = code, edits, cost
-        given = weights()
-        texts = [score(each, given) for each in TextFeatures(code, told).of(edits)]
+        self._code, self._cost = code, cost
+        features, kinds = TextFeatures(code, told), Counter(edit.kind for edit in edits)
+        self._edits = unique(code, _likely(features, edits, kinds))
+        texts = [score(each, weights()) for each in features.of(self._edits, kinds)]
         self._holes: dict[tuple[int, int, Kind], tuple[Hole, float]] = {}
         whole = _summed(texts)
         self._scores = [
-            text - whole - self._hole(edit)[1] for text, edit in zip(texts, edits, strict=True)
+            text - whole - self._hole(edit)[1]
+            for text, edit in zip(texts, self._edits, strict=True)
         ]
-        ranked = sorted(range(len(edits)), key=lambda i: -self._scores[i])
+        ranked = sorted(range(len(texts)), key=lambda i: -self._scores[i])
         self._left = dict.fromkeys(ranked)  # in this order
 
     @property
@@ -128,7 +133,7 @@ def pieces(
     """
     for subject, code, pool, behind in _parts(subjects, others):
         try:
-            edits = edits_of(code, pool)
+            edits = listed(code, pool)
         except (SyntaxError, ValueError, RecursionError, TokenError):
             continue
         if edits:
@@ -157,6 +162,15 @@ def _parts(
             except (SyntaxError, ValueError, RecursionError):
                 continue
             yield subject, code, pools[subject], LATER * number
+
+
+def _likely(features: TextFeatures, edits: Sequence[Edit], kinds: Counter[str]) -> Sequence[Edit]:
+    """The MOST likely ones, by what is said without a look at their texts."""
+    if len(edits) <= MOST:
+        return edits
+    rough = features.rough(edits, kinds, weights())
+    chosen = heapq.nlargest(MOST, range(len(edits)), key=rough.__getitem__)
+    return [edits[i] for i in sorted(chosen)]
 
 
 def _runs(subject: EditTarget) -> list[dict[int, float] | None]:
