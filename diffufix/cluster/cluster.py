@@ -96,7 +96,7 @@ class Cluster:
         if snapshot.digest not in self._snapshots:
             self._snapshots[snapshot.digest] = ray.put(snapshot.data)
             self.sent += snapshot.size
-        return Portable(replace(snapshot, data=_Stored(self._snapshots[snapshot.digest])), make)
+        return Portable(replace(snapshot, data=Stored(self._snapshots[snapshot.digest])), make)
 
     def screen(
         self, tree: Path, make: Callable[[Path], Sandbox], *, workers: int = 0, **options: Any
@@ -107,7 +107,7 @@ class Cluster:
         return ClusterPool(self.nodes, self.carried(tree, make), shards, options)
 
 
-class _Stored:
+class Stored:
     """Bytes in the object store; a node fetches them once for all of its actors."""
 
     def __init__(self, reference: Any) -> None:

@@ -44,7 +44,7 @@ class ClusterPool(ValidatorPool):
 
     @property
     def shards(self) -> Sequence[Shard]:
-        return self._workers  # type: ignore[return-value]
+        return self._workers
 
     def check(self, tests: Sequence[str], until: float | None = None) -> Verdict:
         """On every machine; the first one's answer. Each learns from it what is usual."""

@@ -14,7 +14,7 @@ from collections.abc import Callable, Collection, Container, Iterator, Mapping, 
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 from diffufix.errors import DiffufixError, ProjectError, SandboxUnavailable, TooLate
 from diffufix.sandbox import Sandbox
@@ -95,7 +95,7 @@ class ValidatorPool:
     ) -> None:
         setup = Setup.of(python, args, root, env, limits, list(expected), folder, source)
         self._workers = [hire(factory, setup) for _ in range(max(1, workers))]
-        self._lost: set[Worker] = set()
+        self._lost: set[object] = set()  # workers
         self._source = source or setup.root
         self._failing = frozenset(failing)
         self._expected = dict(expected)
@@ -120,7 +120,7 @@ class ValidatorPool:
 
     # -- the caller's side -----------------------------------------------------------------
 
-    def __enter__(self) -> ValidatorPool:
+    def __enter__(self) -> Self:
         started: queue.SimpleQueue[BaseException | None] = queue.SimpleQueue()
         for worker in self._workers:
             thread = threading.Thread(target=self._work, args=(worker, started), daemon=True)

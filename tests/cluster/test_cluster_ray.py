@@ -14,11 +14,15 @@ from typing import Any
 import pytest
 
 import diffufix
-from diffufix.cluster import Cluster, shard
+from diffufix.cluster import Cluster, Stored, shard
 from diffufix.cluster.pool import ClusterPool
+from diffufix.repair import loop
 from diffufix.sandbox import LocalSandbox
 from diffufix.testing import fresh_copy, run_tests
-from diffufix.types import RED, Candidate, State, Verdict
+from diffufix.train.rl.fleet.driver import Fleet, Weights
+from diffufix.train.rl.fleet.roller import RayRoll
+from diffufix.train.rl.rollouts import Throughput
+from diffufix.types import RED, Candidate, Group, Prompt, State, Task, Verdict
 from diffufix.verify import ValidatorPool, pool
 
 ray = pytest.importorskip("ray", reason="Ray is not installed: diffufix[ray]")
@@ -148,6 +152,40 @@ def test_a_lost_actor_costs_its_candidate_a_second_try(place: Place) -> None:
         assert victim._actor not in (first, None)
 
 
+class Sampler:
+    """In the place of a roller: says what weights it has."""
+
+    def groups(
+        self, weights: Weights, tasks: Sequence[Task], n: int, seed: int
+    ) -> tuple[list[Group], Throughput]:
+        value = float(weights.stored()["weight"][0])
+        groups = [
+            Group(task, Prompt((), (), (), 1), (), f"{weights.name}={value}", "") for task in tasks
+        ]
+        return groups, Throughput(samples=n)
+
+
+def test_a_lost_roller_is_replaced_and_has_the_newest_weights(place: Place) -> None:
+    import torch
+
+    model: Any = torch.nn.Module()
+    model.weight = torch.nn.Parameter(torch.zeros(2))
+    task = Task("key", "x.py", "f", "", 0, 0, "statement", "mutant", ("test_x.py::test",))
+    made: Any = Sampler
+    fleet = Fleet(lambda: RayRoll(made), 1, lambda state: Stored(ray.put(state)))
+    seen = []
+    for step in range(3):
+        fleet.version = f"v{step}"
+        seen += [g.model for g in fleet.groups(model, [task], 4, torch.Generator())]
+        model.weight.data += 1
+        if step == 1:
+            ray.kill(fleet._rolls[0]._actor)  # type: ignore[attr-defined]
+    fleet.close()
+    assert seen == ["v0=0.0", "v1=1.0", "v2=2.0"]
+    assert fleet.lost == 1
+    assert fleet.ages == {0: 3}
+
+
 def test_a_repair_searches_on_the_cluster(
     place: Place, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -159,6 +197,7 @@ def test_a_repair_searches_on_the_cluster(
         return made[-1]
 
     monkeypatch.setattr(Cluster, "screen", noted)
+    monkeypatch.setattr(loop, "jury_of", lambda run, place: None)  # what speaks for it takes long
     shutil.copytree(place.root, tmp_path / "shop")
     result = diffufix.repair(
         tmp_path / "shop", on=f"ray:{place.cluster.address}", model="mini", budget=120,

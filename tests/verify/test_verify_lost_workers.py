@@ -38,7 +38,7 @@ class Fake(Worker):
             raise SandboxUnavailable("no place")
 
     restart = start
-    interrupt = close = lambda self: None  # type: ignore[assignment]
+    interrupt = close = lambda self: None
 
     @property
     def sandbox(self) -> Any:

@@ -84,7 +84,7 @@ def test_every_group_carries_the_version_that_sampled_it(rolls: list[Roll]) -> N
 
 
 def test_seeds_depend_on_the_generator_alone(rolls: list[Roll]) -> None:
-    seen = []
+    seen: list[tuple[str, int]] = []
     for count in (1, 3):
         rolls.clear()
         fleet = Fleet(Roll, count, dict)

@@ -57,7 +57,7 @@ class RayRoll:
     def __init__(self, made: Callable[[], Roller], gpus: float = 0.0, cores: int = 1) -> None:
         import ray
 
-        self._actor = ray.remote(num_cpus=cores, num_gpus=gpus)(_Made).remote(made)
+        self._actor: Any = ray.remote(num_cpus=cores, num_gpus=gpus)(_Made).remote(made)
 
     def ask(
         self, weights: Weights, tasks: Sequence[Task], n: int, seed: int
