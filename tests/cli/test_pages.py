@@ -18,7 +18,7 @@ from diffufix.cli.parsing import pages
 from diffufix.errors import UsageError
 from diffufix.report import style
 
-ROOT = typer.main.get_command(app)
+ROOT: Any = typer.main.get_command(app)
 #: Rooms whose pages are not made here.
 OTHERS = ("evaluate",)
 
