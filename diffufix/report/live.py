@@ -204,6 +204,8 @@ class LiveDisplay:
         self._live.__exit__(*exc)
 
     def __call__(self, event: Event) -> None:
+        from rich.text import Text
+
         match event:
             case events.HoleStarted():
                 self._hole, self._step = event, None
@@ -222,9 +224,8 @@ class LiveDisplay:
         style = _LINE_STYLES.get(type(event), "")
         for line in lines:
             for row in fitted(visible(line), self.console.width):
-                self.console.print(
-                    row, markup=False, style=style, no_wrap=True, overflow="ellipsis"
-                )
+                # The style is the text's own: print's would hold for the live picture, too.
+                self.console.print(Text(row, style), no_wrap=True, overflow="ellipsis")
 
     def picture(self, elapsed: float | None = None) -> RenderableType:
         """What is shown below the milestones; `elapsed` in seconds, for tests."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import os
+import re
 from pathlib import Path
 
 import pytest
@@ -197,6 +198,20 @@ def test_live_display_cleans_up_after_itself(monkeypatch: pytest.MonkeyPatch) ->
         interrupted(display(err, 60.0))
     assert "found: pkg/m.py:2 a >= b -> a > b" in err.getvalue()
     assert err.getvalue().rindex("\x1b[?25h") > err.getvalue().rindex("\x1b[?25l")  # the cursor
+
+
+def test_a_milestone_does_not_paint_the_live_picture(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TERM", "xterm-256color")
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    monkeypatch.delenv("NO_COLOR", raising=False)
+    err = Terminal()
+    with display(err, 60.0) as listener:
+        for event in search():
+            listener(event)
+    rows = re.split(r"[\r\n]", err.getvalue())
+    assert any("\x1b[1;32mfound" in row for row in rows)
+    assert any("s left of 60 s" in row for row in rows)
+    assert [row for row in rows if "s left of 60 s" in row and "32m" in row] == []
 
 
 @pytest.mark.parametrize("term", ["dumb", ""])
