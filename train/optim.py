@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator, Sequence
 import torch
 from torch import Tensor, nn
 
-from diffufix.model.denormals import flushed
+from diffufix.model.devices import flushed
 from diffufix.model.transformer import Transformer
 from diffufix.train.muon import Muon
 from diffufix.train.objective import Labelled, loss_of

@@ -75,6 +75,7 @@ def list_(json: options.JsonFlag = False) -> None:
         echo(line)
     echo("Memory: bfloat16 weights and a batch of holes, an estimate. Any other folder or hub id")
     echo("of a known family goes with --model, too; `diffufix models show NAME` says more.")
+    echo("`writes`: `generate` and `chat` use it; it sees nothing right of a hole and fills none.")
     echo("Engines, such as ollama:MODEL, llamacpp: or mercury: are in docs/engines.md.")
 
 
@@ -288,18 +289,13 @@ def _pull_checkpoint(name: str, revision: str | None, yes: bool) -> None:
 
     known = find(name)
     assert known is not None
-    if known.refused:
-        raise UsageError(
-            f"{name} {known.refused} and sees nothing to their right: it cannot fill a hole.",
-            "Use the mdlm checkpoint of the same owner.",
-        )
     offer = hub.offer_of(name)
     missing = hub.in_cache(name, revision) is None
     if known.restricted and missing and not agreed(offer, yes=yes, named=True):
         raise UsageError(f"{name} was not fetched: its licence was not accepted.", "--yes does.")
     folder, commit = hub.fetch(name, revision=revision, accepted=known.restricted)
     echo(f"{name} is here, at commit {commit[:12]}: {folder}")
-    echo(f"`diffufix repair --model {name}` uses it.")
+    echo(f"`diffufix {'generate' if known.block else 'repair'} --model {name}` uses it.")
 
 
 # -- what the commands share -----------------------------------------------------------------------

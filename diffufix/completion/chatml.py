@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from diffufix.completion.types import Speech
 from diffufix.model.families import Chat
-from diffufix.propose.prompting import spoken
+from diffufix.propose.prompting import guarded, spoken
 
 SYSTEM = "You are a helpful assistant."
 
@@ -18,5 +18,5 @@ def conversation(turns: Sequence[Speech], begun: str, chat: Chat) -> str:
     """
     if not turns or turns[0][0] != "system":
         turns = [("system", SYSTEM), *turns]
-    said = [f"<|im_start|>{who}\n{text.replace('<|', '< |')}<|im_end|>\n" for who, text in turns]
+    said = [f"<|im_start|>{who}\n{guarded(text, chat)}<|im_end|>\n" for who, text in turns]
     return spoken("".join([*said, f"<|im_start|>assistant\n{begun}"]), chat)

@@ -27,5 +27,5 @@ def open_completer(settings: Settings) -> Completer:
     from diffufix.completion.embedded import EmbeddedCompleter
     from diffufix.registry.policy import choose_policy
 
-    model = choose_policy(settings).load(settings.device, settings.dtype)
+    model = choose_policy(settings).load(settings.device, settings.dtype, blocks=True)
     return EmbeddedCompleter(model) if model.family.appended else DiffusionCompleter(model)

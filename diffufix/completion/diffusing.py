@@ -1,4 +1,5 @@
-"""Families that denoise in place: `diffusion_generate` completes, `infill` fills holes."""
+"""Families that denoise in place: `diffusion_generate` completes, `infill` fills holes. Those that
+write block after block complete alone, by `block_generate`."""
 
 from __future__ import annotations
 
@@ -34,6 +35,8 @@ class DiffusionCompleter:
         while len(found) < n:
             count = min(plan.batch, n - len(found))
             draw = self._fill if ask.infills else self._go_on
+            if self.model.family.block:
+                draw = self._write
             found += draw(left, ask.right, count, plan, generator, watch)
             if plan.temperature == 0:  # the others would be the same
                 found = found[:1] * n
@@ -88,6 +91,42 @@ class DiffusionCompleter:
                           length < len(row))
             )  # fmt: skip
         return found
+
+    def _write(
+        self, left: str, right: str, n: int, plan: SamplingPlan, generator: Any, watch: Watch | None
+    ) -> list[Completed]:
+        from diffufix.decode.block_causal import block_generate
+        from diffufix.decode.canvas import fill_text, inline_canvas
+        from diffufix.model.families import block_rules_of, sampling_of
+
+        model = self.model
+        if right:
+            raise UsageError(
+                f"{self.name} sees nothing to the right of what it writes: it fills no holes.",
+                "It goes on with a text, and it answers.",
+            )
+        canvas = inline_canvas(model, left, "", max_tokens=plan.max_tokens)
+        show, single = self._shown(watch, canvas.lead), plan.tokens_per_step == 1
+        threshold = block_rules_of(model.family.name).threshold if single else None
+
+        def hook(step: int, rows: list[list[int]]) -> None:
+            if show is not None:
+                show(step, rows[0])
+
+        fills = block_generate(
+            model, canvas.left, n, max_new_tokens=plan.max_tokens, ends=self._ends(),
+            temperature=plan.temperature, top_p=plan.top_p,
+            alg=sampling_of(model.family.name).alg, tokens_per_step=plan.tokens_per_step,
+            threshold=threshold, generator=generator, hook=hook,
+        )  # fmt: skip
+        return [
+            Completed(
+                fill_text(model, canvas, fill), len(fill.ids), fill.steps,
+                _positions(fill.order) if single and threshold is None else None,
+                len(fill.ids) < plan.max_tokens,
+            )
+            for fill in fills
+        ]  # fmt: skip
 
     def _fill(
         self, left: str, right: str, n: int, plan: SamplingPlan, generator: Any, watch: Watch | None

@@ -37,7 +37,7 @@ from torch import Tensor
 
 from diffufix.decode.aside import AsideContext, Asked, HoleSpan, logits
 from diffufix.decode.layout import SLACK
-from diffufix.model.denormals import flushed
+from diffufix.model.devices import flushed
 from diffufix.model.family import Family
 from diffufix.types import Commit, Fill
 

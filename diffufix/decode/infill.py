@@ -44,6 +44,7 @@ class Rule:
     threshold: float | None
     steps: int | None
     generator: torch.Generator | None
+    window: int = 0  # masks are committed within the first so many places that hold one; 0: all
 
     def quota(self, masks: int, step: int) -> int:
         """How many of a hole's masks this step commits at least."""
@@ -59,6 +60,7 @@ class PartialFill:
     ids: list[int]
     budget: int  # `<expand>` that may still be committed
     forced: tuple[int, ...] | None = None  # what is committed, whatever is drawn
+    prompt: int = 0  # of the context's
     logps: list[float] = field(default_factory=list)
     order: list[int] = field(default_factory=list)
     trace: list[Commit] = field(default_factory=list)
@@ -191,15 +193,17 @@ def advance(rows: list[PartialFill], context: Context, rule: Rule, step: int) ->
     """One step for these rows. Equal holes are computed once: at low temperature most samples agree
     for most of the way. Ids are drawn for the masks that are committed alone."""
     family = context.family
-    keys = [(tuple(row.ids), family.expand is not None and row.budget == 0) for row in rows]
+    keys = [
+        (row.prompt, tuple(row.ids), family.expand is not None and row.budget == 0) for row in rows
+    ]
     distinct = list(dict.fromkeys(keys))
-    logits_NV = context.logits([(0, hole) for hole, _ in distinct]).float()
+    logits_NV = context.logits([(prompt, hole) for prompt, hole, _ in distinct]).float()
     logits_NV[:, list(context.banned)] = -torch.inf
     spans, at, spent = {}, 0, []
     for key in distinct:
-        count = key[0].count(family.mask)
+        count = key[1].count(family.mask)
         spans[key] = range(at, at + count)
-        spent += [key[1]] * count
+        spent += [key[2]] * count
         at += count
     if family.expand is not None and any(spent):
         logits_NV[torch.tensor(spent), family.expand] = -torch.inf
@@ -277,8 +281,13 @@ def _picks(
     found = []
     at = 0
     for row in rows:
-        masks = len(row.masks(family.mask))
-        ranked = sorted(range(at, at + masks), key=lambda i: -confidence[i])
+        places = row.masks(family.mask)
+        masks = len(places)
+        near = masks
+        if rule.window:
+            part = places[0] // rule.window
+            near = sum(place // rule.window == part for place in places)
+        ranked = sorted(range(at, at + near), key=lambda i: -confidence[i])
         quota = rule.quota(masks, step)
         sure = [
             i for i in ranked[quota:]

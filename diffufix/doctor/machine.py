@@ -93,7 +93,7 @@ def models(settings: Settings) -> HealthCheck:
     from diffufix.registry.models import Registry
 
     every = published()
-    here = [each for each in every if each.folder is not None and not each.refused]
+    here = [each for each in every if each.folder is not None]
     names = ", ".join(f"{each.name} ({each.licence})" for each in here)
     trained = Registry(settings.root).names()
     found = f"{names}; trained here: {', '.join(trained) or 'none'}"

@@ -1,22 +1,32 @@
 """Whole bodies for one hole of a model that reads holes in their place (Dream family).
 
 - with `<expand>` and `<delete>`: `infill`, batch after batch, hotter every time.
-- other families: the same, block by block (decode/blockwise.py).
+- other families: the same, block by block (decode/blockwise.py);
+- block-causal ones: the same without what stands right of the hole (decode/block_causal.py).
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from typing import TYPE_CHECKING
 
 from diffufix.decode import infill
+from diffufix.decode.block_causal import block_generate
 from diffufix.decode.blockwise import blockwise
 from diffufix.decode.canvas import fill_text, inline_canvas, room_of
 from diffufix.generate.body import Body
 from diffufix.model.checkpoint import LoadedModel
+from diffufix.model.families import block_rules_of, sampling_of
 from diffufix.propose.in_place import REFRESH
 from diffufix.propose.proposals import FailureContext, Proposal, Watcher, fit, show
 from diffufix.propose.shown import fitted, own_test
 from diffufix.source.spans import Text
+from diffufix.types import Canvas, Fill
+
+if TYPE_CHECKING:
+    from torch import Generator
+
+    from diffufix.decode.infill import Hook
 
 HEAD_START = 0
 SAMPLES = 4  # bodies of one batch
@@ -36,6 +46,7 @@ def bodies(
     import torch
 
     left, right = prompt(model, body, story)
+    right = "" if model.family.block else right
     canvas = inline_canvas(model, left, right, max_tokens=MAX_TOKENS)
     generator = torch.Generator().manual_seed(seed)
     temperature = 0.2
@@ -49,7 +60,9 @@ def bodies(
         return None if end is None else _tokens_of(model, ids, len(canvas.lead) + end)
 
     while True:
-        if model.family.variable_length:
+        if model.family.block:
+            fills = _blocks(model, canvas, ended, temperature, generator, hook)
+        elif model.family.variable_length:
             fills = infill(
                 model, canvas, SAMPLES, temperature=temperature, top_p=0.95,
                 max_tokens=MAX_TOKENS, generator=generator, hook=hook,
@@ -67,6 +80,20 @@ def bodies(
             text = (text if end is None else text[:end]).rstrip()
             yield Proposal(body, body.hole, text, fill, fill.logp / max(1, len(fill.trace)))
         temperature = min(1.0, temperature + 0.2)
+
+
+def _blocks(
+    model: LoadedModel, canvas: Canvas, ended: Callable[[Sequence[int]], int | None],
+    temperature: float, generator: Generator, hook: Hook,
+) -> list[Fill]:  # fmt: skip
+    """What a block-causal model writes behind the left side: a body, and perhaps more."""
+    family, added = model.family, model.tokenizer.added.values()
+    return block_generate(
+        model, canvas.left, SAMPLES, max_new_tokens=MAX_TOKENS, ends={*family.specials, *added},
+        over=lambda ids: ended(ids) is not None, temperature=temperature, top_p=0.95,
+        alg=sampling_of(family.name).alg, threshold=block_rules_of(family.name).threshold,
+        generator=generator, hook=hook,
+    )  # fmt: skip
 
 
 def end_of_body(text: str, indent: str) -> int | None:

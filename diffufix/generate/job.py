@@ -66,6 +66,7 @@ class GenerateJob:
     """`budget` of the settings is for each function."""
 
     command = "generate"
+    mends = False  # drafts are, where the model can
 
     def __init__(
         self, settings: Settings, choice: StubSelection, allow_unverified: bool = False
@@ -186,14 +187,18 @@ class GenerateJob:
         from diffufix.generate.fills import BODIES
         from diffufix.propose.propose import propose
 
-        seed = self.settings.seed
+        seed, mends = self.settings.seed, not model.family.block
         body = goal.subjects[0]
         assert isinstance(body, Body)
         source = BODIES[model.family.layout]
         bodies = Bodies(
             body,
             source.bodies(model, body, story, seed, watch, busy),
-            lambda draft: propose(model, [draft], story, seed=seed, watch=watch, busy=busy),
+            lambda draft: (
+                propose(model, [draft], story, seed=seed, watch=watch, busy=busy)
+                if mends
+                else iter(())
+            ),
             self._executed,
             first=source.HEAD_START,
         )

@@ -70,7 +70,7 @@ def _through(
     own: list[Tensor],
     wanted_M: Tensor | None = None,
 ) -> Tensor:
-    cos, sin = rotary(positions_N[:, None], model.config.head_dim, model.config.rope_theta)
+    cos, sin = rotary(positions_N[:, None], model.config.rotary_dim, model.config.rope_theta)
     x_ND = model.model.embed_tokens(ids_N)
     last = len(model.model.layers) - 1
     for index, layer in enumerate(cast("list[Block]", model.model.layers)):

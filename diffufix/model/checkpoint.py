@@ -5,6 +5,7 @@ Only config.json, safetensors and tokenizer files are read; code in a checkpoint
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Mapping
 from functools import cached_property
 from pathlib import Path
@@ -12,16 +13,17 @@ from typing import Any
 
 import torch
 
-from diffufix.errors import CheckpointError
+from diffufix.errors import CheckpointError, PrerequisiteError
 from diffufix.model import hub
 from diffufix.model.adapted import attach
 from diffufix.model.devices import check_memory, choose_device, choose_dtype
-from diffufix.model.families import KINDS, plain_config, plain_name, repository
+from diffufix.model.experts import ExpertsConfig
+from diffufix.model.families import KINDS, repository, sampling_of
 from diffufix.model.family import Family, recognise
-from diffufix.model.files import read_json, shards
+from diffufix.model.files import placed, plain_config, read_json, shards
 from diffufix.model.quantized import bytes_of, quantisation, quantised
 from diffufix.model.tokenizer import Tokenizer, load_tokenizer
-from diffufix.model.transformer import ModelConfig, Transformer
+from diffufix.model.transformer import ModelConfig, Transformer, block_causal, padded
 from diffufix.model.weights import Adapter, fingerprint, read_tensors
 
 _DAMAGED = "The weights and config.json belong to different checkpoints, or are damaged."
@@ -35,6 +37,19 @@ class LoadedModel(Transformer):
     name: str
     adapter: Path | None
     max_context: int  # tokens of canvas that the model was made for
+
+    def forward(
+        self, input_ids: torch.Tensor, attention_mask: torch.Tensor | None = None
+    ) -> torch.Tensor:
+        """Logits [B, T, V], unshifted. `attention_mask` [B, T] is 1 at tokens, 0 at padding. Of
+        block-causal families each block sees itself and those before it."""
+        block = self.family.block
+        if not block:
+            return super().forward(input_ids, attention_mask)
+        keep = torch.ones_like(input_ids) if attention_mask is None else attention_mask
+        positions, seen = padded(keep.bool())
+        hidden, _ = self.hidden(input_ids, positions, seen & block_causal(positions, block))
+        return self.lm_head(hidden)
 
     @cached_property
     def tokenizer(self) -> Tokenizer:
@@ -106,7 +121,11 @@ def load_model(
     size = bytes_of(parameters, embedded, few, kind.itemsize) if few else parameters * kind.itemsize
     check_memory(size, few or kind, where, str(name))
     lora = Adapter(Path(adapter).expanduser()) if adapter is not None else None
-    state, beside = _state(model, folder, lora, where, kind, few)
+    if few and model.config.experts:
+        raise PrerequisiteError(
+            f"{name}: experts cannot be quantised to {few} here.", "Use --dtype bfloat16."
+        )
+    state, beside = _state(model, folder, raw, lora, where, kind, few)
     model.load_state_dict(state, strict=True, assign=True)
     for layer, a, b, scale in beside:
         attach(model, layer, a, b, scale)
@@ -118,8 +137,16 @@ def load_model(
         if model.copy is not None:
             model.copy.pair(tokenizer.twins(model.config.vocab_size))
     model.adapter = lora.folder if lora else None
-    model.max_context = min(int(raw.get("max_position_embeddings") or 2048), 2048)
+    most = sampling_of(family.name).context
+    model.max_context = min(int(raw.get("max_position_embeddings") or most), most)
     return model.eval().requires_grad_(False)
+
+
+def family_in(folder: Path, name: str = "") -> Family:
+    """The family of a checkpoint folder, nothing but its settings read. Raises CheckpointError."""
+    raw = plain_config(read_json(folder / "config.json"))
+    tokenizer = load_tokenizer(folder) if has_tokenizer(folder) else None
+    return _family(folder, raw, tokenizer.added if tokenizer else {}, name)
 
 
 def fingerprint_of(folder: Path, adapter: Path | None = None) -> str:
@@ -214,12 +241,15 @@ def _config(raw: Mapping[str, Any]) -> ModelConfig:
         rope_float32=bool(raw.get("rope_float32", kind.rope_float32)),
         copy_twins=bool(raw.get("copy_twins", False)),
         edit_size=int(raw.get("edit_size") or 0),
+        rotary_size=int(raw.get("rotary_size") or 0),
+        experts=ExpertsConfig(**raw["experts"]) if raw.get("experts") else None,
     )
 
 
 def _state(
     model: LoadedModel,
     folder: Path,
+    raw: Mapping[str, Any],
     adapter: Adapter | None,
     device: torch.device,
     dtype: torch.dtype,
@@ -231,30 +261,43 @@ def _state(
     tied = model.config.tie_word_embeddings
     state: dict[str, torch.Tensor] = {}
     beside: list[tuple[str, torch.Tensor, torch.Tensor, float]] = []
-    for given, tensor in read_tensors(folder):
-        name = plain_name(given)
-        if name.endswith("rotary_emb.inv_freq") or (tied and name == "lm_head.weight"):
-            continue
-        if name not in shapes:
-            raise CheckpointError(f"The checkpoint holds {name}, which the model lacks.", _DAMAGED)
-        if tensor.shape != shapes[name]:
-            raise CheckpointError(
-                f"{name} is {list(tensor.shape)}, config.json asks for {list(shapes[name])}.",
-                _DAMAGED,
-            )
-        if adapter is not None:
-            merged = (dtype == torch.float32 and few is None) or tensor.ndim != 2
-            if merged:
-                tensor = adapter.merge(name, tensor)
-            elif (found := adapter.part(name, tensor.shape)) is not None:
-                beside.append((name.removesuffix(".weight"), *found))
-        # A copy always: a mapped file that someone rewrites would end the process.
-        state[name] = tensor.to(device=device, dtype=dtype, copy=True)
-        if few is not None:
-            state[name] = quantised(name, state[name], few)
+    filled: Counter[str] = Counter()  # experts of a tensor that holds all of them
+    for given, whole in read_tensors(folder):
+        for place in placed(given, raw):
+            name, tensor = place.name, whole[place.begin : place.end] if whole.ndim else whole
+            if name.endswith("rotary_emb.inv_freq") or (tied and name == "lm_head.weight"):
+                continue
+            if name not in shapes:
+                raise CheckpointError(
+                    f"The checkpoint holds {name}, which the model lacks.", _DAMAGED
+                )
+            wanted = shapes[name] if place.expert is None else shapes[name][1:]
+            if tensor.shape != wanted:
+                raise CheckpointError(
+                    f"{name} is {list(tensor.shape)}, config.json asks for {list(wanted)}.",
+                    _DAMAGED,
+                )
+            if place.expert is not None:
+                if name not in state:
+                    state[name] = torch.empty(shapes[name], device=device, dtype=dtype)
+                if place.expert < len(state[name]):
+                    state[name][place.expert] = tensor.to(device=device, dtype=dtype)
+                    filled[name] += 1
+                continue
+            if adapter is not None:
+                merged = (dtype == torch.float32 and few is None) or tensor.ndim != 2
+                if merged:
+                    tensor = adapter.merge(name, tensor)
+                elif (found := adapter.part(name, tensor.shape)) is not None:
+                    beside.append((name.removesuffix(".weight"), *found))
+            # A copy always: a mapped file that someone rewrites would end the process.
+            state[name] = tensor.to(device=device, dtype=dtype, copy=True)
+            if few is not None:
+                state[name] = quantised(name, state[name], few)
     if tied and "model.embed_tokens.weight" in state:
         state["lm_head.weight"] = state["model.embed_tokens.weight"]
-    missing = sorted(shapes.keys() - state.keys())
+    part = {name for name, count in filled.items() if count < shapes[name][0]}
+    missing = sorted((shapes.keys() - state.keys()) | part)
     if missing:
         raise CheckpointError(
             f"The checkpoint lacks {len(missing)} tensors, the first is {missing[0]}.", _DAMAGED

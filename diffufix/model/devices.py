@@ -1,6 +1,9 @@
-"""Where a model is computed and in which dtype: what the machine has, and what fits. Reads only."""
+"""Where a model is computed and in which dtype: what the machine has, and what fits."""
 
 from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
 
 import psutil
 import torch
@@ -88,3 +91,19 @@ def check_memory(weights: int, dtype: torch.dtype | str, device: torch.device, n
         f"{device.type} has {free / 1e9:.1f} GB free.",
         "Use `--model mini`, another --device, or a smaller --dtype.",
     )
+
+
+@contextlib.contextmanager
+def flushed() -> Iterator[None]:
+    """Denormal floats count as zero, for this thread, and for good in those that PyTorch starts
+    meanwhile.
+
+    The tails of a softmax and the gradients of attention are full of them, and on a CPU they cost
+    many times what other floats do (bench/training.py). The rest of a program may want them back.
+    """
+    before = not float(torch.tensor(5e-324, dtype=torch.float64) * 1.0)
+    torch.set_flush_denormal(True)
+    try:
+        yield
+    finally:
+        torch.set_flush_denormal(before)

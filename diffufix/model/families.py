@@ -5,8 +5,10 @@ how its layers are named, how it is talked to. Special ids are the checkpoint's 
 from its files; here stand the strings that its tokenizer calls them by.
 
 Sources: the modelling and generation files of apple/DiffuCoder and Dream-org (public copy in
-ZHZisZZ/dllm), pengzhangzhi/Open-dLLM, SalesforceAIResearch/CoDA, and dllm's a2d and llada
-pipelines. Sizes are those of the published safetensors, in bytes.
+ZHZisZZ/dllm), pengzhangzhi/Open-dLLM, SalesforceAIResearch/CoDA, dllm's a2d, llada and llada2
+pipelines, JetAstra/SDAR, and the files that Stable-DiffCoder and Fast-dLLM v2 are published with.
+How layers are named is in files.py. Sizes are those of the published safetensors, in bytes; those
+of block-causal ones are counted from their shapes.
 """
 
 from __future__ import annotations
@@ -18,9 +20,25 @@ from typing import Any, Literal
 
 from diffufix.errors import CheckpointError
 
-Chat = Literal["chatml", "llama3", "none"]
+Chat = Literal["chatml", "llama3", "ling", "seed", "none"]
 #: Memory beside the weights that a decoding batch takes, as a share of them, and in bytes.
 BESIDE, AT_LEAST = 0.1, 1_000_000_000
+
+
+@dataclass(frozen=True)
+class BlockRules:
+    """How a block-causal kind writes its blocks (decode/block_causal.py).
+
+    `threshold`: masks likelier than that are committed together. `window`: masks are committed
+    within the first so many places of a block that hold one; 0: anywhere. `leads`: the first place
+    of a block is predicted by the block before, as an autoregressive model would. `from_prompt`:
+    blocks are counted from the end of the prompt, not from its beginning.
+    """
+
+    threshold: float | None = None
+    window: int = 0
+    leads: bool = False
+    from_prompt: bool = False
 
 
 @dataclass(frozen=True)
@@ -45,6 +63,9 @@ class Architecture:
     alg: str = "entropy"
     architectures: frozenset[str] = frozenset()
     rope_float32: bool = False  # rotary embeddings are applied in float32, whatever the dtype
+    context: int = 2048  # tokens of canvas at most
+    block: int = 0  # tokens of a block, of block-causal ones (BlockRules), where nothing else says
+    block_rules: BlockRules | None = None
 
 
 KINDS = (
@@ -66,12 +87,30 @@ KINDS = (
         masks=("<|mdm_mask|>", "<|mask|>"), alg="maskgit_plus",
         rope_float32=True,
     ),
+    Architecture(
+        "sdar", frozenset({"sdar"}), shift=False, qk_norm=True, attention_bias=False,
+        masks=("<|MASK|>",), temperature=1.0, alg="maskgit_plus", context=8192, block=4,
+        block_rules=BlockRules(0.85),
+    ),
+    Architecture(
+        "llada2", frozenset({"llada2_moe"}), shift=False, chat="ling", qk_norm=True,
+        attention_bias=False, temperature=0.0, alg="maskgit_plus", context=8192, block=32,
+        block_rules=BlockRules(0.95),
+    ),
+    Architecture(
+        "stable-diffcoder", frozenset({"llama"}), shift=False, chat="seed", attention_bias=False,
+        masks=("<[MASK_TOKEN]>",), temperature=0.0, alg="maskgit_plus", context=8192, block=4,
+        architectures=frozenset({"StableDiffcoderForCausalLM"}), block_rules=BlockRules(),
+    ),
+    Architecture(
+        "fast-dllm", frozenset({"fast_dllm_qwen"}), shift=True, masks=("|<MASK>|", "<|mask|>"),
+        temperature=0.0, alg="maskgit_plus", context=8192, block=32,
+        block_rules=BlockRules(0.9, window=8, leads=True),
+    ),
 )  # fmt: skip
 
-#: Types whose text is denoised block after block, each blind to what follows it.
-BLOCK_CAUSAL = frozenset(
-    {"llada2_moe", "llada21_moe", "llada2", "sdar", "sdar_moe", "stable_diffcoder", "bd3lm"}
-)
+#: bd3lm checkpoints of dllm-hub: types as its mdlm ones have, so that the id alone tells them.
+_BD3LM = BlockRules(from_prompt=True)
 
 DIFFUCODER, APACHE = "Apple's research licence (apple-amlr): research use only", "Apache-2.0"
 
@@ -86,7 +125,7 @@ class Repository:
     licence: str
     bytes: int  # of its weights, which are bfloat16
     restricted: bool = False
-    block: int = 0  # tokens of a block, of block-causal ones
+    block: int = 0  # tokens of a block, of block-causal ones whose files do not say so
     mask: int | None = None  # where neither config nor tokenizer names one
 
     @property
@@ -128,6 +167,20 @@ REPOSITORIES = (
                True),
     Repository("GSAI-ML/LLaDA-8B-Base", "llada", "none", "MIT", 16_031_000_000),
     Repository("GSAI-ML/LLaDA-8B-Instruct", "llada", "llama3", "MIT", 16_031_000_000),
+    Repository("JetLM/SDAR-4B-Chat", "sdar", "chatml", "MIT", 8_823_000_000, block=4),
+    Repository("JetLM/SDAR-8B-Chat", "sdar", "chatml", "MIT", 16_381_000_000, block=4),
+    Repository("ByteDance-Seed/Stable-DiffCoder-8B-Base", "stable-diffcoder", "none", "MIT",
+               16_500_000_000, block=4, mask=5),
+    Repository("ByteDance-Seed/Stable-DiffCoder-8B-Instruct", "stable-diffcoder", "seed", "MIT",
+               16_500_000_000, block=4, mask=5),
+    Repository("inclusionAI/LLaDA2.0-mini", "llada2", "ling", APACHE, 32_510_000_000, block=32,
+               mask=156895),
+    Repository("inclusionAI/LLaDA2.1-mini", "llada2", "ling", APACHE, 32_510_000_000, block=32,
+               mask=156895),
+    Repository("Efficient-Large-Model/Fast_dLLM_v2_1.5B", "fast-dllm", "chatml", APACHE,
+               3_087_000_000, block=32, mask=151665),
+    Repository("Efficient-Large-Model/Fast_dLLM_v2_7B", "fast-dllm", "chatml", APACHE, _SEVEN,
+               block=32, mask=151665),
 )  # fmt: skip
 _BY_ID = {each.id.lower(): each for each in REPOSITORIES}
 _BY_NAME = {each.name.lower(): each for each in REPOSITORIES}
@@ -154,12 +207,6 @@ def kind_of(config: Mapping[str, Any]) -> Architecture:
         if found in kind.types:
             return kind
     shown = f"model_type {config.get('model_type')!r}"
-    if found in BLOCK_CAUSAL:
-        raise CheckpointError(
-            f"Checkpoints of {shown} denoise block after block and see nothing to their right: "
-            "they cannot fill a hole in the middle.",
-            f"Use one that can: {known()}.",
-        )
     raise CheckpointError(
         f"Checkpoints of {shown} are not supported"
         + (f" (architectures: {', '.join(map(str, config['architectures']))})."
@@ -173,77 +220,15 @@ def sampling_of(family: str) -> Architecture:
     return next((kind for kind in KINDS if kind.name == family), KINDS[0])
 
 
-def known() -> str:
-    """The types that can be loaded, in words."""
-    return ", ".join(f"{kind.name} (model_type {'/'.join(sorted(kind.types))})" for kind in KINDS)
+def block_rules_of(family: str) -> BlockRules:
+    """How a block-causal family of that name writes its blocks."""
+    return sampling_of(family).block_rules or _BD3LM
 
 
-# -- config.json and names of layers, where they are not those of Hugging Face's Qwen2 -------------
-
-_LLADA_KEYS = {
-    "d_model": "hidden_size",
-    "mlp_hidden_size": "intermediate_size",
-    "n_layers": "num_hidden_layers",
-    "n_heads": "num_attention_heads",
-    "n_kv_heads": "num_key_value_heads",
-    "weight_tying": "tie_word_embeddings",
-    "include_qkv_bias": "attention_bias",
-    "max_sequence_length": "max_position_embeddings",
-}
-#: What the computation takes for granted of a LLaDA.
-_LLADA_FIXED = {
-    "block_type": "llama", "layer_norm_type": "rms", "activation_type": "silu", "rope": True,
-    "alibi": False, "attention_layer_norm": False, "include_bias": False, "scale_logits": False,
-    "input_emb_norm": False, "bias_for_layer_norm": False,
-}  # fmt: skip
-_LLADA_LAYERS = {
-    "wte.": "embed_tokens.", "ln_f.": "norm.", "attn_norm.": "input_layernorm.",
-    "ff_norm.": "post_attention_layernorm.", "q_proj.": "self_attn.q_proj.",
-    "k_proj.": "self_attn.k_proj.", "v_proj.": "self_attn.v_proj.",
-    "attn_out.": "self_attn.o_proj.", "ff_proj.": "mlp.gate_proj.", "up_proj.": "mlp.up_proj.",
-    "ff_out.": "mlp.down_proj.",
-}  # fmt: skip
-
-
-def plain_config(config: Mapping[str, Any]) -> dict[str, Any]:
-    """A config.json with the keys that Hugging Face's Qwen2 has. Raises CheckpointError."""
-    plain = dict(config)
-    declared = "family" in (config.get("diffufix") or {})
-    if str(config.get("model_type") or "").lower() != "llada" or (
-        declared and "d_model" not in config
-    ):
-        return plain
-    lacks = [key for key in ("d_model", "n_layers", "n_heads") if key not in config]
-    if lacks:
-        raise CheckpointError(
-            f"config.json of model_type 'llada' lacks {', '.join(lacks)}.", "Fetch it again."
-        )
-    odd = {k: config[k] for k, v in _LLADA_FIXED.items() if config.get(k) not in (None, v)}
-    if odd:
-        raise CheckpointError(
-            f"config.json: {', '.join(f'{k}={v!r}' for k, v in odd.items())} is not supported.",
-            "LLaDA 8B has Llama blocks with plain rotary embeddings.",
-        )
-    plain |= {ours: config[theirs] for theirs, ours in _LLADA_KEYS.items() if theirs in config}
-    plain["vocab_size"] = config.get("embedding_size") or config.get("vocab_size")
-    plain.setdefault("rms_norm_eps", 1e-5)
-    plain.setdefault("tie_word_embeddings", True)
-    return plain
-
-
-def plain_name(name: str) -> str:
-    """A tensor's name as Hugging Face's Qwen2 has it."""
-    rest = name.removeprefix("model.transformer.")
-    if rest == name:
-        return name
-    if rest == "ff_out.weight":
-        return "lm_head.weight"
-    block = re.fullmatch(r"blocks\.(\d+)\.(.*)", rest)
-    if block:
-        begin, rest = f"model.layers.{block[1]}.", block[2]
-    else:
-        begin = "model."
-    for theirs, ours in _LLADA_LAYERS.items():
-        if rest.startswith(theirs):
-            return begin + ours + rest.removeprefix(theirs)
-    return name
+def known(*, filling: bool = False) -> str:
+    """The types that can be loaded, in words; `filling`: those that fill holes in the middle."""
+    return ", ".join(
+        f"{kind.name} (model_type {'/'.join(sorted(kind.types))})"
+        for kind in KINDS
+        if not (filling and kind.block)
+    )

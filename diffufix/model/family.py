@@ -16,6 +16,11 @@ from diffufix.model.families import Architecture, Chat, kind_of, namesake, repos
 
 Layout = Literal["inline", "aside"]
 
+#: What begins a turn of a conversation.
+_MARKS = {
+    "chatml": "<|im_start|>", "llama3": "<|start_header_id|>", "ling": "<role>",
+    "seed": "<[begin\u2581of\u2581sentence]>",
+}  # fmt: skip
 _EXPAND_TOKENS = ("<|expand|>", "<expand>")
 _DELETE_TOKENS = ("<|delete|>", "<delete>")
 _IDS = (
@@ -52,6 +57,7 @@ class Family:
     names: int | None = None  # before further names of the file,
     breaking: int | None = None  # and where holes are to be broken, not mended
     window: int | None = None  # tokens of a function that it reads at once; None: MAX_WINDOW
+    block: int = 0  # tokens that see one another and what is before them alone; 0: all see all
 
     @property
     def appended(self) -> bool:
@@ -112,12 +118,9 @@ def recognise(
         return _declared(own)
     kind = kind_of(config)
     published = repository(name) or repository(str(config.get("_name_or_path") or ""))
-    if published is not None and published.block:
-        raise CheckpointError(
-            f"{published.id} denoises blocks of {published.block} tokens and sees nothing to "
-            "their right: it cannot fill a hole in the middle.",
-            "Use the mdlm checkpoint of the same owner.",
-        )
+    block = kind.block and (config.get("block_size") or config.get("bd_size") or kind.block)
+    if published is not None and published.block and not block:
+        block = published.block
     known = {**config, **{k: v for k, v in (generation or {}).items() if v is not None}}
     said = tokenizer or {}
 
@@ -151,6 +154,7 @@ def recognise(
         eos=eos,
         expand=expand,
         delete=delete if delete is not None or expand is None else eos,
+        block=block,
     )
     return _declared({**family.as_dict(), **own}) if isinstance(own, Mapping) else family
 
@@ -196,7 +200,7 @@ def _chat(
     and a chat template or the pad token that only instruct checkpoints of its kind have. Where
     no settings of a tokenizer say so, a folder that is called as a published one is taken for it.
     """
-    mark = "<|im_start|>" if kind.chat == "chatml" else "<|start_header_id|>"
+    mark = _MARKS[kind.chat]
     if mark not in added_tokens:
         return "none"
     if tokenizer is None:
@@ -229,11 +233,15 @@ def _declared(own: Mapping[str, Any]) -> Family:
     ids = {key: own.get(key) for key in (*_IDS, "window")}
     if not all(value is None or isinstance(value, int) for value in ids.values()):
         raise CheckpointError("config.json: special ids must be integers.", hint)
+    block = own.get("block", 0)
+    if not isinstance(block, int) or block < 0:
+        raise CheckpointError(f"config.json: diffufix.block is {block!r}.", hint)
     return Family(
         name=str(own["family"]),
         shift=own["shift"],
         layout=layout,
         chat=chat,
         failure=own.get("failure"),
+        block=block,
         **ids,  # type: ignore[arg-type]
     )

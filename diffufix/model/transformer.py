@@ -1,4 +1,5 @@
-"""The transformer of all families: Qwen2.5, Qwen3 or Llama blocks, with bidirectional attention.
+"""The transformer of all families: Qwen2.5, Qwen3, Llama or Ling blocks, with bidirectional
+attention.
 
 Shape suffixes: B batch, T tokens, C context tokens, D model width, H heads, K key/value heads,
 E head dimension, V vocabulary. Parameter names follow the Hugging Face checkpoints, so that a
@@ -22,6 +23,7 @@ from torch import Tensor, nn
 
 from diffufix.model import packed
 from diffufix.model.editing import EditHead
+from diffufix.model.experts import Experts, ExpertsConfig
 from diffufix.model.pointer_generator import PointerGenerator
 
 
@@ -45,10 +47,16 @@ class ModelConfig:
     rope_float32: bool = False  # they are rotated in float32, whatever the weights are (LLaDA)
     copy_twins: bool = False  # it copies ids' twins too
     edit_size: int = 0  # width of the head that says where to edit (editing.py); 0: none
+    rotary_size: int = 0  # numbers of a head that are rotated, the first ones; 0: all
+    experts: ExpertsConfig | None = None  # in place of the layers' inner networks
 
     @property
     def head_dim(self) -> int:
         return self.head_size or self.hidden_size // self.num_attention_heads
+
+    @property
+    def rotary_dim(self) -> int:
+        return self.rotary_size or self.head_dim
 
 
 #: Keys [B, K, C, E] and values of every layer, for one encoded context.
@@ -66,7 +74,11 @@ def rotary(positions: Tensor, head_dim: int, theta: float) -> tuple[Tensor, Tens
 
 
 def rotate(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
-    """Apply rotary embeddings to [B, heads, T, E] (halves convention)."""
+    """Apply rotary embeddings to [B, heads, T, E] (halves convention), or to the first of the E
+    numbers, as many as `cos` has."""
+    if cos.shape[-1] < x.shape[-1]:
+        turned, plain = x.split([cos.shape[-1], x.shape[-1] - cos.shape[-1]], dim=-1)
+        return torch.cat([rotate(turned, cos, sin), plain], dim=-1)
     left, right = x.chunk(2, dim=-1)
     return x * cos.to(x.dtype) + torch.cat([-right, left], dim=-1) * sin.to(x.dtype)
 
@@ -78,6 +90,15 @@ def padded(keep_BT: Tensor) -> tuple[Tensor, Tensor]:
     """
     positions = (keep_BT.long().cumsum(-1) - 1).masked_fill(~keep_BT, 1)
     return positions, keep_BT[:, None, None, :]
+
+
+def block_causal(places_BT: Tensor, block: int) -> Tensor:
+    """Attention mask [B, 1, T, T] of sequences in blocks: each sees itself and those before it.
+
+    `places_BT` are positions from the beginning of the first block on.
+    """
+    blocks_BT = places_BT // block
+    return (blocks_BT[:, None, :] <= blocks_BT[:, :, None])[:, None]
 
 
 class RMSNorm(nn.Module):
@@ -112,9 +133,9 @@ class Attention(nn.Module):
     def project(self, x_BTD: Tensor, cos: Tensor, sin: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Queries [B, H, T, E], keys and values [B, K, T, E]; queries and keys are rotated."""
         B, T, _ = x_BTD.shape
-        q = self.q_proj(x_BTD).view(B, T, self.heads, -1)
-        k = self.k_proj(x_BTD).view(B, T, self.kv_heads, -1)
-        v = self.v_proj(x_BTD).view(B, T, self.kv_heads, -1).transpose(1, 2)
+        q = self.q_proj(x_BTD).view(B, T, self.heads, self.head_dim)
+        k = self.k_proj(x_BTD).view(B, T, self.kv_heads, self.head_dim)
+        v = self.v_proj(x_BTD).view(B, T, self.kv_heads, self.head_dim).transpose(1, 2)
         if self.q_norm is not None and self.k_norm is not None:
             q, k = self.q_norm(q), self.k_norm(k)
         q, k = q.transpose(1, 2), k.transpose(1, 2)
@@ -143,13 +164,12 @@ class Attention(nn.Module):
             out = F.scaled_dot_product_attention(q, k, v, attn_mask=mask)
         else:
             out = packed.attend(q, k, v, mask)
-        return self.o_proj(out.transpose(1, 2).reshape(B, T, -1)), own
+        return self.o_proj(out.transpose(1, 2).reshape(B, T, self.heads * self.head_dim)), own
 
 
 class MLP(nn.Module):
-    def __init__(self, config: ModelConfig) -> None:
+    def __init__(self, d: int, f: int) -> None:
         super().__init__()
-        d, f = config.hidden_size, config.intermediate_size
         self.gate_proj = nn.Linear(d, f, bias=False)
         self.up_proj = nn.Linear(d, f, bias=False)
         self.down_proj = nn.Linear(f, d, bias=False)
@@ -159,10 +179,10 @@ class MLP(nn.Module):
 
 
 class Block(nn.Module):
-    def __init__(self, config: ModelConfig) -> None:
+    def __init__(self, config: ModelConfig, index: int) -> None:
         super().__init__()
         self.self_attn = Attention(config)
-        self.mlp = MLP(config)
+        self.mlp = self._inner(config, index)
         self.input_layernorm = RMSNorm(config.hidden_size, config.rms_norm_eps)
         self.post_attention_layernorm = RMSNorm(config.hidden_size, config.rms_norm_eps)
 
@@ -178,6 +198,13 @@ class Block(nn.Module):
         x = x + attended
         return x + self.mlp(self.post_attention_layernorm(x)), own
 
+    @staticmethod
+    def _inner(config: ModelConfig, index: int) -> nn.Module:
+        d, experts = config.hidden_size, config.experts
+        if experts is None or index < experts.dense_layers:
+            return MLP(d, config.intermediate_size)
+        return Experts(d, experts, MLP(d, experts.shared) if experts.shared else None)
+
 
 class Trunk(nn.Module):
     """Embeddings, blocks and the last norm (`model.` in the checkpoints)."""
@@ -191,7 +218,9 @@ class Trunk(nn.Module):
             if empty.is_meta
             else nn.Embedding(config.vocab_size, config.hidden_size)
         )
-        self.layers = nn.ModuleList(Block(config) for _ in range(config.num_hidden_layers))
+        self.layers = nn.ModuleList(
+            Block(config, index) for index in range(config.num_hidden_layers)
+        )
         self.norm = RMSNorm(config.hidden_size, config.rms_norm_eps)
 
 
@@ -228,7 +257,7 @@ class Transformer(nn.Module):
         """
         if positions_BT is None:
             positions_BT = torch.arange(ids_BT.shape[1], device=ids_BT.device)[None]
-        cos, sin = rotary(positions_BT, self.config.head_dim, self.config.rope_theta)
+        cos, sin = rotary(positions_BT, self.config.rotary_dim, self.config.rope_theta)
         x = self.model.embed_tokens(ids_BT)
         own: Cache = []
         for index, layer in enumerate(self.model.layers):

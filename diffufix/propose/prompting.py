@@ -50,15 +50,47 @@ def render(family: str, task: str, **context: str) -> tuple[str, str]:
     return left, rest[0]
 
 
+#: Turns that are marked otherwise than in ChatML: before what a role says, and behind it.
+_TURNS: dict[Chat, tuple[dict[str, str], str]] = {
+    "llama3": (
+        {
+            "system": "<|startoftext|><|start_header_id|>system<|end_header_id|>\n\n",
+            "user": "<|start_header_id|>user<|end_header_id|>\n\n",
+            "assistant": "<|start_header_id|>assistant<|end_header_id|>\n\n",
+        },
+        "<|eot_id|>",
+    ),
+    "ling": (
+        {
+            "system": "<role>SYSTEM</role>",
+            "user": "<role>HUMAN</role>",
+            "assistant": "<role>ASSISTANT</role>",
+        },
+        "<|role_end|>",
+    ),
+    "seed": (
+        {who: f"<[begin\u2581of\u2581sentence]>{who}\n" for who in ("system", "user", "assistant")},
+        "<[end\u2581of\u2581sentence]>",
+    ),
+}
+
+
 def spoken(text: str, chat: Chat) -> str:
     """A rendered text, whose turns are marked in ChatML, with the marks of another chat format."""
-    if chat != "llama3":
+    if chat not in _TURNS:
         return text
-    for role in ("system", "user", "assistant"):
-        header = f"<|start_header_id|>{role}<|end_header_id|>\n\n"
-        begin = "<|startoftext|>" if role == "system" else ""
-        text = text.replace(f"<|im_start|>{role}\n", begin + header)
-    return text.replace("<|im_end|>\n", "<|eot_id|>").replace("<|im_end|>", "<|eot_id|>")
+    begins, end = _TURNS[chat]
+    for role, begin in begins.items():
+        text = text.replace(f"<|im_start|>{role}\n", begin)
+    return text.replace("<|im_end|>\n", end).replace("<|im_end|>", end)
+
+
+def guarded(text: str, chat: Chat) -> str:
+    """A text of the project's in which no mark of that chat format is spelled any more."""
+    first = {"ling": ("<role>", "</role>"), "seed": ("<[begin\u2581", "<[end\u2581")}
+    for mark in ("<|", *first.get(chat, ())):
+        text = text.replace(mark, f"< {mark[1:]}")
+    return text
 
 
 @cache

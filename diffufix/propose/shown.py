@@ -12,7 +12,7 @@ import ast
 from collections.abc import Callable, Sequence
 
 from diffufix.model.family import Family
-from diffufix.propose.prompting import render, spoken
+from diffufix.propose.prompting import guarded, render, spoken
 from diffufix.source.spans import Text
 from diffufix.source.syntax import parse
 
@@ -196,7 +196,10 @@ def fitted(
             }
         else:
             shown["tests"] = tested
-        sides = render(family.prompts, task, **shown, **others)
+        told = {**shown, **others}
+        if family.chat != "none":
+            told = {name: guarded(text, family.chat) for name, text in told.items()}
+        sides = render(family.prompts, task, **told)
         rendered = spoken(sides[0], family.chat), spoken(sides[1], family.chat)
         if count(rendered[0]) + count(rendered[1]) <= room:
             break

@@ -32,7 +32,7 @@ class PublishedCheckpoint:
     fits: bool  # into the memory that the CPU has free now
     revision: str = ""
     folder: Path | None = None
-    refused: str = ""  # why it cannot be used
+    block: int = 0  # tokens of a block, of those that write and fill no holes
 
     def document(self) -> dict[str, Any]:
         return {**vars(self), "folder": str(self.folder) if self.folder else None}
@@ -40,8 +40,6 @@ class PublishedCheckpoint:
     @property
     def state(self) -> str:
         """One or two words for a table."""
-        if self.refused:
-            return "cannot fill"
         if self.folder is not None:
             return "here"
         return "to accept" if self.restricted and not self.accepted else "to pull"
@@ -70,9 +68,8 @@ def _mini() -> PublishedCheckpoint:
 
 def _known(each: Repository) -> PublishedCheckpoint:
     memory = needed(each.bytes)
-    refused = f"denoises blocks of {each.block} tokens" if each.block else ""
     return PublishedCheckpoint(
         each.id, each.title, each.bytes // 2, each.bytes, memory, each.licence, each.restricted,
         bool(answered(each.id)), memory <= psutil.virtual_memory().available,
-        pinned(each.id) or "", in_cache(each.id), refused,
+        pinned(each.id) or "", in_cache(each.id), each.block,
     )  # fmt: skip

@@ -19,6 +19,7 @@ from diffufix.registry.models import Registry
 if TYPE_CHECKING:
     from diffufix.engines.types import Engine
     from diffufix.model.checkpoint import LoadedModel
+    from diffufix.model.family import Family
 
 NONE = "none"
 
@@ -50,10 +51,12 @@ class Policy:
         return tuple(opened)
 
     def load(
-        self, device: str = "auto", dtype: str = "auto", beside_engines: bool = False
-    ) -> LoadedModel:
+        self, device: str = "auto", dtype: str = "auto", beside_engines: bool = False,
+        blocks: bool = False,
+    ) -> LoadedModel:  # fmt: skip
         """The local model. Raises CheckpointError, PrerequisiteError, and UsageError where engines
-        are named too and the caller does not use them."""
+        are named too and the caller does not use them, or where the model sees nothing to the right
+        of what it writes and the caller does not take one that only goes on (`blocks`)."""
         if self.engines and not beside_engines:
             raise UsageError(
                 f"{self.engines[0].text} is an engine: `repair` and `generate` use them, this "
@@ -61,10 +64,25 @@ class Policy:
                 "Name one diffusion model of this machine with --model.",
             )
         from diffufix.model import load_model
+        from diffufix.model.checkpoint import family_in
 
+        family = family_in(self.checkpoint, self.name)
+        if family.block and not blocks:
+            raise UsageError(*cannot_fill(self.name, family))
         model = load_model(self.checkpoint, device=device, dtype=dtype, adapter=self.adapter)
         model.name = self.name
         return model
+
+
+def cannot_fill(name: str, family: Family) -> tuple[str, str]:
+    """Why a block-causal model fills no hole, and what does."""
+    from diffufix.model.families import known
+
+    return (
+        f"{name} writes block after block of {family.block} tokens and sees nothing to their "
+        "right: it cannot fill a hole in the middle.",
+        f"`diffufix generate` and `diffufix chat` use it. What fills holes: {known(filling=True)}.",
+    )
 
 
 @dataclass(frozen=True)

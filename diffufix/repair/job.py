@@ -72,6 +72,7 @@ class Job(Protocol):
     command: str  # as the log names it
     settings: Settings
     turn: float  # seconds that a goal is searched before the next has its turn
+    mends: bool  # it needs a model that fills holes between two texts
 
     def lay(self, tree: Path) -> None:
         """Change a fresh copy of the project before anything is run in it."""
@@ -107,6 +108,7 @@ class RepairJob:
 
     command = "repair"
     turn = SLICE
+    mends = True
 
     def __init__(self, settings: Settings) -> None:
         self.settings = settings

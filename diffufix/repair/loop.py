@@ -118,7 +118,7 @@ def _steps(run: Run) -> RepairResult:
     if settings.model_note:
         run.warn(settings.model_note)
 
-    with loading_of(settings) as loading:
+    with loading_of(settings, run.job.mends) as loading:
         # 1. baseline
         try:
             diagnosis = run.diagnosis = diagnose(

@@ -146,8 +146,8 @@ class LoadedPolicy(NamedTuple):
 class Loading:
     """The model and engines, loaded in a thread from `start` on."""
 
-    def __init__(self, pool: ThreadPoolExecutor, settings: Settings) -> None:
-        self._pool, self._settings = pool, settings
+    def __init__(self, pool: ThreadPoolExecutor, settings: Settings, mends: bool) -> None:
+        self._pool, self._settings, self._mends = pool, settings, mends
         self._future: Future[LoadedPolicy] | None = None
 
     def start(self) -> None:
@@ -166,16 +166,18 @@ class Loading:
         model = (
             EngineOnly(policy.name)
             if policy.alone
-            else policy.load(settings.device, settings.dtype, beside_engines=True)
+            else policy.load(
+                settings.device, settings.dtype, beside_engines=True, blocks=not self._mends
+            )
         )
         return LoadedPolicy(policy, model, engines, time.monotonic() - began)
 
 
 @contextlib.contextmanager
-def loading_of(settings: Settings) -> Iterator[Loading]:
+def loading_of(settings: Settings, mends: bool) -> Iterator[Loading]:
     # At the end it is waited for: an interpreter must not end while torch is being imported.
     with ThreadPoolExecutor(1) as pool:
-        yield Loading(pool, settings)
+        yield Loading(pool, settings, mends)
 
 
 def probe_of(

@@ -23,7 +23,7 @@ def _row(each: PublishedCheckpoint) -> tuple[str, ...]:
         _parameters(each.parameters),
         f"{each.download / 1e9:.1f} GB" if each.download else "-",
         f"{each.memory / 1e9:.1f} GB",
-        each.state,
+        each.state + (", writes" if each.block else ""),
         each.licence.partition(":")[0],
     )
 
@@ -36,7 +36,10 @@ def facts_of(known: PublishedCheckpoint) -> dict[str, str]:
     """What there is to say of one, in words."""
     agreed = "accepted" if known.accepted else "to be accepted before a download"
     facts = {
-        "state": known.refused or known.state,
+        "state": known.state,
+        "use": f"generate and chat, in blocks of {known.block} tokens; it fills no holes"
+        if known.block
+        else "",
         "family": known.family,
         "parameters": f"{known.parameters:,}",
         "download": f"{known.download / 1e9:.2f} GB" if known.download else "none",

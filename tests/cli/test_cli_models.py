@@ -113,7 +113,8 @@ def test_checkpoints_that_can_be_had(tmp_path: Path, capsys, monkeypatch) -> Non
     assert "3.44 GB" in shown
     assert "not accepted" in run(capsys, "pull", "Salesforce/CoDA-v0-Base", code=2)
     blockwise = "dllm-hub/Qwen3-0.6B-diffusion-bd3lm-v0.1"
-    assert "cannot fill a hole" in run(capsys, "pull", blockwise, code=2)
+    assert "it fills no holes" in run(capsys, "show", blockwise)
+    assert "to pull, writes" in lines[blockwise]
 
 
 @pytest.fixture

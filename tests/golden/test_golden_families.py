@@ -162,8 +162,7 @@ def test_its_surroundings_can_be_shared(name):
 
 OTHERS = {
     "mamba": "model_type 'mamba' are not supported",
-    "sdar": "cannot fill a hole in the middle",
-    "llada2_moe": "cannot fill a hole in the middle",
+    "sdar_moe": "model_type 'sdar_moe' are not supported",
     "": "are not supported",
 }
 

@@ -12,6 +12,7 @@ from diffufix.model.devices import (
     check_memory,
     choose_device,
     choose_dtype,
+    flushed,
     free_memory,
 )
 
@@ -60,3 +61,17 @@ def test_weights_that_do_not_fit_are_refused_before_they_are_read():
     with pytest.raises(PrerequisiteError, match=r"GB free") as caught:
         check_memory(2 * free, torch.bfloat16, CPU, "huge")
     assert "mini" in caught.value.hint
+
+
+def _least() -> float:
+    return float(torch.tensor(5e-324, dtype=torch.float64) * 1.0)
+
+
+def test_denormals_are_zero_inside_alone() -> None:
+    assert _least() > 0
+    with flushed():
+        assert _least() == 0
+        with flushed():
+            assert _least() == 0
+        assert _least() == 0
+    assert _least() > 0

@@ -19,7 +19,7 @@ from typing import Any
 import torch
 
 from diffufix.errors import PrerequisiteError, TrainingError, UsageError
-from diffufix.model.denormals import flushed
+from diffufix.model.devices import flushed
 from diffufix.model.family import Family
 from diffufix.model.transformer import Transformer
 from diffufix.train import checkpoints

@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Any
 
 from diffufix.config import Settings
 from diffufix.errors import StoreError, UsageError
-from diffufix.model.denormals import flushed
+from diffufix.model.devices import flushed
 from diffufix.registry.cards import Card
 from diffufix.registry.models import Registry
 from diffufix.registry.policy import Policy, base_of, choose_policy

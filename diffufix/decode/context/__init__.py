@@ -18,6 +18,7 @@ from diffufix.decode.context.appended import AppendedContext
 from diffufix.decode.context.in_place import InPlaceContext
 from diffufix.decode.context.views import banned_of, family_of, view_of
 from diffufix.decode.types import Asked
+from diffufix.errors import UsageError
 from diffufix.model.family import Family, Layout
 from diffufix.model.transformer import Transformer
 from diffufix.types import Canvas, Prompt
@@ -62,6 +63,11 @@ def open_context(
     is exact. Raises UsageError where the model has no family, or a prompt nothing on its left.
     """
     known = family_of(model, family)
+    if known.block:
+        raise UsageError(
+            f"{known.name} sees nothing to the right of a block: it cannot fill a hole.",
+            "block_generate goes on with a text.",
+        )
     views = [
         view_of(known, prompt, seed)
         for prompt, seed in zip(prompts, seeds or [None] * len(prompts), strict=True)
