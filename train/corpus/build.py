@@ -216,7 +216,7 @@ class Builder:
                 for name, tally in sorted(self.tallies.items())
             },
             "near_duplicates": {
-                "jaccard": self._near.threshold, "shingle": neardup.SHINGLE,
+                "jaccard": neardup.THRESHOLD, "shingle": neardup.SHINGLE,
                 "bands": neardup.BANDS, "rows": neardup.ROWS,
             },
             "decontamination": {

@@ -146,7 +146,7 @@ def closeness(detail: str) -> float:
     message tells no comparison). Any edit on the way to a value changes it; one that brings it
     nearer to what is expected says more."""
     found = _COMPARED.search(detail)
-    return SequenceMatcher(None, *found.groups(), autojunk=False).ratio() if found else 0.0
+    return SequenceMatcher(None, found[1], found[2], autojunk=False).ratio() if found else 0.0
 
 
 class Tried(Protocol):
