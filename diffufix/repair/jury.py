@@ -202,7 +202,12 @@ class Jury:
         versions = sum(s.candidate_id not in case.green for s in chosen)
         versions += 2 if observer is not None and not observer.began else 0
         greens = [_green(success) for success in chosen]
-        found = assess(greens, observer, search.strength, tried, search.tests_source)
+        found = assess(
+            greens, observer, search.strength, tried, search.tests_source,
+            stopped=lambda: self._stopped,
+        )  # fmt: skip
+        if not found:
+            return
         judged = {chosen[each.index].candidate_id: each for each in found}
         for key in judged.keys() - case.judged.keys():
             self._note(key, _told(judged[key]))

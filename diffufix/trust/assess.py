@@ -3,7 +3,7 @@ sandbox alone."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from diffufix.source.difference import edit_size
@@ -64,8 +64,9 @@ def assess(
     tried: int,
     tests: str = "",
     sources: Mapping[str, str] | None = None,
+    stopped: Callable[[], bool] = lambda: False,
 ) -> list[Judged]:
-    """Judge them together, the most probably right one first.
+    """Judge them together, the most probably right one first; none once `stopped` says so.
 
     `sources` are the texts that the candidates edit (default: the tally's), `tests` the source of
     the failing tests, `tried` the candidates run so far. Without an observer nothing is known of
@@ -83,6 +84,8 @@ def assess(
     of = {index: number for number, group_ in enumerate(members) for index in group_}
     judged = []
     for index, (green, new) in enumerate(zip(greens, after, strict=True)):
+        if stopped():
+            return []
         old, recording = texts[green.path], recordings[index]
         odd = faults(old, new, tests)
         behaviour = Behaviour()

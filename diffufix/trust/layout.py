@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import io
 import tokenize
 from collections.abc import Iterator
@@ -19,13 +18,7 @@ _SIDED = {"+", "-", "*", "/", "//", "%", "|", "&", "^", "<<", ">>", "@"}
 def odd_layout(original: str, new: str) -> Iterator[tuple[str, str]]:
     """("layout", reason) for a changed line that is laid out as no other line of the file."""
     before, after = Text(original).lines, Text(new).lines
-    matcher = difflib.SequenceMatcher(None, before, after, autojunk=False)
-    changed = {
-        line
-        for tag, _, _, j1, j2 in matcher.get_opcodes()
-        if tag != "equal"
-        for line in range(j1 + 1, j2 + 1)
-    }
+    changed = _between(before, after)
     known = {line.strip() for line in before}
     try:
         tokens = list(tokenize.generate_tokens(io.StringIO(new, newline="").readline))
@@ -40,6 +33,14 @@ def odd_layout(original: str, new: str) -> Iterator[tuple[str, str]]:
         if _odd(left.string, token.string, gap, next_gap, token.type):
             yield "layout", f"`{token.line.strip()[:60]}` is laid out as no formatter would"
             return
+
+
+def _between(before: list[str], after: list[str]) -> range:
+    """The lines of the new text from the first to the last one that differs, counted from 1."""
+    least = min(len(before), len(after))
+    head = next((i for i in range(least) if before[i] != after[i]), least)
+    tail = next((i for i in range(least - head) if before[-1 - i] != after[-1 - i]), least - head)
+    return range(head + 1, len(after) - tail + 1)
 
 
 def _odd(left: str, token: str, gap: int, next_gap: int | None, kind: int) -> bool:

@@ -10,9 +10,10 @@ from __future__ import annotations
 import ast
 import contextlib
 import itertools
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 from diffufix.source.syntax import parse
@@ -61,25 +62,53 @@ def faults(original: str, new: str, tests: str = "") -> tuple[Fault, ...]:
     """What is odd about the edit that makes `new` of `original`, whole files both; `tests` is the
     source of the failing tests. Every rule counts once; empty for texts that do not parse."""
     try:
-        before, after = parse(original), parse(new)
+        before, after = _original(original), parse(new)
     except (SyntaxError, ValueError, RecursionError):
         return ()
-    known = Counter(ast.dump(node) for node in ast.walk(before))
-    fresh = [node for node in ast.walk(after) if not known[ast.dump(node)]]
+    fresh = _fresh(after, before.known)
     found: dict[str, str] = {}
     for rule in RULES:
         for node in fresh:
             for name, reason in rule(node):
                 found.setdefault(name, reason)
     for name, reason in (
-        *_unreachable(before, after),
-        *_literals(before, fresh, tests),
-        *_lost(before, after),
-        *_checked(original, new),
+        *_unreachable(before.tree, after),
+        *_literals(before.tree, fresh, tests),
+        *_lost(before.tree, after),
+        *_shortened(before.tree, after),
+        *_checked(before.messages, new),
         *odd_layout(original, new),
     ):
         found.setdefault(name, reason)
     return tuple(Fault(name, reason) for name, reason in found.items())
+
+
+@dataclass(frozen=True)
+class _Original:
+    """What all edits of a text are compared with; nobody changes the tree."""
+
+    tree: ast.Module
+    known: frozenset[str]  # its nodes, dumped
+    messages: Counter[tuple[str, str]]
+
+
+@lru_cache(maxsize=4)
+def _original(text: str) -> _Original:
+    tree = parse(text)
+    known = frozenset(ast.dump(node) for node in ast.walk(tree))
+    return _Original(tree, known, _messages(text))
+
+
+def _fresh(tree: ast.Module, known: frozenset[str]) -> list[ast.AST]:
+    """The nodes that are not known; what is below a known one is known, too."""
+    found: list[ast.AST] = []
+    waiting: deque[ast.AST] = deque([tree])
+    while waiting:
+        node = waiting.popleft()
+        if ast.dump(node) not in known:
+            found.append(node)
+            waiting.extend(ast.iter_child_nodes(node))
+    return found
 
 
 # -- rules on one new node -------------------------------------------------------------------------
@@ -245,13 +274,31 @@ def _lost(before: ast.Module, after: ast.Module) -> Found:
             yield "deleted-part", "deletes a part of a statement"
 
 
+def _shortened(before: ast.Module, after: ast.Module) -> Found:
+    """A text or a pattern that only lost a part: whatever checks by it lets more through."""
+    old, new = _strings(before), _strings(after)
+    for gone, come in zip((old - new).elements(), (new - old).elements(), strict=False):
+        head = next((i for i, (a, b) in enumerate(zip(gone, come, strict=False)) if a != b), None)
+        rest = len(come) - (len(come) if head is None else head)
+        if len(come) < len(gone) and gone.endswith(come[len(come) - rest :]):
+            yield "shortened-text", f"{_shown(gone)} only lost a part"
+
+
+def _strings(tree: ast.Module) -> Counter[str]:
+    found = (n.value for n in ast.walk(tree) if isinstance(n, ast.Constant))
+    return Counter(value for value in found if isinstance(value, str))
+
+
+def _shown(text: str) -> str:
+    return repr(text if len(text) <= 40 else text[:37] + "...")
+
+
 def _statements_of(tree: ast.AST) -> Counter[str]:
     return Counter(type(n).__name__ for n in ast.walk(tree) if isinstance(n, ast.stmt))
 
 
-def _checked(original: str, new: str) -> Found:
+def _checked(before: Counter[tuple[str, str]], new: str) -> Found:
     """What pyflakes says of the new text and did not say of the old."""
-    before = _messages(original)
     for (kind, words), count in _messages(new).items():
         if kind in _CHECKED and count > before[kind, words]:
             yield _CHECKED[kind], words

@@ -51,7 +51,7 @@ class Assessing:
         self.may = threading.Event()
         self.asked: list[int] = []
 
-    def __call__(self, greens: Any, *_: Any) -> list[Judged]:
+    def __call__(self, greens: Any, *_: Any, **__: Any) -> list[Judged]:
         assert self.may.wait(20)
         self.asked.append(len(greens))
         return [Judged(i, 0.9, Evidence()) for i in range(len(greens))]

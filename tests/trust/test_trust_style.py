@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from diffufix.trust.style import REFUSED, faults
+from diffufix.trust.style import REFUSED, _original, faults
 
 BEFORE = """\
 class Item:
@@ -29,6 +29,8 @@ def rules(old: str, new: str, tests: str = "") -> set[str]:
     ("old", "new", "rule"),
     [
         ("value < low", "value < value", "self-comparison"),
+        ('== "a"', '== ""', "shortened-text"),
+        ('== "a"', '== "b"', ""),
         ("value < low", "low or value < low or low", "self-comparison"),
         ("value + 1", "value - value", "self-comparison"),
         ("value + 1", "min(value, value)", "self-comparison"),
@@ -88,3 +90,24 @@ def test_what_was_there_before_is_no_fault_of_the_edit() -> None:
 def test_the_refused_are_rules() -> None:
     assert all(fault.refused == (fault.rule in REFUSED)
                for fault in faults(BEFORE, BEFORE.replace("value < low", "low < low")))  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "shorter"),
+    [
+        (r"(\d+)$", r"(\d+)", True), (r"^(\d+)$", r"(\d+)$", True), ("a-b-c", "a-c", True),
+        ("a-b", "a_b", False), ("ab", "abc", False), ("abc", "cb", False), ("abc", "", True),
+    ],
+)  # fmt: skip
+def test_a_text_that_only_lost_a_part(old: str, new: str, shorter: bool) -> None:
+    found = {fault.rule for fault in faults(f"X = {old!r}\n", f"X = {new!r}\n")}
+    assert ("shortened-text" in found) is shorter
+
+
+def test_faults_of_many_edits_of_one_text_are_the_same_as_of_each_alone() -> None:
+    edits = [BEFORE.replace("value + 1", new) for new in ("value - value", "value + 2", "low")]
+    together = [faults(BEFORE, edit) for edit in edits]
+    _original.cache_clear()
+    for edit, found in zip(edits, together, strict=True):
+        assert faults(BEFORE, edit) == found
+        _original.cache_clear()
