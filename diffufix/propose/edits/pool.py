@@ -10,7 +10,7 @@ from __future__ import annotations
 import ast
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from functools import lru_cache
 
 from diffufix.propose.edits.code import SHORT, Code, inner_blocks, tests_of, walk
@@ -75,6 +75,19 @@ class Pool:
                 bound = [(a.asname or a.name).split(".")[0] for a in statement.names]
                 self.constants.update(dict.fromkeys(bound))
 
+    def take(self, other: Pool) -> None:
+        """All that another pool gives, behind what is here; the other one stays as it is."""
+        for each in fields(self):
+            mine, more = getattr(self, each.name), getattr(other, each.name)
+            if each.name == "keywords":
+                for name, counts in more.items():
+                    mine.setdefault(name, Counter()).update(counts)
+            elif each.name == "parameters":
+                for name, names in more.items():
+                    mine.setdefault(name, []).extend(names)
+            else:
+                mine.update(more)
+
     def definition(self, n: FunctionNode | ast.ClassDef) -> None:
         self.functions[n.name] = None
         node: ast.AST | None = n
@@ -128,10 +141,17 @@ def usable(names: set[str], texts: Iterable[str], most: int) -> list[str]:
 
 def is_known(names: set[str], text: str) -> bool:
     """Whether an expression, a statement or a guard uses these names alone."""
+    needed = _needed(text)
+    return needed is not None and needed <= names
+
+
+@lru_cache(16_384)  # many functions of a file are asked for the same texts
+def _needed(text: str) -> frozenset[str] | None:
+    """The names that a text takes from around it; None where it cannot be put elsewhere."""
     try:
         tree = parse(text.replace("\n", "\n    "))
     except (SyntaxError, ValueError):
-        return False
+        return None
     used: set[str] = set()
     bound: set[str] = set()
     for n in ast.walk(tree):
@@ -140,8 +160,8 @@ def is_known(names: set[str], text: str) -> bool:
         elif isinstance(n, ast.arg):
             bound.add(n.arg)
         elif isinstance(n, ast.Yield | ast.YieldFrom | ast.Await):
-            return False
-    return used - bound <= names
+            return None
+    return frozenset(used - bound)
 
 
 def conditions_of(code: Code, pool: Pool) -> Iterator[str]:
@@ -179,30 +199,41 @@ def make_pool(source: str, code: Code, others: Mapping[str, str] | None = None) 
     """The function itself first, then its class, then its file, then `others` (texts of files)."""
     pool = Pool()
     pool.add(source, code.node)
-    tree = parse(source)
+    tree, file = _file(source)
     for n in tree.body:
         if isinstance(n, ast.ClassDef) and n.lineno <= _line(code.node) <= (n.end_lineno or 0):
             pool.add(source, n)
-    pool.add_module(source, tree)
+    pool.take(file)
     for text in (others or {}).values():
-        lines, found = _far(text)
-        for each in found:
-            if isinstance(each, ast.Call):
-                pool.call(lines, each)
-            else:
-                pool.definition(each)
+        pool.take(_far(text))
     return pool
 
 
-@lru_cache(128)  # the same files are near to all functions that are looked at
-def _far(text: str) -> tuple[list[str], list[FunctionNode | ast.ClassDef | ast.Call]]:
-    """The lines of another file, and its definitions and calls; none where it does not parse."""
+# The same files are near to all functions that are looked at.
+
+
+@lru_cache(8)
+def _file(source: str) -> tuple[ast.Module, Pool]:
+    tree, pool = parse(source), Pool()
+    pool.add_module(source, tree)
+    return tree, pool
+
+
+@lru_cache(128)
+def _far(text: str) -> Pool:
+    """The definitions and calls of another file; nothing where it does not parse."""
+    pool = Pool()
     try:
         tree = parse(text)
     except (SyntaxError, ValueError, RecursionError):
-        return [], []
-    kinds = FunctionNode | ast.ClassDef | ast.Call
-    return text.split("\n"), [each for each in ast.walk(tree) if isinstance(each, kinds)]
+        return pool
+    lines = text.split("\n")
+    for each in ast.walk(tree):
+        if isinstance(each, ast.Call):
+            pool.call(lines, each)
+        elif isinstance(each, FunctionNode | ast.ClassDef):
+            pool.definition(each)
+    return pool
 
 
 def _line(node: ast.AST) -> int:
