@@ -173,8 +173,8 @@ def improve(settings: Settings, wish: Wish, tell: Tell, listen: Listen) -> Outco
             return outcome
         del model  # what is measured is what will be used: the saved weights, loaded anew
         trained = _trained(base_of(settings).folder, name, learned.model)
-        learned = trained.load(settings.device, settings.dtype)
-        after = evaluator.evaluate(learned, "what was learned")
+        loaded = trained.load(settings.device, settings.dtype)
+        after = evaluator.evaluate(loaded, "what was learned")
         gate = evaluator.compare(before, after) if before and after else None
         outcome = replace(outcome, status="kept", gate=gate)
         card = _card(settings, policy, started_from, outcome)

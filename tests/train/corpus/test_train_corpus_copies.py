@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from diffufix.errors import UsageError
 from diffufix.train.corpus import decontaminate
 from diffufix.train.corpus.decontaminate import Benchmarks, body_of, ngrams
-from diffufix.train.corpus.neardup import SHINGLE, NearDuplicates, jaccard
+from diffufix.train.corpus.neardup import SHINGLE, THRESHOLD, NearDuplicates, jaccard
 from diffufix.train.corpus.shingles import Hashes, Tokens, lexemes
 from tests.support.mini import library_functions
 
@@ -116,7 +116,7 @@ def test_what_is_called_a_near_duplicate_is_one() -> None:
             assert all(jaccard(grams, other) < 0.9 for other in kept)
             kept.append(grams)
         else:
-            assert jaccard(grams, kept[number]) >= near.threshold
+            assert jaccard(grams, kept[number]) >= THRESHOLD
 
 
 def test_a_paraphrase_of_a_task_is_a_copy(tmp_path: Path) -> None:
