@@ -100,7 +100,7 @@ class ProgramJudge:
         checks: Mapping[str, Check],
         entry_point: str,
     ) -> list[dict[str, Judgement]]:
-        place = sandbox.private
+        place = f"{sandbox.private}/judge"  # imports need a folder that may be listed
         job = {
             "programs": list(programs),
             "checks": {level: asdict(check) for level, check in checks.items()},

@@ -202,7 +202,7 @@ def test_slow():
 @pytest.mark.slow
 def test_a_slow_test_is_run_to_its_end(tmp_path: Path) -> None:
     files = {"shop.py": SHOP, "test_shop.py": TESTS + SLOW.format(tenths=80)}
-    result, _ = repair(tmp_path, files, [RIGHT], budget=45.0)
+    result, _ = repair(tmp_path, files, [RIGHT], budget=90.0)
     assert result.status is Status.REPAIRED, result
     assert result.claims is not None
     assert "test_shop.py::test_slow" in result.claims.kept
