@@ -1,18 +1,21 @@
 """The stages of training as commands: what a run starts from, what it is given, what it leaves.
 
-`run(PretrainConfig)` serves `diffufix train pretrain|anneal|sft`.
+`run(Job)` serves `diffufix train pretrain|anneal|sft` and `python -m diffufix.train.pretrain`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import argparse
+import json
+import sys
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from diffufix.errors import CheckpointError, UsageError
+from diffufix.errors import CheckpointError, DiffufixError, UsageError
 from diffufix.model import hub
 from diffufix.model.checkpoint import load_model
 from diffufix.model.family import Family
@@ -25,7 +28,7 @@ from diffufix.train.pretrain.estimate import estimate
 from diffufix.train.pretrain.fresh import make_model, mini_family
 from diffufix.train.pretrain.grow import grown, wants_more
 from diffufix.train.pretrain.supply import FunctionSupply, Supply, check_corpus, check_tokenizer
-from diffufix.train.pretrain.trainer import Options, Trainer, make_accelerator
+from diffufix.train.pretrain.trainer import Options, Stopped, Trainer, make_accelerator
 from diffufix.train.recipe import STAGES, Recipe
 from diffufix.train.tracking import say
 
@@ -244,3 +247,50 @@ def _pairs(job: PretrainConfig, supply: FunctionSupply) -> tuple[FixPair, ...]:
         )
     say(f"{len(usable):,} repairs from history, of {len(found):,} found.")
     return usable
+
+
+# -- python -m diffufix.train.<stage> ------------------------------------------------------------
+
+
+def main(stage: str, argv: Sequence[str] | None = None) -> int:
+    """The stage as a module's command line, for machines without typer and rich."""
+    parser = argparse.ArgumentParser(
+        prog=f"python -m diffufix.train.{stage}",
+        description="The same as `diffufix train " + stage + "`; docs/training.md says more.",
+    )
+    parser.add_argument("--recipe", type=Path, required=True)
+    parser.add_argument("--corpus", type=Path, required=True)
+    parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--tokenizer", type=Path)
+    parser.add_argument("--from", dest="source", metavar="FOLDER")
+    parser.add_argument("--through", choices=STAGES)
+    parser.add_argument("--steps", type=int)
+    parser.add_argument("--pairs", type=Path, action="append", metavar="FILE")
+    parser.add_argument("--history", type=Path, action="append", metavar="REPOSITORY")
+    parser.add_argument("--device")
+    parser.add_argument("--workers", type=int, default=Options.workers)
+    parser.add_argument("--save-every", type=int, default=Options.save_every)
+    parser.add_argument("--log-every", type=int, default=Options.log_every)
+    parser.add_argument("--quiz-every", type=int, default=Options.quiz_every)
+    parser.add_argument("--minutes", type=float)
+    parser.add_argument("--dry-run", action="store_true")
+    parser.add_argument("--flops", type=float, help="of the machine, a second, for --dry-run")
+    values = vars(parser.parse_args(argv))
+    dry, flops = values.pop("dry_run"), values.pop("flops")
+    job = to_job(stage, values)
+    try:
+        if dry:
+            print("\n".join(dry_run(job, flops)))
+        else:
+            print(json.dumps(run(job)))
+    except Stopped as stopped:
+        say(str(stopped))
+        return 0 if stopped.planned else 130
+    except DiffufixError as error:
+        say(f"error: {error.message}\n{error.hint}")
+        return error.exit_code
+    return 0
+
+
+def command(stage: str) -> None:
+    sys.exit(main(stage))

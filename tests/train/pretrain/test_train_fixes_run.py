@@ -62,8 +62,7 @@ class Shop:
 
 def command(folder: Path, corpus: Path, tokenizer: Path, out: Path) -> list[str]:
     return [
-        sys.executable, "-m", "diffufix", "train", "pretrain",
-        "--recipe", str(folder / "recipe.toml"),
+        sys.executable, "-m", "diffufix.train.pretrain", "--recipe", str(folder / "recipe.toml"),
         "--corpus", str(corpus), "--tokenizer", str(tokenizer), "--out", str(out), "--pairs",
         str(folder / "pairs.jsonl.gz"), "--save-every", "1", "--log-every", "1", "--quiz-every",
         "0", "--workers", "0", "--device", "cpu",

@@ -379,8 +379,7 @@ def test_a_tokenizer_of_another_family_is_refused(job: PretrainConfig, tmp_path:
 def test_two_processes_learn_what_one_does(job: PretrainConfig, whole: Path) -> None:
     argv = [sys.executable, "-m", "torch.distributed.run", "--nproc_per_node=2", "--master_port=0"]
     argv += ["--rdzv-backend=c10d", "--rdzv-endpoint=localhost:0"]
-    argv += ["-m", "diffufix", "train", "pretrain", "--recipe", str(job.recipe)]
-    argv += ["--out", str(job.out)]
+    argv += ["-m", "diffufix.train.pretrain", "--recipe", str(job.recipe), "--out", str(job.out)]
     argv += ["--corpus", str(job.corpus), "--tokenizer", str(job.tokenizer), "--through", "sft"]
     argv += ["--device", "cpu", "--workers", "0", "--log-every", "1", "--quiz-every", "0"]
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
