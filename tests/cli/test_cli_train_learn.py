@@ -13,7 +13,7 @@ from diffufix.registry.models import Registry
 from diffufix.store import Store
 from diffufix.store.overview import summary
 from diffufix.store.trajectories import read_groups
-from diffufix.train.rl import gate, session
+from diffufix.train.rl import evaluator, gate
 from diffufix.train.rl.self_play import Wanted
 from tests.support.practised import write_project
 
@@ -69,7 +69,7 @@ def test_from_tests_to_a_model_in_the_registry(
     assert groups[-1].model == card.parent  # the first step's are of the model as it was
     assert not (Path(made["folder"]) / "state.pt").exists()
 
-    monkeypatch.setattr(session, "compare", pleased)
+    monkeypatch.setattr(evaluator, "compare", pleased)
     out, _ = run(capsys, "--self-play", "--method", "answers", code=0)
     assert "sums-2 is in use from now on" in out
     second = registry.card("sums-2")

@@ -210,10 +210,10 @@ def test_a_repair_searches_on_the_cluster(
 
 def test_lost_nodes_cost_no_verdict(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
     """One node is killed in mid-run: the other does its work. Then that one is killed, too."""
-    monkeypatch.setattr(shard, "ROOM", 3.0)
     bodies = [f"sum(prices) + {n}" for n in range(1, 30)] + ["sum(prices)"]
 
     with place.screen() as screen:
+        monkeypatch.setattr(shard, "ROOM", 3.0)  # for those that take a lost one's place
         shards = screen.shards
         names = {node.node_id: node for node in place.workers}
         lost = names[shards[0].node]
