@@ -56,10 +56,10 @@ CHANCE = {
 def chances(monkeypatch: pytest.MonkeyPatch) -> None:
     judged = trust.assess
 
-    def assess(greens: Any, *rest: Any) -> Any:
+    def assess(greens: Any, *rest: Any, **more: Any) -> Any:
         return [
             replace(each, probability=CHANCE.get(green.text, CHANCE[green.path]))
-            for each in judged(greens, *rest)
+            for each in judged(greens, *rest, **more)
             for green in [greens[each.index]]
         ]
 
