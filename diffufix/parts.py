@@ -38,7 +38,7 @@ from diffufix.types import (
 from diffufix.workspace.choice import Runtime, choose
 from diffufix.workspace.clock import Clock
 from diffufix.workspace.diagnosis import Diagnosis, diagnose
-from diffufix.workspace.verifiers import make_confirmer
+from diffufix.workspace.verifiers import copies, make_confirmer
 
 NOTHING = "No test fails."
 
@@ -205,7 +205,8 @@ def verify(settings: Settings, change: str | Mapping[str, str], listener: Listen
             verdict = Verdict(State.FAIL, detail="no test fails without the change")
             return found(verdict, warnings=tuple(look.warnings))
         listener(events.Confirming(f"{number(len(diagnosis.red), 'test')} to turn green"))
-        with make_confirmer(settings, look.place, diagnosis, look.scratch) as confirmer:
+        factory = copies(settings, look.place, look.scratch)
+        with make_confirmer(settings, look.place, diagnosis, factory) as confirmer:
             edited = {edit.path: edit.new for edit in patch.edits}
             confirmed = confirmer.confirm(Candidate(edited), diagnosis.red, look.clock.deadline)
             first, seen = confirmed.verdict, confirmed.verdict.outcomes

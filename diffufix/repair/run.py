@@ -32,13 +32,17 @@ from diffufix.repair.types import RepairResult, Status
 from diffufix.sandbox import Sandbox
 from diffufix.source.plain import write_within
 from diffufix.testing import fresh_copy
-from diffufix.testing.environment import inherited_environment
 from diffufix.types import TestRun, Verdict
 from diffufix.verify import Confirmer, ValidatorPool
 from diffufix.workspace.choice import Runtime
 from diffufix.workspace.clock import Clock
 from diffufix.workspace.diagnosis import Diagnosis, Suite
-from diffufix.workspace.verifiers import workers_of
+from diffufix.workspace.verifiers import (
+    environment_of,
+    make_confirmer,
+    screen_options,
+    workers_of,
+)
 
 if TYPE_CHECKING:
     from diffufix.model.checkpoint import LoadedModel
@@ -218,22 +222,12 @@ def screen_of(run: Run, place: Runtime) -> ValidatorPool:
     """On the run's cluster, if there is one; confirmation is always made on this machine."""
     diagnosis, settings = run.diagnosis, run.settings
     assert diagnosis is not None
-    options: dict[str, Any] = {
-        "python": place.python, "args": settings.pytest_args, "root": settings.root,
-        "expected": diagnosis.baseline, "failing": diagnosis.red, "seconds": diagnosis.seconds,
-        "protected": diagnosis.tests, "wanted": diagnosis.wanted, "folder": settings.folder,
-        "env": environment_of(diagnosis),
-    }  # fmt: skip
+    options = screen_options(settings, place, diagnosis)
     if run.cluster is not None:
         tree = tree_of(run)
         return run.cluster.screen(tree, place.make, workers=settings.workers, **options)
     make = partial(sandbox_of, run, place)
     return ValidatorPool(make, workers=workers_of(settings), **options)
-
-
-def environment_of(diagnosis: Diagnosis) -> dict[str, str]:
-    """Variables of the user's that tests have in the sandbox, beside its own."""
-    return {**inherited_environment(), **diagnosis.surroundings.variables}
 
 
 def jury_of(run: Run, place: Runtime) -> Jury | None:
@@ -259,11 +253,5 @@ def jury_of(run: Run, place: Runtime) -> Jury | None:
 def confirmer_of(run: Run, place: Runtime, beside: Mapping[str, str]) -> Confirmer:
     diagnosis, settings = run.diagnosis, run.settings
     assert diagnosis is not None
-    return Confirmer(
-        lambda: sandbox_of(run, place, beside), python=place.python, args=settings.pytest_args,
-        root=settings.root, baseline=diagnosis.baseline, seconds=diagnosis.seconds,
-        flaky=diagnosis.flaky, hung=diagnosis.hung, uncollected=diagnosis.uncollected,
-        wanted=diagnosis.wanted, shared=diagnosis.run.shared,
-        protected=diagnosis.tests, start_seconds=diagnosis.run.start_seconds,
-        folder=settings.folder, env=environment_of(diagnosis),
-    )  # fmt: skip
+    factory = partial(sandbox_of, run, place, beside)
+    return make_confirmer(settings, place, diagnosis, factory)

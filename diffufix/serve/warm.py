@@ -26,7 +26,7 @@ from diffufix.verify import Confirmer, ValidatorPool
 from diffufix.workspace.choice import Runtime, choose
 from diffufix.workspace.clock import Clock
 from diffufix.workspace.diagnosis import Diagnosis, diagnose
-from diffufix.workspace.verifiers import make_confirmer, make_screen, workers_of
+from diffufix.workspace.verifiers import copies, make_confirmer, screen_options, workers_of
 
 POLL = 0.005  # seconds that a new question waits at most while others are being answered
 KEPT_ORDERS = 4096  # selections of tests whose order is known
@@ -137,9 +137,12 @@ class ProjectVerifier:
             place = choose(settings)
             diagnosis = self._diagnosed(place, scratch)
             place = place.with_home(diagnosis.surroundings.files)
+            factory = copies(settings, place, scratch)
+            options = screen_options(settings, place, diagnosis)
+            options |= {"workers": workers_of(settings), "limits": self._limits}
             with (
-                make_screen(settings, place, diagnosis, scratch, self._limits) as screen,
-                make_confirmer(settings, place, diagnosis, scratch) as confirmer,
+                ValidatorPool(factory, **options) as screen,
+                make_confirmer(settings, place, diagnosis, factory) as confirmer,
             ):
                 yield screen, confirmer, diagnosis
 

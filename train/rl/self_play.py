@@ -11,7 +11,6 @@ Reads the project; runs its tests on scratch copies and in sandboxes, which are 
 from __future__ import annotations
 
 import contextlib
-import os
 import random
 import tempfile
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -35,6 +34,7 @@ from diffufix.types import PASSED, Candidate, Group, State, Task, TestRun, Verdi
 from diffufix.verify import ValidatorPool
 from diffufix.workspace.choice import choose
 from diffufix.workspace.diagnosis import Suite
+from diffufix.workspace.verifiers import workers_of
 
 if TYPE_CHECKING:
     from diffufix.model.checkpoint import LoadedModel
@@ -132,15 +132,16 @@ class SelfPlayEnv:
         if not steady:
             raise ProjectError("No test of this project passes.", "`diffufix repair` mends that.")
         self.tell("starting the sandboxes")
-        workers, cluster = self.settings.workers, self._cluster
+        cluster = self._cluster
         options: dict[str, Any] = {
             "python": self.place.python, "args": self.settings.pytest_args,
             "root": self.settings.root, "expected": dict.fromkeys(steady, PASSED), "failing": (),
             "seconds": {case.id: case.seconds for case in run.cases}, "depth": DEPTH,
         }  # fmt: skip
         if cluster is not None:
+            workers = self.settings.workers
             return cluster.screen(self._tree(), self.place.make, workers=workers, **options)
-        return ValidatorPool(self._sandbox, workers=workers or os.cpu_count() or 1, **options)
+        return ValidatorPool(self._sandbox, workers=workers_of(self.settings), **options)
 
     def _tree(self) -> Path:
         tree = Path(tempfile.mkdtemp(dir=self.scratch)) / "project"
