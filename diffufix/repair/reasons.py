@@ -54,6 +54,7 @@ class SearchStats:
     first: dict[str, str] = field(default_factory=dict)  # state -> detail of its first candidate
     partly: int = 0  # that turned a failing test green, and failed another one
     spoiled: str = ""  # what the first of those failed
+    provisional: int = 0  # that failed where the import had run the old code; not run again yet
     judged: int = 0  # of those that passed; the others there was no time for
     refused: Counter[str] = field(default_factory=Counter)  # why what passed is not offered
 
@@ -65,6 +66,7 @@ class SearchStats:
             self.spoiled = self.spoiled or verdict.detail
         state = str(verdict.state)
         self.states[state] += 1
+        self.provisional += verdict.provisional
         self.first.setdefault(state, verdict.detail)
         if verdict.state is State.SUSPICIOUS:
             self.rules[rule_of(verdict.detail)] += 1
@@ -75,11 +77,12 @@ class SearchStats:
         if verdict.state is State.SUSPICIOUS:
             self.refused[verdict.detail.removeprefix("refused: ")] += 1
 
-    def take_back(self, state: State, green: bool = False) -> None:
+    def take_back(self, verdict: Verdict, green: bool = False) -> None:
         """A candidate is tried once more: its first verdict does not count."""
         self.tried -= 1
         self.partly -= green
-        self.states[str(state)] -= 1
+        self.states[str(verdict.state)] -= 1
+        self.provisional -= verdict.provisional
 
 
 def rule_of(detail: str) -> str:
@@ -179,6 +182,12 @@ def _tried(tally: SearchStats, searched: float) -> str:
     again = ""
     if tally.recalled:
         again = f" Not tried again: {tally.recalled:,} that failed in the interrupted run."
+    if tally.provisional:
+        were = "was" if tally.provisional == 1 else "were"
+        again += (
+            f" {tally.provisional:,} of them {were} tried only where the import had run the old "
+            "code."
+        )
     if not tally.partly:
         return f"{tried}: none turned a failing test green.{again}"
     first = f"; the first: {tally.spoiled}" if tally.spoiled else ""

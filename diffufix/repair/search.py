@@ -101,7 +101,7 @@ class _Again:
     """A candidate whose verdict was not the last word; `green`: it turned a target green."""
 
     pending: _Pending
-    state: State
+    verdict: Verdict
     green: bool
 
 
@@ -323,10 +323,10 @@ class Search:
         _, free = self.schedule(pending.targets, self.guards_of(pending.proposal.subject))
         token = self.screen.submit(pending.candidate, pending.tests, free=free, patient=patient)
         self._waiting[token] = pending
-        self.tally.take_back(again.state, again.green)
+        self.tally.take_back(again.verdict, again.green)
         if not patient:
             self.tried -= 1
-            self.strength.note(change.path, change.start, change.end, again.state, -1)
+            self.strength.note(change.path, change.start, change.end, again.verdict.state, -1)
 
     def _submit(
         self,
@@ -362,7 +362,7 @@ class Search:
             seen, mended = verdict.outcomes, self.screen.mended
             green = tuple(t for t in pending.targets if mended(t, seen.get(t, "")))
             self.tally.note(verdict, bool(green))
-            again = _Again(pending, verdict.state, bool(green))
+            again = _Again(pending, verdict, bool(green))
             if verdict.hurried:
                 self._hurried.append(again)
             elif verdict.provisional:

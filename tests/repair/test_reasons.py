@@ -118,10 +118,26 @@ def test_rules_are_counted_without_what_differs() -> None:
 def test_a_candidate_that_is_tried_again_counts_once() -> None:
     found = tally()
     found.note(Verdict(State.TIMEOUT), green=True)
-    found.take_back(State.TIMEOUT, green=True)
+    found.take_back(Verdict(State.TIMEOUT), green=True)
     found.note(Verdict(State.FAIL))
     assert found.tried == 1
     assert explain(found, 2.0).message.startswith("Tried 1 candidate in 2 s: none turned")
+
+
+def test_what_failed_provisionally_is_said_until_it_is_tried_again() -> None:
+    found, hasty = tally(), Verdict(State.FAIL, provisional=True)
+    for verdict in (hasty, hasty, Verdict(State.FAIL)):
+        found.note(verdict)
+    assert explain(found, 2.0).message == (
+        "Tried 3 candidates in 2 s: none turned a failing test green. 2 of them were tried only "
+        "where the import had run the old code."
+    )
+    for _ in range(2):
+        found.take_back(hasty)
+        found.note(Verdict(State.FAIL))
+    assert explain(found, 2.0).message == (
+        "Tried 3 candidates in 2 s: none turned a failing test green."
+    )
 
 
 def test_what_stopped_a_run_before_its_search() -> None:
