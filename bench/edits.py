@@ -34,6 +34,7 @@ from bench.repair import RESULTS
 from diffufix.propose.edits.code import Code
 from diffufix.propose.edits.enumerate import edits_of
 from diffufix.propose.edits.features import Features, TextFeatures, words_of
+from diffufix.propose.edits.pieces import likely
 from diffufix.propose.edits.rank import read, score, weights
 from diffufix.source.edits import Edit
 
@@ -212,8 +213,12 @@ def ranked(args: argparse.Namespace) -> dict[str, object]:
         if not found.hits:
             continue
         began = time.perf_counter()
-        features = TextFeatures(found.code, found.told).of(found.edits)
-        values = [score(each, known) for each in features]
+        features, kinds = TextFeatures(found.code, found.told), Counter(e.kind for e in found.edits)
+        kept = set(likely(features, found.edits, kinds))  # others never come out
+        values = [
+            score(each, known) if edit in kept else -math.inf
+            for edit, each in zip(found.edits, features.of(found.edits), strict=True)
+        ]
         row = {
             "name": fix.name, "kind": found.edits[found.hits[0]].kind, "edits": len(values),
             "rank": rank(values, found.hits), "seconds": round(time.perf_counter() - began, 3),

@@ -59,7 +59,7 @@ class Piece:
         self.subject, self.known = subject, list[Known]()
         self._code, self._cost = code, cost
         features, kinds = TextFeatures(code, told), Counter(edit.kind for edit in edits)
-        self._edits = unique(code, _likely(features, edits, kinds))
+        self._edits = unique(code, likely(features, edits, kinds))
         texts = [score(each, weights()) for each in features.of(self._edits, kinds)]
         self._holes: dict[tuple[int, int, Kind], tuple[Hole, float]] = {}
         whole = _summed(texts)
@@ -164,8 +164,8 @@ def _parts(
             yield subject, code, pools[subject], LATER * number
 
 
-def _likely(features: TextFeatures, edits: Sequence[Edit], kinds: Counter[str]) -> Sequence[Edit]:
-    """The MOST likely ones, by what is said without a look at their texts."""
+def likely(features: TextFeatures, edits: Sequence[Edit], kinds: Counter[str]) -> Sequence[Edit]:
+    """The MOST likely ones, by what is said without a look at their texts; `kinds` counts them."""
     if len(edits) <= MOST:
         return edits
     rough = features.rough(edits, kinds, weights())
