@@ -9,6 +9,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -64,6 +65,15 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
             _reasons[marker] = missing()
         if _reasons[marker]:
             pytest.skip(f"{marker}: {_reasons[marker]}")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _few_plugins() -> Iterator[None]:
+    """What the tests start loads no plugin that happens to be installed: it starts in half the
+    time. Not said where xdist's own workers are started, which need theirs."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PYTEST_DISABLE_PLUGIN_AUTOLOAD", "1")
+        yield
 
 
 @pytest.fixture(scope="session")

@@ -155,7 +155,12 @@ def test_flaky_and_skipped_tests_are_not_said_to_pass(tmp_path: Path) -> None:
         "\n\n@pytest.mark.xfail\ndef test_known():\n    assert price([]) == 1\n"
         "\n\ndef test_flaky():\n    price([])\n    assert random.SystemRandom().random() < 0.5\n"
     )
-    result, _ = repair(tmp_path, {"shop.py": SHOP, "test_shop.py": TESTS + more}, [RIGHT])
+    for number in range(4):
+        files = {"shop.py": SHOP, "test_shop.py": TESTS + more}
+        result, _ = repair(tmp_path / str(number), files, [RIGHT])
+        if result.claims is not None:
+            break
+        assert "test_flaky" in result.message  # which had been green until then
     assert result.claims is not None
     assert result.claims.kept[:2] == ("test_shop.py::test_nothing", "test_shop.py::test_label")
     assert len(result.claims.skipped) == 2

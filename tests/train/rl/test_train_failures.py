@@ -97,7 +97,8 @@ def until(true: Callable[[], object], what: str) -> None:
 
 
 def kill_server() -> int:
-    """SIGKILL to the fork server of the one worker; returns how many there were."""
+    """SIGKILL to the fork server of the one worker, and to one that is being replaced; returns how
+    many there were."""
     found = {}
     for child in psutil.Process().children(recursive=True):
         try:
@@ -132,7 +133,8 @@ def test_a_killed_worker_changes_no_verdict(practice: SelfPlayEnv, tmp_path: Pat
     (tmp_path / "killed").mkdir()
     with Store.open(tmp_path / "killed") as store:
         result = session(practice, tmp_path / "killed", store, disturb, group=6)
-        assert killed == [1, 1]
+        assert len(killed) == 2
+        assert all(killed)
         assert result.steps == 3
         assert not result.interrupted
         assert states_of(store) == whole
