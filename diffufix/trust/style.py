@@ -126,6 +126,9 @@ def _comparison(node: ast.AST) -> Found:
         yield "chained-comparison", f"`{_text(node)}` chains comparisons that do not belong so"
     if all(isinstance(each, ast.Constant) for each in operands):
         yield "constant-condition", f"`{_text(node)}` is always the same"
+    ordered = any(isinstance(op, ast.Lt | ast.LtE | ast.Gt | ast.GtE) for op in node.ops)
+    if ordered and any(_word(each) for each in operands):
+        yield "ordered-text", f"`{_text(node)}` asks which text comes first in the alphabet"
 
 
 def _operands(node: ast.AST) -> Found:
@@ -329,6 +332,11 @@ def _all_same(one: list[ast.stmt], other: list[ast.stmt]) -> bool:
 
 def _calls(node: ast.AST) -> bool:
     return any(isinstance(n, ast.Call | ast.Await | ast.Yield) for n in ast.walk(node))
+
+
+def _word(node: ast.AST) -> bool:
+    """Whether it is a text of several letters: those have an order that hardly ever matters."""
+    return isinstance(node, ast.Constant) and isinstance(node.value, str) and len(node.value) > 1
 
 
 def _constant(node: ast.AST) -> bool:

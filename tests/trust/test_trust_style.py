@@ -37,6 +37,8 @@ def rules(old: str, new: str, tests: str = "") -> set[str]:
         ("value + 1", "names.get(value, value)", ""),
         ("value < low", "value < low in names", "chained-comparison"),
         ("value < low", "low < value < high", ""),
+        ('name == "a"', 'name <= "ab"', "ordered-text"),
+        ('name == "a"', '"a" <= name', ""),
         ("value < low", "value < low or True", "constant-operand"),
         ("value < low", "'a' and value < low", "constant-operand"),
         ("value < low", "'value'", "constant-condition"),
