@@ -7,7 +7,7 @@ line which reads `TABLE` depends on the statement that bound it. Reads source fi
 from __future__ import annotations
 
 import ast
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path, PurePosixPath
@@ -21,13 +21,18 @@ from diffufix.source.syntax import parse
 class Bindings:
     """Of one file: names bound outside of functions, by lines of their statements; what is read.
 
-    `imported` says for a local name which of a project's files may hold it, and under what name.
+    `uses` are the names that such a statement reads. `imported` says for a local name which of a
+    project's files may hold it, and under what name; `modules` says of a local name, with dots,
+    which files may be the module of that name, `members` of an attribute on which names it is read.
     `headers` has the lines of defaults and decorators by the function's first line.
     """
 
     spans: dict[str, list[Span]] = field(default_factory=dict)
+    uses: dict[Span, set[str]] = field(default_factory=dict)
     reads: dict[str, set[int]] = field(default_factory=dict)
     imported: dict[str, tuple[tuple[str, ...], str]] = field(default_factory=dict)
+    modules: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    members: dict[str, set[str]] = field(default_factory=dict)
     headers: dict[int, set[int]] = field(default_factory=dict)
 
 
@@ -47,9 +52,10 @@ def _parse(text: bytes, path: str) -> Bindings | None:
         return None
     found = Bindings()
     for statement in _outside(tree.body):
+        span = (statement.lineno, statement.end_lineno or statement.lineno)
         for name in _bound(statement):
-            last = statement.end_lineno or statement.lineno
-            found.spans.setdefault(name, []).append((statement.lineno, last))
+            found.spans.setdefault(name, []).append(span)
+            found.uses.setdefault(span, set()).update(_read(statement))
     for node in ast.walk(tree):
         if isinstance(node, FunctionNode):
             _function(node, found)
@@ -88,6 +94,13 @@ def _bound(statement: ast.stmt) -> Iterator[str]:
                 yield node.id
 
 
+def _read(statement: ast.stmt) -> Iterator[str]:
+    """Names of the same file that a statement reads."""
+    for node in ast.walk(statement):
+        if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Load):
+            yield node.id
+
+
 def _function(node: ast.FunctionDef | ast.AsyncFunctionDef, found: Bindings) -> None:
     for inner in node.body:
         for each in ast.walk(inner):
@@ -95,6 +108,8 @@ def _function(node: ast.FunctionDef | ast.AsyncFunctionDef, found: Bindings) -> 
                 found.reads.setdefault(each.id, set()).add(each.lineno)
             elif isinstance(each, ast.Attribute):
                 found.reads.setdefault(each.attr, set()).add(each.end_lineno or each.lineno)
+                if isinstance(each.value, ast.Name | ast.Attribute):
+                    found.members.setdefault(each.attr, set()).add(ast.unparse(each.value))
     defaults = [*node.args.defaults, *(d for d in node.args.kw_defaults if d is not None)]
     lines = {
         line
@@ -108,15 +123,25 @@ def _function(node: ast.FunctionDef | ast.AsyncFunctionDef, found: Bindings) -> 
 
 def _import(node: ast.Import | ast.ImportFrom, path: str, found: Bindings) -> None:
     if isinstance(node, ast.Import):
+        for alias in node.names:
+            parts = alias.name.split(".")
+            found.modules[alias.asname or alias.name] = _files(_ROOTS, parts)
         return
     folder = PurePosixPath(path).parent
     for _ in range(max(0, node.level - 1)):
         folder = folder.parent
     parts = node.module.split(".") if node.module else []
-    roots = [folder] if node.level else [PurePosixPath(), PurePosixPath("src")]
+    roots = (folder,) if node.level else _ROOTS
     for alias in node.names:
-        paths = []
-        for root in roots:
-            base = root.joinpath(*parts)
-            paths += [f"{base}.py", str(base / "__init__.py")]
-        found.imported[alias.asname or alias.name] = (tuple(paths), alias.name)
+        name = alias.asname or alias.name
+        found.imported[name] = (_files(roots, parts), alias.name)
+        found.modules[name] = _files(roots, [*parts, alias.name])
+
+
+_ROOTS = (PurePosixPath(), PurePosixPath("src"))
+
+
+def _files(roots: Sequence[PurePosixPath], parts: Sequence[str]) -> tuple[str, ...]:
+    """Where a module of this name may lie."""
+    bases = [root.joinpath(*parts) for root in roots]
+    return tuple(path for base in bases for path in (f"{base}.py", str(base / "__init__.py")))

@@ -32,7 +32,8 @@ from diffufix.localize.source import FunctionLines, Source, Span, read_source
 from diffufix.testing.testcode import TestCode, test_code
 from diffufix.types import PASSED, RED, Frame, SuspiciousFunction, TestCase, TestRun
 
-READ = 0.8  # of the suspiciousness of the lines that read it
+READ = 0.8  # of the suspiciousness of the lines that read it, or of the statement that reads it
+HOPS = 2  # statements between the line that was executed and the one that is to blame
 MAKERS = ("__init__", "__new__", "__post_init__", "__init_subclass__", "__set_name__")
 MAKER = 0.5  # of that of the class's most suspicious method, where they ran at import
 HEADER = 0.6  # of that of the function whose defaults and decorators they are
@@ -234,6 +235,7 @@ def _made_at_import(
     """Score what the executed lines read that was bound outside of functions, and the defaults and
     decorators of what was executed: coverage sees none of it."""
     readers: dict[tuple[str, Span], dict[str, set[int]]] = {}
+    nearest: dict[tuple[str, Span], int] = {}
     for path in list(sources):
         own = read_bindings(root, path)
         if own is None:
@@ -241,8 +243,9 @@ def _made_at_import(
         executed = {n for lines in reached for n in lines.get(path, ())}
         for name, lines in own.reads.items():
             if lines & executed:
-                for place in _bound_at(root, tests, path, own, name):
+                for place, hops in _bound_at(root, tests, path, own, name):
                     readers.setdefault(place, {}).setdefault(path, set()).update(lines)
+                    nearest[place] = min(hops, nearest.get(place, hops))
         for (at, function), each in found.items():
             if at == path:
                 for line in own.headers.get(function.first_line, ()):
@@ -253,7 +256,7 @@ def _made_at_import(
             continue
         sources[path] = source
         ef, ep = (sum(_reads(lines, by) for lines in each) for each in (reached, good))
-        value = READ * ochiai(ef, len(reached) - ef, ep)
+        value = READ ** (1 + nearest[path, span]) * ochiai(ef, len(reached) - ef, ep)
         key = (path, source.module)
         each = found.setdefault(key, _Evidence(*key, failing=len(reached)))
         if value > each.spectrum:
@@ -281,17 +284,22 @@ def _makers(
 
 
 def _bound_at(
-    root: Path, tests: TestCode, path: str, own: Bindings, name: str
-) -> Iterator[tuple[str, Span]]:
-    """Where a name that a file reads was bound outside of functions."""
-    for span in own.spans.get(name, ()):
-        yield path, span
+    root: Path, tests: TestCode, path: str, own: Bindings, name: str, hops: int = 0
+) -> Iterator[tuple[tuple[str, Span], int]]:
+    """Where a name that a file reads was bound outside of functions, and what that was made of;
+    with the number of statements between."""
+    places = [(path, own, span) for span in own.spans.get(name, ())]
     paths, original = own.imported.get(name, ((), ""))
-    for other in paths:
+    inside = [file for base in own.members.get(name, ()) for file in own.modules.get(base, ())]
+    for other, called in [*((p, original) for p in paths), *((p, name) for p in inside)]:
         there = None if other in tests else read_bindings(root, other)
         if there is not None:
-            for span in there.spans.get(original, ()):
-                yield other, span
+            places += [(other, there, span) for span in there.spans.get(called, ())]
+    for at, there, span in places:
+        yield (at, span), hops
+        if hops < HOPS:
+            for used in there.uses[span] - {name}:
+                yield from _bound_at(root, tests, at, there, used, hops + 1)
 
 
 def _reads(lines: Lines, by: Mapping[str, set[int]]) -> bool:

@@ -17,9 +17,11 @@ TAXES = {
     "pen": 19,
 }
 OTHER = 3
+ALL = [*TAXES] + [OTHER]
 """,
     "shop/prices.py": """\
 import re
+from shop import tables
 from shop.tables import TAXES
 
 CODE = re.compile(r"[a-z]+")
@@ -40,6 +42,9 @@ class Till:
 
     def round(self, value, digits=3):
         return round(value, digits)
+
+    def kinds(self):
+        return tables.ALL
 """,
 }
 
@@ -88,6 +93,14 @@ def test_a_table_of_several_lines_is_suspected_in_all_of_them(tmp_path: Path) ->
     ranked = found(tmp_path, line("shop/prices.py", "TAXES[kind]"))
     module = next(s for s in ranked if s.qualname == "<module>")
     assert set(module.lines) == {1, 2, 3, 4}
+
+
+def test_what_a_table_was_made_of_is_suspected_less(tmp_path: Path) -> None:
+    ranked = found(tmp_path, line("shop/prices.py", "tables.ALL"))
+    module = next(s for s in ranked if s.qualname == "<module>")
+    assert module.path == "shop/tables.py"
+    direct, made_of = (module.lines[line("shop/tables.py", text)] for text in ("ALL =", "TAXES ="))
+    assert 0 < made_of < direct
 
 
 def test_what_passing_tests_read_too_is_less_suspicious(tmp_path: Path) -> None:
