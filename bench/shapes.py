@@ -1,7 +1,7 @@
 """Does `diffufix repair` do right on projects of difficult shape?
 
     python bench/shapes.py FOLDER [--only NAME ...] [--budget 60] [--python P] [--newer P]
-        [--report FILE.md]
+        [--report FILE.md] [--logs FOLDER]
 
 FOLDER holds one small project a folder, each with one fault. Every one is copied, made a git
 repository and repaired with `--sandbox local --accept plausible` (how much speaks for a patch is
@@ -9,14 +9,15 @@ another matter); the patch on stdout is applied with `git apply` and the project
 once more. What is expected of each stands in `SHAPES`: `repaired` for
 those that are not named there. `--python` is an interpreter with pytest (and the plugins that
 `SHAPES` names; without them a shape is left out), `--newer` one with pytest on Python 3.12 or
-later. One row a project; the last line on stdout is one JSON object.
+later. One row a project, on stdout and in the report, which is written anew after each.
 """
 
 from __future__ import annotations
 
 import argparse
-import json
+import datetime
 import os
+import platform
 import shutil
 import subprocess
 import sys
@@ -83,6 +84,11 @@ SHAPES: dict[str, Shape] = {
     "48-lint-items": Shape(needs="pytest_ruff"),
     "54-usersite": Shape(user_site=True),
 }
+
+
+HEAD = """\
+| shape | right | exit | s | first line of the patch | what was said |
+|---|---|---|---|---|---|"""
 
 
 def has(python: str, module: str) -> bool:
@@ -178,41 +184,96 @@ def main() -> None:
     parser.add_argument("--report", type=Path)
     parser.add_argument("--logs", type=Path, help="a folder for what each run said")
     options = parser.parse_args()
-    rows = []
-    print("| shape | right | exit | s | what was said |\n|---|---|---|---|---|")
-    for source in sorted(path for path in options.folder.iterdir() if path.is_dir()):
-        if options.only and not source.name.startswith(tuple(options.only)):
-            continue
+    rows: list[str] = []
+    wrong: list[str] = []
+    began = datetime.date.today()
+    shapes = [
+        path
+        for path in sorted(options.folder.iterdir())
+        if path.is_dir() and (not options.only or path.name.startswith(tuple(options.only)))
+    ]
+    print(HEAD)
+    for source in shapes:
         shape = SHAPES.get(source.name, Shape())
-        if (shape.newer and not options.newer) or (
-            shape.needs and not has(options.python, shape.needs)
-        ):
-            print(f"| {source.name} | left out: {shape.needs or 'a newer interpreter'} | | | |")
-            continue
-        with tempfile.TemporaryDirectory(prefix="shapes-") as scratch:
-            row = one(source, shape, options, Path(scratch))
-        rows.append(row)
-        print(
-            f"| {row['name']} | {'yes' if row['right'] else 'NO'} | {row['status']} "
-            f"| {row['seconds']} | {row['said'] or row['why']} |",
-            flush=True,
-        )
-        if options.logs:
-            options.logs.mkdir(parents=True, exist_ok=True)
-            (options.logs / f"{row['name']}.log").write_text(str(row["log"]))
-    if options.report:
-        keep = [{k: v for k, v in row.items() if k != "log"} for row in rows]
-        options.report.write_text(json.dumps(keep, indent=1) + "\n")
-    right = sum(bool(row["right"]) for row in rows)
-    print(
-        json.dumps(
-            {
-                "right": right,
-                "of": len(rows),
-                "wrong": [row["name"] for row in rows if not row["right"]],
-            }
-        )
+        lacks = "" if not shape.newer or options.newer else "a newer interpreter"
+        if shape.needs and not has(options.python, shape.needs):
+            lacks = shape.needs
+        if lacks:
+            rows.append(f"| {source.name} | left out: {lacks} is missing | | | | |")
+        else:
+            with tempfile.TemporaryDirectory(prefix="shapes-") as scratch:
+                row = one(source, shape, options, Path(scratch))
+            rows.append(line_of(row))
+            if not row["right"]:
+                wrong.append(source.name)
+            if options.logs:
+                options.logs.mkdir(parents=True, exist_ok=True)
+                (options.logs / f"{source.name}.log").write_text(str(row["log"]))
+        print(rows[-1], flush=True)
+        if options.report:
+            options.report.write_text(report(options, began, rows, wrong, len(shapes)))
+    print(count(rows, wrong, len(shapes)))
+
+
+def line_of(row: Mapping[str, object]) -> str:
+    """One row of the table."""
+    added = [line[1:].strip() for line in str(row["patch"]).splitlines() if line[:1] == "+"]
+    changed = added[1].replace("|", "\\|") if len(added) > 1 else ""
+    said = str(row["said"] or row["why"]).replace("|", "\\|")
+    return (
+        f"| {row['name']} | {'yes' if row['right'] else 'NO'} | {row['status']} "
+        f"| {row['seconds']} | {f'`{changed[:60]}`' if changed else ''} | {said} |"
     )
+
+
+def count(rows: Sequence[str], wrong: Sequence[str], of: int) -> str:
+    """How many are right, and which are not."""
+    ran = len([row for row in rows if "| left out:" not in row])
+    text = f"{ran - len(wrong)} of {ran} that were run are right: repaired, or the right refusal."
+    text += f" Wrong: {', '.join(wrong)}." if wrong else ""
+    return text + (f" The run was stopped after {len(rows)} of {of}." if len(rows) < of else "")
+
+
+def report(
+    options: argparse.Namespace,
+    began: datetime.date,
+    rows: Sequence[str],
+    wrong: Sequence[str],
+    of: int,
+) -> str:
+    """The page of a run."""
+    commit = ["git", "-C", str(ROOT), "rev-parse", "--short", "HEAD"]
+    state = subprocess.run(commit, capture_output=True, text=True, check=False).stdout.strip()
+    command = f"python bench/shapes.py FOLDER --python P --newer N --budget {options.budget:g}"
+    command += f" --only {' '.join(options.only)}" if options.only else ""
+    versions = [versions_of(python) for python in (options.python, options.newer) if python]
+    load = os.getloadavg()[2]
+    return f"""# Projects of difficult shape, run whole
+
+`{command}`, {began}, state {state or "unknown"},
+diffufix on Python {platform.python_version()}; the tests on
+{"; for newer syntax on ".join(versions)}.
+A load of {load:.0f} over the last quarter of an hour on {os.cpu_count()} cores. The patch was
+applied with `git apply` and the project's suite was run again. With `--accept plausible` the
+search stops at the first patch that passes: a better one may come later.
+
+{HEAD}
+{os.linesep.join(rows)}
+
+{count(rows, wrong, of)}
+"""
+
+
+def versions_of(python: str) -> str:
+    """An interpreter's version, and those of pytest and the plugins that shapes need."""
+    asked = (
+        "import importlib.metadata as m, platform as p\n"
+        "have = {d.metadata['Name'].lower(): d.version for d in m.distributions()}\n"
+        "names = ('pytest', 'pytest-timeout', 'pytest-ruff', 'ruff')\n"
+        "print(p.python_version(), *(f'with {n} {have[n]}' for n in names if n in have), sep=', ')"
+    )
+    done = subprocess.run([python, "-c", asked], capture_output=True, text=True, check=True)
+    return done.stdout.strip()
 
 
 if __name__ == "__main__":
