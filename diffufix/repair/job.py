@@ -170,7 +170,7 @@ class RepairJob:
         beside = None
         if model.family.appended:
             near = texts_near(self.settings.root, [s.suspect.path for s in goal.subjects])
-            beside = Beside(model, goal.subjects, story, near)
+            beside = Beside(model, goal.subjects, story, near, goal.targets)
         supply = propose(
             model, goal.subjects, story, seed=self.settings.seed, watch=watch, busy=busy,
             beside=beside,

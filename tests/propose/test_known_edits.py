@@ -236,6 +236,26 @@ def test_a_failure_that_is_nearer_brings_the_other_edits_of_its_line_forward(
     assert (share(supply, line) > before) is sooner
 
 
+@pytest.mark.parametrize(
+    ("outcomes", "paired"),
+    [
+        ({"t": "passed", "u": "failed"}, True),
+        ({"t": "passed", "u": "passed", "other": "failed"}, False),
+        ({"t": "failed", "other": "passed"}, False),
+    ],
+)
+def test_what_mends_one_target_and_breaks_nothing_is_tried_with_others(
+    outcomes: dict[str, str], paired: bool
+) -> None:
+    subject = EditTarget(SuspiciousFunction("a.py", "Box.many", 26, 30, 1.0, {}), PROJECT)
+    supply = KnownEdits([subject], lambda *_: 0.0, targets=["t", "u"])
+    tried = [next(supply) for _ in range(LISTEN)]
+    for each in tried:
+        supply.hear(each, Verdict(State.FAIL, {"t": "failed"}, detail="t: assert 0"))
+    supply.hear(tried[3], Verdict(State.FAIL, outcomes, detail="other: assert 1"))
+    assert any(each.kind == "two" for each in supply) is paired
+
+
 def share(supply: Iterator[Known], line: int) -> int:
     """How many of the next edits touch the line."""
     found = [next(supply) for _ in range(60)]

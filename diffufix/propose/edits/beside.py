@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 
 from diffufix.model.checkpoint import LoadedModel
 from diffufix.propose.candidates import EditTarget
@@ -14,7 +14,8 @@ from diffufix.types import Fill, Hole, Verdict
 
 
 class Beside(Iterator[Proposal]):
-    """Proposals of edits that are known, the likeliest first; `others` are texts to take from."""
+    """Proposals of edits that are known, the likeliest first; `others` are texts to take from,
+    `targets` the tests that are to pass."""
 
     def __init__(
         self,
@@ -22,11 +23,12 @@ class Beside(Iterator[Proposal]):
         subjects: Sequence[EditTarget],
         story: FailureContext,
         others: Mapping[str, str],
+        targets: Collection[str] = (),
     ) -> None:
         self._model = model
         self._top = max((s.suspect.score for s in subjects), default=1.0)
         told = words_of(own_test(story.test_source, story.test) + "\n" + story.message)
-        self._edits = KnownEdits(subjects, self._cost, others, told)
+        self._edits = KnownEdits(subjects, self._cost, others, told, targets)
 
     def __next__(self) -> Proposal:
         each = next(self._edits)

@@ -11,22 +11,22 @@ from __future__ import annotations
 import heapq
 import re
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from difflib import SequenceMatcher
 from itertools import count
 from typing import Protocol
 
 from diffufix.propose.candidates import EditTarget
 from diffufix.propose.edits.pieces import Cost, Known, Piece, lines_of, pieces
-from diffufix.types import Hole, Kind, State, Verdict
+from diffufix.types import PASSED, RED, Hole, Kind, State, Verdict
 
 FIRST = 24  # edits that come out between two pieces
 LISTEN = 20  # failures that are heard before one of them is unusual
 BONUS, MOVES = 1.0, 3  # nats for edits of a line where something changed the failure; how often
 CLOSER = 0.02  # of what two values have in common, so that a failure is nearer to passing
 NEAR = 64  # edits of such a line that then come out
-PAIRED, SECOND = 24, 60  # edits that are tried with others beside them; how many others
-CHANGED, GREEN = -4.0, 2.0  # nats for those, by what the first did
+PAIRED, SECOND = 12, 60  # edits that are tried with others beside them; how many others
+CHANGED, GREEN = -4.0, 0.0  # nats for those, by what the first did
 
 
 #: `a == b` of pytest's messages and `a != b` of unittest's, up to the lines that compare them.
@@ -35,9 +35,11 @@ _COMPARED = re.compile(r"(?:assert |Error: )(.+?) (?:==|!=) (.+?)(?: [-?+] |$)")
 
 class KnownEdits(Iterator[Known]):
     """The edits of these subjects (most suspicious first), the likeliest first; `told` are the
-    words of the failing test.
+    words of the failing test, `targets` the tests that are to pass.
 
     `hear` moves them: what changed the failure speaks for its lines, and for a second edit beside.
+    What turned a target green and broke another test speaks for its lines alone: most edits that
+    do so only remove what the target checks.
     """
 
     def __init__(
@@ -46,7 +48,9 @@ class KnownEdits(Iterator[Known]):
         cost: Cost,
         others: Mapping[str, str] | None = None,
         told: frozenset[str] = frozenset(),
+        targets: Collection[str] = (),
     ) -> None:
+        self._targets = frozenset(targets)
         self._pieces = pieces(subjects, others or {}, told, cost)
         self._order = count()
         self._waiting: list[tuple[float, int, Known | Piece]] = []
@@ -97,13 +101,14 @@ class KnownEdits(Iterator[Known]):
         if verdict.state is not State.FAIL or not verdict.detail:
             return
         self._usual[verdict.detail] += 1
-        green = sum(outcome == "passed" for outcome in verdict.outcomes.values())
+        green = any(verdict.outcomes.get(test) == PASSED for test in self._targets)
+        broken = {t for t, outcome in verdict.outcomes.items() if outcome in RED} - self._targets
         usual, _ = self._usual.most_common(1)[0]
         if sum(self._usual.values()) < LISTEN or (verdict.detail == usual and not green):
             return
         if green or closeness(verdict.detail) > closeness(usual) + CLOSER:
             self._near(proposal)
-            if self._paired < PAIRED:
+            if self._paired < PAIRED and not broken:
                 self._paired += 1
                 self._beside(proposal, GREEN if green else CHANGED)
 
