@@ -72,6 +72,63 @@ def test_a_function_that_was_not_called_is_swapped_for_good(
     assert (verdict.state, verdict.provisional) == (State.FAIL, False)
 
 
+CLOSURES = {
+    "made.py": """
+        def make(name):
+            class Kind:
+                def show(self, value):
+                    return [one for one in value if one != 3]
+                def name(self):
+                    return name
+            return Kind
+
+        def counted(function):
+            def inner(*args):
+                inner.calls += 1
+                return function(*args) + 1
+            inner.calls = 0
+            return inner
+
+        Plain = make("plain")
+
+        @counted
+        def double(value):
+            return 2 * value
+        """,
+    "test_made.py": """
+        from made import Plain, double
+
+        def test_show(): assert Plain().show([1, 2]) == [2]
+        def test_name(): assert Plain().name() == "plain"
+        def test_double(): assert double(3) == 6
+        """,
+}
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "test", "passes"),
+    [
+        ("one != 3", "one != 1", "show", True),
+        ("one != 3", "one != 2", "show", False),
+        ("if one != 3]", "if (lambda x: x > 1)(one)]", "show", True),
+        ("return name", "return name + '!'", "name", False),
+        ("function(*args) + 1", "function(*args)", "double", True),
+        ("function(*args) + 1", "function(*args) + 2", "double", False),
+        ("+ 1\n    inner.calls", "+ name\n    inner.calls", "double", False),
+    ],
+)
+def test_closures_that_are_alive_get_their_new_code(
+    make_project: Any, ask: Any, old: str, new: str, test: str, passes: bool
+) -> None:
+    project = make_project(CLOSURES)
+    with project.screen() as screen:
+        edited = project.edit("made.py", old, new)
+        verdict = ask(screen, edited, [f"test_made.py::test_{test}"], hasty=True)
+        assert verdict.passed is passes
+        assert verdict.provisional is not passes
+        assert screen.ways == ({"swap": 1, "fork": 1} if passes else {"swap": 1})
+
+
 def test_a_search_tries_it_again_faithfully(tmp_path: Path) -> None:
     files = {name: textwrap.dedent(text) for name, text in PROJECT.items()}
     files["test_tariff.py"] = (

@@ -44,14 +44,14 @@ def _swap(server, request, live, ready):
         os.close(reader)
         server.enter_child(request, writer)
         server.witness.ignore(live.codes_of({path for path, *_ in found}))
-        _run_swapped(server, found, ready)
+        _run_swapped(server, live, found, ready)
     os.close(writer)
     return dict(server.watch(pid, reader, request), hasty=live.were_called(found))
 
 
-def _run_swapped(server, found, ready):
+def _run_swapped(server, live, found, ready):
     try:
-        refusal = exchange(found)
+        refusal = exchange(live, found)
     except Exception as error:
         server.emit("error", reason=f"{type(error).__name__}: {error}")
         os._exit(4)

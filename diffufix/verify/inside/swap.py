@@ -3,8 +3,8 @@
 
 A swap is right only if nothing of the old body has been used: the function was not called while
 the project was imported and collected, and no closure made by it is alive. `Calls` listens for
-the first, `Live` looks for the second. A hasty swap does not mind the calls. Of a file only the
-function is compiled, within the classes that it stands in (`Frames`); the whole file where that
+the first, `Live` looks for the second. A hasty swap does not mind the calls, and gives closures
+that are alive their new code, too. Of a file only the function is compiled, within the classes that it stands in (`Frames`); the whole file where that
 cannot be.
 """
 
@@ -74,7 +74,7 @@ class Live:
         self.called = calls.codes
         self.files = calls.files
         self.functions = {}
-        self.codes = set()
+        self.by_code = {}
         self.frames = Frames(self.files)
         prefix, real = root + os.sep, {}
         for thing in gc.get_objects():
@@ -85,11 +85,12 @@ class Live:
                     path = real[name] = real.get(name) or os.path.realpath(name)
                     key = (path, code.co_firstlineno, code.co_name)
                     self.functions.setdefault(key, []).append(thing)
-                    self.codes.add(id(code))
+                    self.by_code.setdefault(id(code), []).append(thing)
 
     def find(self, swaps, hasty=False):
         """[(path, name, line in the new text, functions, frame)] for {relative path: [[name, line,
-        line in the new text]]}, or why not, in words; `hasty`: even if they were called."""
+        line in the new text]]}, or why not, in words; `hasty`: even if they were called, and have
+        closures that are alive."""
         found = []
         for relative, places in swaps.items():
             path = os.path.realpath(os.path.join(self.root, relative))
@@ -105,15 +106,31 @@ class Live:
                     return f"{name} has more than one body"
                 if id(code) in self.called and not hasty:
                     return f"{name} was called during the import"
-                if any(id(inner) in self.codes for inner in _nested(code)):
+                if not hasty and self._closures(code):
                     return f"a closure of {name} is alive"
                 frame = self.frames.of(path, line, name) if len(places) == 1 else None
                 found.append((path, name, now, functions, frame))
         return found
 
     def were_called(self, found):
-        """Whether any of what `find` found was called before."""
-        return any(id(functions[0].__code__) in self.called for *_, functions, _ in found)
+        """Whether any of what `find` found was called before, or has closures that are alive."""
+        codes = [functions[0].__code__ for *_, functions, _ in found]
+        return any(id(code) in self.called or self._closures(code) for code in codes)
+
+    def _closures(self, code):
+        return any(id(inner) in self.by_code for inner in _nested(code))
+
+    def inside(self, old, new):
+        """[(function, its new code)] of the closures of `old` that are alive; None where one of
+        them has no counterpart in `new`."""
+        twins, found = dict(_ways(new)), []
+        for way, code in _ways(old):
+            for function in self.by_code.get(id(code), ()):
+                twin = twins.get(way)
+                if twin is None or not _alike(code, twin):
+                    return None
+                found.append((function, twin))
+        return found
 
     def codes_of(self, paths):
         """The code of all functions of these files, with what is inside it: after an exchange its
@@ -132,6 +149,25 @@ def _nested(code):
         if isinstance(constant, types.CodeType):
             yield constant
             yield from _nested(constant)
+
+
+def _ways(code, outside=()):
+    """Every code inside, after its way: the names from outside, each with its number among those
+    of the same name."""
+    seen = {}
+    for constant in code.co_consts:
+        if isinstance(constant, types.CodeType):
+            number = seen[constant.co_name] = seen.get(constant.co_name, 0) + 1
+            way = (*outside, (constant.co_name, number))
+            yield way, constant
+            yield from _ways(constant, way)
+
+
+def _alike(old, new):
+    """Whether a function may have the one code for the other: the same cells of the closure, the
+    same kind (generator and coroutine flags, read by decorators)."""
+    kind = 0x20 | 0x80 | 0x100 | 0x200
+    return old.co_freevars == new.co_freevars and not (new.co_flags ^ old.co_flags) & kind
 
 
 class Frames:
@@ -196,8 +232,9 @@ def future(code):
     return flags
 
 
-def exchange(found):
-    """Give the functions their new code from the files on disk; the reason if that cannot be.
+def exchange(live, found):
+    """Give the functions, and what is alive of their closures, their new code from the files on
+    disk; the reason if that cannot be.
 
     Raises SyntaxError, ValueError and whatever else the compiler raises.
     """
@@ -215,11 +252,13 @@ def exchange(found):
         new = _named(modules[path], name, line)
         if len(new) != 1 or new[0].co_freevars != old.co_freevars:
             return f"the closure of {name} changed"
-        kind = 0x20 | 0x80 | 0x100 | 0x200  # generator and coroutine flags, read by decorators
-        if (new[0].co_flags ^ old.co_flags) & kind:
+        if not _alike(old, new[0]):
             return f"{name} became another kind of function"
-        for function in functions:
-            function.__code__ = new[0]
+        closures = live.inside(old, new[0])
+        if closures is None:
+            return f"a closure of {name} is alive and changed"
+        for function, code in [*((each, new[0]) for each in functions), *closures]:
+            function.__code__ = code
     return None
 
 
