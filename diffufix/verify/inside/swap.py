@@ -4,8 +4,8 @@
 A swap is right only if nothing of the old body has been used: the function was not called while
 the project was imported and collected, and no closure made by it is alive. `Calls` listens for
 the first, `Live` looks for the second. A hasty swap does not mind the calls, and gives closures
-that are alive their new code, too. Of a file only the function is compiled, within the classes that it stands in (`Frames`); the whole file where that
-cannot be.
+that are alive their new code, too. Of a file only the function is compiled, within the classes
+that it stands in (`Frames`); the whole file where that cannot be.
 """
 
 import __future__
