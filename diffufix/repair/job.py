@@ -14,23 +14,21 @@ from typing import TYPE_CHECKING, Protocol
 
 from diffufix.config import Settings
 from diffufix.errors import ProjectError
-from diffufix.localize import groups, suspects
-from diffufix.propose.candidates import Change, EditTarget
-from diffufix.repair.nowhere import nowhere
-from diffufix.repair.round_robin import SLICE
-from diffufix.repair.search import FailureGroup, PlausiblePatch
 from diffufix.repair.types import RepairResult, Status
-from diffufix.source.file import SourceFile
 from diffufix.types import Candidate, SuspiciousFunction, TestRun, Verdict
 from diffufix.workspace.diagnosis import Diagnosis
 
 if TYPE_CHECKING:
     from diffufix.model.checkpoint import LoadedModel
+    from diffufix.propose.candidates import Change
     from diffufix.propose.proposals import FailureContext, Proposal, Watcher
+    from diffufix.repair.search import FailureGroup, PlausiblePatch
+    from diffufix.source.file import SourceFile
 
 #: Runs tests on a copy with some files changed: (relative path -> bytes, test ids, coverage?).
 Probe = Callable[[Mapping[str, bytes], Sequence[str], bool], TestRun]
 
+SLICE = 6.0  # seconds that a goal is searched before the next has its turn
 SUSPECTS = 12  # functions searched per goal, later ones as time goes on
 
 
@@ -128,6 +126,12 @@ class RepairJob:
                 hint="Make these tests come out the same each time: "
                 + ", ".join(diagnosis.flaky[:3]),
             )
+        from diffufix.localize import groups, suspects
+        from diffufix.propose.candidates import EditTarget
+        from diffufix.repair.nowhere import nowhere
+        from diffufix.repair.search import FailureGroup
+        from diffufix.source.file import SourceFile
+
         plan, run, root = SearchPlan(), diagnosis.run, self.settings.root
         shown = []
         for targets in groups(run, root=root, tests=diagnosis.tests):

@@ -9,15 +9,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from diffufix.config import Settings
-from diffufix.engines.types import EngineOnly
-from diffufix.propose.proposals import Proposal
 from diffufix.store import Store
 from diffufix.store.overview import bound
 from diffufix.store.resume import MARK, Earlier, earlier, mark
 from diffufix.types import Candidate, Fill, Group, SuspiciousFunction, TestCase, Verdict
 
 if TYPE_CHECKING:
+    from diffufix.engines.types import EngineOnly
     from diffufix.model.checkpoint import LoadedModel
+    from diffufix.propose.proposals import Proposal
 
 
 class Record:
@@ -56,6 +56,8 @@ class Record:
         self._store.close()
 
     def model(self, model: LoadedModel | EngineOnly) -> None:
+        from diffufix.engines.types import EngineOnly
+
         parameters = sum(p.numel() for p in model.parameters())
         adapter = str(model.adapter) if model.adapter else ""
         if not isinstance(model, EngineOnly):

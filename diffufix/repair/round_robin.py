@@ -12,11 +12,11 @@ from collections.abc import Callable, Sequence
 from diffufix import events
 from diffufix.events import Listener
 from diffufix.propose.candidates import PatchSet
+from diffufix.repair.job import SLICE
 from diffufix.repair.search import PlausiblePatch, Search
 from diffufix.types import Candidate
 from diffufix.verify import ValidatorPool
 
-SLICE = 6.0  # seconds that a goal is searched before the next has its turn
 PATIENCE = 6.0  # seconds a goal is searched on after a change that mends a part of it
 CANDIDATES = 3  # changes of a goal that are kept for confirmation
 

@@ -57,6 +57,30 @@ def enclosed_command(
     return [*words, "--chdir", folder if folder in writable else "/", "--"]
 
 
+#: Asked once of each interpreter: starting it takes longer than anything else here.
+_ASK = """
+import json, site, sys
+found = [m for n, m in list(sys.modules.items()) if "__editable__" in n]
+more = [str(p) for m in found for p in getattr(m, "MAPPING", {}).values()]
+user = site.getuserbase() if site.getusersitepackages() in sys.path else ""
+print(json.dumps([user, sys.prefix, sys.base_prefix, *sys.path, *more]))
+"""
+
+
+@functools.cache
+def _asked(python: str, before: tuple[str, ...]) -> tuple[str, ...]:
+    """The user's base folder, the prefixes, and what is on `sys.path`. Raises PrerequisiteError."""
+    try:
+        answer = subprocess.run(
+            [*before, python, "-c", _ASK], capture_output=True, timeout=60, check=True, cwd="/"
+        )
+        return tuple(json.loads(answer.stdout))
+    except (OSError, subprocess.SubprocessError, ValueError) as error:
+        raise PrerequisiteError(
+            f"the interpreter {python} does not run", "name a working one with --python"
+        ) from error
+
+
 @functools.cache
 def interpreter_paths(python: str, before: tuple[str, ...] = ()) -> tuple[str, ...]:
     """What the interpreter reads: its prefixes and what every entry of its sys.path has to import.
@@ -65,22 +89,7 @@ def interpreter_paths(python: str, before: tuple[str, ...] = ()) -> tuple[str, .
 
     Raises: PrerequisiteError when it does not run.
     """
-    code = (
-        "import sys,json;"
-        "found=[m for n,m in list(sys.modules.items()) if '__editable__' in n];"
-        "maps=[getattr(m,'MAPPING',{}) for m in found];"
-        "more=[str(p) for m in maps for p in m.values()];"
-        "print(json.dumps([sys.prefix,sys.base_prefix,*sys.path,*more]))"
-    )
-    try:
-        answer = subprocess.run(
-            [*before, python, "-c", code], capture_output=True, timeout=60, check=True, cwd="/"
-        )
-        found = json.loads(answer.stdout)
-    except (OSError, subprocess.SubprocessError, ValueError) as error:
-        raise PrerequisiteError(
-            f"the interpreter {python} does not run", "name a working one with --python"
-        ) from error
+    found = _asked(python, before)[1:]
     prefixes = {path for path in found[:2] if path}
     prefixes |= {os.path.realpath(path) for path in prefixes}
     prefixes |= {*mounts.links_on_the_way(python), str(Path(python).resolve().parent.parent)}
@@ -91,16 +100,7 @@ def interpreter_paths(python: str, before: tuple[str, ...] = ()) -> tuple[str, .
     return tuple(sorted(path for path in kept if os.path.exists(path) and path != "/"))
 
 
-@functools.cache
-def user_base(python: str) -> str:
+def user_base(python: str, before: tuple[str, ...] = ()) -> str:
     """The folder of the packages that the user has installed for himself, where the interpreter
-    imports from it; else empty."""
-    code = (
-        "import site, sys\n"
-        "print(site.getuserbase() if site.getusersitepackages() in sys.path else '')"
-    )
-    try:
-        answer = subprocess.run([python, "-c", code], capture_output=True, timeout=60, cwd="/")
-    except (OSError, subprocess.SubprocessError):
-        return ""
-    return os.fsdecode(answer.stdout).strip() if answer.returncode == 0 else ""
+    imports from it; else empty. Raises PrerequisiteError."""
+    return _asked(python, before)[0]

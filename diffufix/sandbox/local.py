@@ -138,7 +138,7 @@ class LocalSandbox:
         env.update(FIXED, HOME=str(base / "home"), TMPDIR=str(base / "tmp"))
         env[MARKER] = base.name
         env.setdefault("LANG", "C.UTF-8")
-        if self._python is not None and (user := user_base(self._python)):
+        if self._python is not None and (user := user_base(self._python, self._before)):
             env["PYTHONUSERBASE"] = user
             del env["PYTHONNOUSERSITE"]
         env.update(extra or {})

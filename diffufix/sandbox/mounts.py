@@ -27,6 +27,8 @@ NEVER = ("/", "/tmp", "/var/tmp", "/run", "/dev", "/proc", "/home", "/root", "/v
 #: Empty, and of bounded size; what is written there is gone with the sandbox.
 EMPTY = ("/tmp", "/var/tmp")
 _MODULES = (".py", ".so", ".pth")
+#: Folders that hold packages and nothing else: shown whole, as a mount for each would take long.
+_PACKAGES = frozenset({"site-packages", "dist-packages"})
 _PLACES = os.environ.get("PATH", "") + os.pathsep + os.defpath
 SIZE = 2 * 2**30  # bytes of each of them
 
@@ -84,6 +86,8 @@ def importable(path: str) -> list[str]:
         return []
     if not os.path.isdir(path):
         return [path] if os.path.isfile(path) else []  # a zip archive
+    if os.path.basename(path) in _PACKAGES:
+        return [path]
     found = []
     with contextlib.suppress(OSError), os.scandir(path) as entries:
         for entry in entries:

@@ -16,7 +16,7 @@ import pytest
 import diffufix
 from diffufix.cluster import Cluster, Stored, shard
 from diffufix.cluster.pool import ClusterPool
-from diffufix.repair import loop
+from diffufix.repair import makers
 from diffufix.sandbox import LocalSandbox
 from diffufix.testing import fresh_copy, run_tests
 from diffufix.train.rl.fleet.driver import Fleet, Weights
@@ -197,7 +197,7 @@ def test_a_repair_searches_on_the_cluster(
         return made[-1]
 
     monkeypatch.setattr(Cluster, "screen", noted)
-    monkeypatch.setattr(loop, "jury_of", lambda run, place: None)  # what speaks for it takes long
+    monkeypatch.setattr(makers, "jury_of", lambda run, place: None)  # what speaks for it takes long
     shutil.copytree(place.root, tmp_path / "shop")
     result = diffufix.repair(
         tmp_path / "shop", on=f"ray:{place.cluster.address}", model="mini", budget=120,

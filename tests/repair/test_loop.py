@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,7 @@ import pytest
 
 from diffufix import events
 from diffufix.errors import ApplyError, TooLate
-from diffufix.repair import run
+from diffufix.repair import makers
 from diffufix.repair.round_robin import RoundRobin
 from diffufix.repair.types import Status
 from diffufix.testing import fresh_copy
@@ -302,7 +303,7 @@ def test_copying_a_project_is_under_the_clock(
         made.append(until)
         return fresh_copy(root, scratch, until if len(made) <= copies else 0.0)
 
-    for module in (diagnosis, run):
+    for module in (diagnosis, makers):
         monkeypatch.setattr(module, "fresh_copy", slowly)
     result, _ = repair(tmp_path, PLAIN, [RIGHT])
     assert result.status is Status.NOT_REPAIRED
@@ -317,3 +318,20 @@ def test_a_file_with_changes_ends_it_before_the_search(tmp_path: Path) -> None:
         subprocess.run([*git, *command], check=True)
     with pytest.raises(ApplyError, match="Nothing was searched"):
         repair(tmp_path, PLAIN, [AssertionError("searched")], apply=True)
+
+
+#: What a run without a failing test does not import.
+LATER = ("torch", "diffufix.repair.steps", "diffufix.verify", "diffufix.cluster")
+
+
+def test_a_green_suite_waits_for_nothing_of_the_search(tmp_path: Path) -> None:
+    (tmp_path / "test_m.py").write_text("def test_m():\n    pass\n")
+    code = (
+        "import sys\nfrom diffufix.cli import main\n"
+        f"code = main(['repair', '-q', '--sandbox', 'local', '--python', {sys.executable!r}])\n"
+        f"sys.exit(code or ' '.join({{*{LATER!r}}} & {{*sys.modules}}) or None)\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True
+    )
+    assert (done.returncode, done.stderr) == (0, ""), done.stderr

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from diffufix.errors import SandboxUnavailable
-from diffufix.sandbox import LocalSandbox
+from diffufix.sandbox import LocalSandbox, mounts
 from diffufix.sandbox.bubblewrap import bubblewrap_works
 
 WAYS = [
@@ -31,7 +31,7 @@ def test_what_runs_dies_with_its_host(tmp_path: Path, tree: Path, wrapped: bool)
     code = f"""
 import sys, os
 from pathlib import Path
-from diffufix.sandbox import LocalSandbox
+from diffufix.sandbox import LocalSandbox, mounts
 sandbox = LocalSandbox(Path({str(tree)!r}), bubblewrap={wrapped})
 sandbox.start()
 sandbox.spawn(["cat"])
@@ -70,3 +70,13 @@ def test_closing_ends_a_command_that_is_waited_for(tree: Path, wrapped: bool) ->
         sandbox.close()
         with pytest.raises(SandboxUnavailable, match="closed"):
             ending.result(timeout=10)
+
+
+def test_a_folder_of_packages_is_one_mount(tmp_path: Path) -> None:
+    """As of an environment that another one builds upon by a .pth file."""
+    for folder in ("site-packages", "work"):
+        for package in ("one", "two"):
+            (tmp_path / folder / package).mkdir(parents=True)
+            (tmp_path / folder / package / "__init__.py").touch()
+    assert mounts.importable(str(tmp_path / "site-packages")) == [str(tmp_path / "site-packages")]
+    assert len(mounts.importable(str(tmp_path / "work"))) == 2

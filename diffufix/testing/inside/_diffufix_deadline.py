@@ -40,7 +40,6 @@ class Deadline:
     def __enter__(self) -> None:
         if self.seconds:
             self.began = time.monotonic()
-            self.look(None)
             self.before = signal.signal(signal.SIGALRM, self.ring)
             signal.setitimer(signal.ITIMER_REAL, 0.75 * self.seconds, 0.25 * self.seconds)
 
