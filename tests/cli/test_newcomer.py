@@ -194,6 +194,13 @@ def test_colour_is_forced_and_refused(
     assert "\x1b[1m--- a" not in text  # a diff that is piped stays one that git takes
 
 
+def test_agents_are_told_how_the_sandbox_is_chosen(capsys) -> None:
+    """`diffufix mcp` has no --sandbox, and the options of `repair` are what one tries."""
+    code, text = said(capsys, "mcp", "--help")
+    assert code == 0
+    assert "DIFFUFIX_SANDBOX=local diffufix mcp" in text
+
+
 def test_the_start_is_quick_enough() -> None:
     """Seconds of the processor; 0.3 s of the clock are measured by bench/start.py."""
     code = "import time, sys; from diffufix.cli import main; main(['--help']); "

@@ -16,9 +16,11 @@ def mcp(
     """Serve `repair`, `localize`, `verify` and `runs` to agents, as an MCP server over stdio.
 
     No tool writes to a project's files. Needs the official SDK, which the extra `mcp` installs.
+    Sandbox, model and the rest are set by DIFFUFIX_* or in pyproject.toml.
 
     Examples:
       diffufix mcp
+      DIFFUFIX_SANDBOX=local diffufix mcp path/to/projects
     """
     from diffufix.mcp_server import serve
 
