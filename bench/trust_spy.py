@@ -17,13 +17,13 @@ if extra := os.environ.pop("TRUST_PATH", ""):
     sys.path[:0] = extra.split(os.pathsep)[:1]
 
 import diffufix.cli
-from diffufix.repair import confirmation, loop, record, search
+from diffufix.repair import confirmation, record, search, steps
 
 search.POLISH, search.ENOUGH = 1e9, 10**9
 BEGAN = time.monotonic()
 ROWS: dict[int, dict[str, Any]] = {}
 SEEN: dict[str, Any] = {}
-_progress = loop._progress
+_progress = steps.progress_of
 _proposal, _verdict = record.Record.proposal, record.Record.verdict
 
 
@@ -84,6 +84,6 @@ def confirm(self: Any, accepted: Any) -> None:
 
 
 record.Record.proposal, record.Record.verdict = proposal, verdict  # type: ignore[method-assign]
-loop._progress = progress
+steps.progress_of = progress
 confirmation.Confirmation.choose = confirm  # type: ignore[method-assign]
 diffufix.cli.main()

@@ -26,9 +26,8 @@ from diffufix.errors import DiffufixError, TooLate
 from diffufix.events import Listener
 from diffufix.repair import reasons
 from diffufix.repair.job import Job, RepairJob
-from diffufix.repair.loading import Loading
 from diffufix.repair.record import Record
-from diffufix.repair.run import Run, probe_of
+from diffufix.repair.run import Loading, Run, probe_of
 from diffufix.repair.types import RepairResult, Status
 from diffufix.sandbox.reap import reap_folders, scratch_prefix
 from diffufix.train.rl.rewards import reward_functions
@@ -115,9 +114,9 @@ def _steps(run: Run) -> RepairResult:
         from diffufix.repair import steps
         from diffufix.repair.apply import refused
         from diffufix.repair.confirmation import Confirmation
-        from diffufix.repair.makers import confirmer_of, jury_of, screen_of
         from diffufix.repair.offers import Offered, Offers, unconfirmed
         from diffufix.repair.round_robin import RoundRobin
+        from diffufix.repair.steps.makers import confirmer_of, jury_of, screen_of
 
         if warning := refused(settings, [*plan.sources]):
             run.warn(warning)

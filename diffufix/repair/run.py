@@ -1,14 +1,15 @@
-"""What the steps of one run share, and what its result is made of: `Run`; and runs of tests on the
-side, on copies in the scratch folder of the run.
+"""What the steps of one run share, and what its result is made of: `Run`; the model, loaded in a
+thread while the tests still run; and runs of tests on the side, on copies in the scratch folder.
 """
 
 from __future__ import annotations
 
+import time
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from diffufix import events
 from diffufix.config import Settings
@@ -25,10 +26,13 @@ from diffufix.workspace.clock import Clock
 from diffufix.workspace.diagnosis import Diagnosis, Suite
 
 if TYPE_CHECKING:
+    from concurrent.futures import Future, ThreadPoolExecutor
+
     from diffufix.cluster import Cluster
     from diffufix.engines.types import Engine, EngineOnly
     from diffufix.model.checkpoint import LoadedModel
     from diffufix.propose.candidates import Change
+    from diffufix.registry.policy import Policy
 
 PROBE = 2.0  # seconds that a phase of a test may take in a run on the side
 
@@ -119,6 +123,60 @@ def _of_selection(result: RepairResult) -> RepairResult:
         for offer in result.offers
     )
     return replace(result, message=said(result.message), offers=offers)
+
+
+class LoadedPolicy(NamedTuple):
+    """What a run proposes with; `model` is loaded, `engines` are open."""
+
+    policy: Policy
+    model: LoadedModel | EngineOnly
+    engines: tuple[Engine, ...]
+    seconds: float
+
+
+class Loading:
+    """Loads once, from `start` on. At its end the thread is waited for: an interpreter must not
+    end while torch is being imported."""
+
+    def __init__(self, settings: Settings, mends: bool) -> None:
+        self._settings, self._mends = settings, mends
+        self._pool: ThreadPoolExecutor | None = None
+        self._future: Future[LoadedPolicy] | None = None
+
+    def __enter__(self) -> Loading:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._pool is not None:
+            self._pool.shutdown()
+
+    def start(self) -> None:
+        if self._future is None:
+            from concurrent.futures import ThreadPoolExecutor
+
+            self._pool = ThreadPoolExecutor(1)
+            self._future = self._pool.submit(self._load)
+
+    def result(self) -> LoadedPolicy:
+        self.start()
+        assert self._future is not None
+        return self._future.result()
+
+    def _load(self) -> LoadedPolicy:
+        from diffufix.engines.types import EngineOnly
+        from diffufix.registry.policy import choose_policy
+
+        began, settings = time.monotonic(), self._settings
+        policy = choose_policy(settings)
+        engines = policy.engage(settings.max_cost, settings.device, settings.dtype)
+        model = (
+            EngineOnly(policy.name)
+            if policy.alone
+            else policy.load(
+                settings.device, settings.dtype, beside_engines=True, blocks=not self._mends
+            )
+        )
+        return LoadedPolicy(policy, model, engines, time.monotonic() - began)
 
 
 def probe_of(

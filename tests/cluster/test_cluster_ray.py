@@ -16,7 +16,7 @@ import pytest
 import diffufix
 from diffufix.cluster import Cluster, Stored, shard
 from diffufix.cluster.pool import ClusterPool
-from diffufix.repair import makers
+from diffufix.repair.steps import makers
 from diffufix.sandbox import LocalSandbox
 from diffufix.testing import fresh_copy, run_tests
 from diffufix.train.rl.fleet.driver import Fleet, Weights

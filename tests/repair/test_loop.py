@@ -11,8 +11,8 @@ import pytest
 
 from diffufix import events
 from diffufix.errors import ApplyError, TooLate
-from diffufix.repair import makers
 from diffufix.repair.round_robin import RoundRobin
+from diffufix.repair.steps import makers
 from diffufix.repair.types import Status
 from diffufix.testing import fresh_copy
 from diffufix.verify.trials import Trials
