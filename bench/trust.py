@@ -9,7 +9,8 @@ in two seconds) and after (the highest probability of what is not refused). Figu
 right among the first-offered before and after, precision and recall of `repaired`, the area under
 the curve of right against wrong, and the calibration error in ten bins. Undecided candidates are
 listed, and count neither way in the fit; a first offer that is undecided counts as not right.
---shipped takes the probabilities as the product gave them, without fitting.
+--shipped takes the probabilities as the product gave them, without fitting. A fit starts from what
+is shipped, and pays for every change: earlier cases are gone, what they said is not.
 --fit also writes diffufix/trust/coefficients.json, fitted on everything; pictures and tables go to
 bench/results/NAME.* and docs/trust-calibration.svg. The last line on stdout is one JSON object.
 """
@@ -23,16 +24,15 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-from sklearn.linear_model import LogisticRegression
+import torch
 from sklearn.metrics import roc_auc_score
 
-from diffufix.trust.probability import capped, probability
+from diffufix.trust.probability import capped, coefficients, probability
 
 ROOT = Path(__file__).resolve().parent.parent
 FOLDS = 8
 OUT_OF_REACH = 0.25  # weight of a case from which the right candidates were taken
-STRENGTH = 0.1  # inverse regularisation, on standardised features
+PULL = 10.0  # of a standardised feature's coefficient towards the one that is shipped
 #: Signs that a coefficient may have: what no data may turn round; others are free.
 SIGNS = {
     "strength": 1, "agreement": 1, "alike": 1, "logp": 1, "margin": 1,
@@ -89,34 +89,64 @@ def by_hand(cases: Sequence[Case]) -> None:
 
 
 def fit(cases: Sequence[Case]) -> dict[str, Any]:
-    """Coefficients of a logistic regression with an L2 penalty, cases weighing the same whatever
-    the number of their candidates; a feature whose coefficient has a forbidden sign is left out."""
+    """The shipped coefficients, moved by these cases: a logistic regression with an L2 penalty on
+    the change, the intercept and one factor for all of them free; cases weigh the same whatever the
+    number of their candidates. A coefficient that would get a forbidden sign is 0."""
     rows, weights = [], []
     for case in [*cases, *without_right(cases)]:
         share = case.get("share", 1.0)
         known = [g for g in case["greens"] if g["truth"] != "undecided" and not g["refused"]]
-        for green in known:
-            rows.append(green)
-            weights.append(share / math.sqrt(len(known)))
-    names = sorted(rows[0]["features"])
-    y = np.array([green["truth"] == "right" for green in rows], dtype=int)
+        rows += known
+        weights += [share / math.sqrt(max(1, len(known)))] * len(known)
+    model, features = coefficients(), coefficients()["features"]
+    names = list(features)
+    mean_F, scale_F, given_F = (
+        torch.tensor([features[n][key] for n in names]) for key in ("mean", "scale", "coefficient")
+    )
+    x_NF = torch.tensor([[green["features"][n] for n in names] for green in rows])
+    z_NF = ((x_NF - mean_F) / scale_F).clamp(-4, 4)
+    right_N = torch.tensor([float(green["truth"] == "right") for green in rows])
+    weight_N, sign_F = torch.tensor(weights), torch.tensor([SIGNS.get(n, 0) for n in names])
+    kept_F = torch.ones(len(names))
     while True:
-        x = np.array([[green["features"][name] for name in names] for green in rows])
-        mean, scale = x.mean(axis=0), x.std(axis=0) + 1e-9
-        z = np.clip((x - mean) / scale, -4, 4)
-        model = LogisticRegression(C=STRENGTH, max_iter=2000).fit(z, y, sample_weight=weights)
-        found = dict(zip(names, model.coef_[0], strict=True))
-        wrong = [n for n in names if found[n] * SIGNS.get(n, 0) < 0 or scale[names.index(n)] < 1e-6]
-        if not wrong:
+        found_F, intercept = _moved(
+            z_NF, right_N, weight_N, given_F * kept_F, kept_F, model["intercept"]
+        )
+        wrong_F = (found_F * sign_F < 0) & (kept_F > 0)
+        if not wrong_F.any():
             break
-        worst = max(wrong, key=lambda n: (scale[names.index(n)] < 1e-6, abs(found[n])))
-        names.remove(worst)
-    features = {
-        n: {"mean": round(float(m), 5), "scale": round(float(s), 5),
-            "coefficient": round(float(found[n]), 5)}
-        for n, m, s in zip(names, mean, scale, strict=True)
-    }  # fmt: skip
-    return {"intercept": round(float(model.intercept_[0]), 5), "features": features}
+        kept_F = kept_F * ~wrong_F
+    moved = {
+        n: {**features[n], "coefficient": round(float(found), 5)}
+        for n, found in zip(names, found_F, strict=True)
+    }
+    return {"intercept": round(intercept, 5), "features": moved}
+
+
+def _moved(
+    z_NF: torch.Tensor, right_N: torch.Tensor, weight_N: torch.Tensor, given_F: torch.Tensor,
+    kept_F: torch.Tensor, intercept: float,
+) -> tuple[torch.Tensor, float]:  # fmt: skip
+    """Coefficients and intercept; those that are not kept stay 0."""
+    change_F = torch.zeros_like(given_F, requires_grad=True)
+    factor, offset = (torch.tensor(v, requires_grad=True) for v in (1.0, intercept))
+    optimizer = torch.optim.LBFGS(
+        [change_F, factor, offset], max_iter=300, line_search_fn="strong_wolfe"
+    )
+
+    def closure() -> torch.Tensor:
+        optimizer.zero_grad()
+        odds_N = z_NF @ (factor * given_F + change_F * kept_F) + offset
+        lost_N = torch.nn.functional.binary_cross_entropy_with_logits(
+            odds_N, right_N, weight_N, reduction="none"
+        )
+        whole = lost_N.sum() + PULL * (change_F**2).sum() + (factor - 1) ** 2
+        whole.backward()
+        return whole
+
+    optimizer.step(closure)
+    with torch.no_grad():
+        return factor * given_F + change_F * kept_F, float(offset)
 
 
 def without_right(cases: Sequence[Case]) -> list[Case]:

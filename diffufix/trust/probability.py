@@ -14,16 +14,17 @@ from importlib import resources
 from typing import Any
 
 THRESHOLD = 0.8  # from here on a patch is called a repair
-
-
-UNSEEN = 0.75  # at most, where no effect on the failing tests' calls was seen
+DOUBTFUL = 0.75  # at most, where the tests may have been turned green by what is no repair
 
 
 def capped(chance: float, features: Mapping[str, float]) -> float:
-    """Below a repair's threshold where an edit's calls could not be observed or came out as before:
-    what made the tests pass is not known then."""
-    blind = features.get("unobserved") or features.get("unseen")
-    return min(chance, UNSEEN) if blind else chance
+    """Below a repair's threshold where an edit's calls could not be observed or came out as before,
+    for then it is not known what made the tests pass; where it does what nobody would write; and
+    where it only takes code away: most patches that do so remove what the tests ask for (Qi et al.,
+    An analysis of patch plausibility and correctness for generate-and-validate patch generation
+    systems, ISSTA 2015)."""
+    doubts = ("unobserved", "unseen", "odd", "deletes")
+    return min(chance, DOUBTFUL) if any(map(features.get, doubts)) else chance
 
 
 def probability(features: Mapping[str, float], weights: Mapping[str, Any] | None = None) -> float:

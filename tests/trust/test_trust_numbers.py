@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import math
 
+import pytest
+
 from diffufix.trust.evidence import Evidence
-from diffufix.trust.probability import coefficients, probability
+from diffufix.trust.probability import THRESHOLD, capped, coefficients, probability
 from diffufix.trust.settled import settled
 from diffufix.trust.strength import MutantCounts
 from diffufix.trust.types import Call, Recording
@@ -72,3 +74,10 @@ def test_the_shipped_coefficients_know_every_feature() -> None:
     known = set(Evidence().features())
     assert set(coefficients()["features"]) <= known
     assert 0.0 < probability(Evidence().features()) < 1.0
+
+
+@pytest.mark.parametrize("doubt", ["unobserved", "unseen", "odd", "deletes"])
+def test_what_leaves_a_doubt_is_never_called_a_repair(doubt: str) -> None:
+    assert capped(0.97, {doubt: 1.0}) < THRESHOLD
+    assert capped(0.3, {doubt: 1.0}) == 0.3
+    assert capped(0.97, {doubt: 0.0, "strength": 3.0}) == 0.97
