@@ -5,8 +5,9 @@
 
 Clients in threads of their own ask a server in a process of its own over a socket; the verdict on
 every honest candidate is known, and a hostile one must not pass. At a third of the way the server
-gets SIGTERM, at two thirds SIGKILL, and is started again on its port. Progress goes to stderr, the
-last line of stdout is one JSON object. Touches `build/`, the sandboxes and `--out`.
+gets SIGTERM, at two thirds SIGKILL, and is started again on its port. Progress goes to stderr and
+the result so far to `--out`, the last line of stdout is one JSON object. Touches `build/`, the
+sandboxes and `--out`.
 """
 
 from __future__ import annotations
@@ -86,8 +87,10 @@ def ask(
 
 
 def soak(
-    place: Arena, start: Callable[[int], Served], options: argparse.Namespace
-) -> dict[str, Any]:
+    place: Arena, start: Callable[[int], Served], options: argparse.Namespace,
+    keep: Callable[[dict[str, Any]], None],
+) -> dict[str, Any]:  # fmt: skip
+    """The result; `keep` hears of it on the way."""
     soaked, more, source = Soaked(), threading.Event(), jobs(place, 0, options.hostile)
     more.set()
     before, server = place.outside(), start(0)
@@ -102,6 +105,18 @@ def soak(
     for thread in threads:
         thread.start()
     due, down, shown = list(RESTARTS), [], began
+
+    def result() -> dict[str, Any]:
+        with soaked.lock:
+            found = summary(soaked, time.monotonic() - began, options)
+        tries = sum(client.tries for client in clients)
+        return found | {
+            "tries_again": tries - sent - found["candidates"],
+            "restarts": down,
+            "outside_untouched": place.outside() == before,
+            "ended": not any(thread.is_alive() for thread in threads),
+        }
+
     while any(thread.is_alive() for thread in threads):
         time.sleep(0.1)
         elapsed = time.monotonic() - began
@@ -120,16 +135,12 @@ def soak(
                 f"{soaked.answered:,} answered, {len(soaked.wrong)} wrong, {len(soaked.lost)} lost"
             )
             print(f"{elapsed:.0f} s: {said}", file=sys.stderr, flush=True)
-    took = time.monotonic() - began
-    tries = sum(client.tries for client in clients)
+            keep(result())
+    whole = result()
     for client in clients:
         client.close()
     server.end()
-    return summary(soaked, took, options) | {
-        "tries_again": tries - sent - soaked.asked,
-        "restarts": down,
-        "outside_untouched": place.outside() == before,
-    }
+    return whole
 
 
 def summary(soaked: Soaked, took: float, options: argparse.Namespace) -> dict[str, Any]:
@@ -169,9 +180,13 @@ def main() -> None:
         tempfile.TemporaryDirectory() as folder,
     ):
         wanted = ("--workers", str(options.workers))
-        result = soak(place, lambda port: Served(Path(folder), *wanted, port=port), options)
-    if options.out:
-        (options.out / "serve-soak.json").write_text(json.dumps(result, indent=2) + "\n")
+
+        def keep(result: dict[str, Any]) -> None:
+            if options.out:
+                (options.out / "serve-soak.json").write_text(json.dumps(result, indent=2) + "\n")
+
+        result = soak(place, lambda port: Served(Path(folder), *wanted, port=port), options, keep)
+        keep(result)
     print(json.dumps(result))
 
 
