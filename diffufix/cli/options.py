@@ -152,7 +152,7 @@ On = Annotated[
     typer.Option(
         "--on",
         metavar="ray|ray:ADDRESS",
-        help="Test candidates on a Ray cluster: RAY_ADDRESS, else one made here; or that one.",
+        help="Work on a Ray cluster: RAY_ADDRESS, else one made here; or that one.",
         show_default="this machine",
         rich_help_panel=PLACE,
     ),

@@ -56,7 +56,7 @@ class Cluster:
                 address=address or "local", log_to_driver=False, logging_level=logging.ERROR,
                 include_dashboard=None if address else False, **({} if address else here),
             )  # fmt: skip
-        except (ConnectionError, RuntimeError, TimeoutError, ValueError) as error:
+        except Exception as error:  # Ray raises that very class where a node is slow to start
             where = f"at {address}" if address else "here"
             raise PrerequisiteError(
                 f"No Ray cluster {where}: {error}", "`ray start --head` starts one."
@@ -98,6 +98,12 @@ class Cluster:
             self.sent += snapshot.size
         return Portable(replace(snapshot, data=Stored(self._snapshots[snapshot.digest])), make)
 
+    def stored(self, value: Any) -> Stored:
+        """The value in the object store: sent once to each node that asks for it."""
+        import ray
+
+        return Stored(ray.put(value))
+
     def screen(
         self, tree: Path, make: Callable[[Path], Sandbox], *, workers: int = 0, **options: Any
     ) -> ClusterPool:
@@ -108,12 +114,12 @@ class Cluster:
 
 
 class Stored:
-    """Bytes in the object store; a node fetches them once for all of its actors."""
+    """What is in the object store; a node fetches it once for all of its actors."""
 
     def __init__(self, reference: Any) -> None:
         self.reference = reference
 
-    def __call__(self) -> bytes:
+    def __call__(self) -> Any:
         import ray
 
         return ray.get(self.reference)

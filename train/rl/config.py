@@ -31,6 +31,7 @@ class TrainConfig:
     wrong_fills: bool = True
     lora: bool | None = None  # an adapter, or all weights; None: an adapter from LARGE on
     rank: int = 16
+    stale: int = 0  # versions of the weights that a group may be old; more than 0: on a cluster
     tokens: int = Tuning.tokens  # of one pass of a policy gradient: memory
 
     @property

@@ -13,10 +13,12 @@ Trains `model` in place. Writes the folder `out` (state.pt, log.jsonl, model/) a
 
 from __future__ import annotations
 
+import contextlib
 import random
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -32,7 +34,7 @@ from diffufix.train.rl.curriculum import Curriculum
 from diffufix.train.rl.methods import METHODS, make_method
 from diffufix.train.rl.metrics import described
 from diffufix.train.rl.rewards import DEFAULT, Weighted
-from diffufix.train.rl.rollouts import Collector, Throughput
+from diffufix.train.rl.rollouts import Throughput
 from diffufix.train.rl.self_play import SelfPlayEnv
 from diffufix.train.tracking import Tracker, say
 from diffufix.types import Group, State, Task
@@ -84,7 +86,9 @@ def learn(
     row, with `left` (seconds, of the nearest bound). Raises UsageError; TrainingError where the
     disk is full; SandboxUnavailable where it fails for good: what was learned is saved before.
     """
-    return _Session(model, practice, plan, out, store, run_id, rewards, listen).run()
+    session = _Session(model, practice, plan, out, store, run_id, rewards, listen)
+    with contextlib.closing(session.collector):
+        return session.run()
 
 
 class _Session:
@@ -110,10 +114,11 @@ class _Session:
         self.curriculum = Curriculum()
         self.curriculum.add(practice.tasks)
         self.made: list[Task] = []  # out of wrong fills
-        self.collector = Collector(
-            practice.screen, sampling=plan.sampling, estimator=self.method.estimator,
-            inner=plan.inner, rewards=rewards, version=self.base,
+        self.collector = practice.rolling(
+            partial(prepare, plan=plan), stale=plan.stale, version=self.base,
             keep=(lambda group: store.add_group(run_id, group)) if store else lambda group: None,
+            sampling=plan.sampling, estimator=self.method.estimator, inner=plan.inner,
+            rewards=rewards,
         )  # fmt: skip
         self.step = self.groups = self.signal = self.lost = 0
         self.warned = ""
@@ -183,13 +188,14 @@ class _Session:
                 self.warned = self.store.warning
                 say(f"warning: {self.warned}")
         states = {one.state for group in groups for one in group.completions}
-        without = State.INFRA in states and states <= {State.INFRA, State.ERROR}
+        without = not groups or (State.INFRA in states and states <= {State.INFRA, State.ERROR})
         self.lost = self.lost + 1 if without else 0
 
     def _tell(
         self, metrics: dict[str, float], groups: Sequence[Group], spent: Throughput, seconds: float
     ) -> None:
         values = {**described(groups, self.model.family.delete), **metrics, **spent.rates()}
+        values |= self.collector.numbers()
         if self.method.collects:
             values["solve_rate"] = self.curriculum.solve_rate
             values["tasks"] = len(self.curriculum.tasks)
@@ -251,7 +257,10 @@ class _Session:
             return {}
         state = checkpoints.read_progress(self.out, self.model.device)
         own = asdict(self.plan)
-        free = ("minutes", "cpu_minutes", "steps", "save_every", "tensorboard", "device", "tokens")
+        free = (
+            "minutes", "cpu_minutes", "steps", "save_every", "tensorboard", "device", "tokens",
+            "stale",
+        )  # fmt: skip
         odd = [k for k, v in state["plan"].items() if k not in free and own.get(k) != v]
         if odd or state["base"] != self.base:
             what = ", ".join(odd) or "the model"

@@ -12,7 +12,7 @@ import math
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from diffufix.decode.likelihood import scored
 from diffufix.decode.rollout import Sampled, Sampling, rollout
@@ -63,6 +63,23 @@ class Throughput:
     def since(self, before: Throughput) -> Throughput:
         mine, theirs = asdict(self), asdict(before)
         return Throughput(**{key: mine[key] - theirs[key] for key in mine})
+
+
+class Rolling(Protocol):
+    """What makes groups for a learner: a `Collector`, or models elsewhere (`fleet`)."""
+
+    version: str  # of the weights
+    spent: Throughput
+
+    def groups(
+        self, model: LoadedModel, tasks: Sequence[Task], n: int, generator: torch.Generator
+    ) -> list[Group]: ...
+
+    def numbers(self) -> dict[str, float]:
+        """What a row of the log says of them beside what was spent."""
+        ...
+
+    def close(self) -> None: ...
 
 
 @dataclass
@@ -139,6 +156,12 @@ class Collector:
 
     def _left(self) -> float:
         return self.until - time.monotonic()
+
+    def numbers(self) -> dict[str, float]:
+        return {}
+
+    def close(self) -> None:
+        """The screen is its owner's."""
 
     def silent(self) -> Collector:
         """One with the same screen and the same known verdicts that keeps and scores nothing."""

@@ -25,10 +25,14 @@ from diffufix.config import Settings
 from diffufix.errors import ProjectError
 from diffufix.propose.failure import failure_text
 from diffufix.propose.shown import own_test
+from diffufix.registry.policy import choose_policy
 from diffufix.sandbox import Sandbox
 from diffufix.sandbox.reap import reap_folders, scratch_prefix
 from diffufix.source.file import SourceFile
 from diffufix.testing import copy_project, flaky
+from diffufix.testing.environment import inherited_environment
+from diffufix.train.rl.fleet.driver import Fleet
+from diffufix.train.rl.rollouts import Collector, Rolling
 from diffufix.train.rl.tasks import CoveredFunction, TaskMaker, code_of, functions_under_test, split
 from diffufix.types import PASSED, Candidate, Group, State, Task, TestRun, Verdict, file_of_test
 from diffufix.verify import ValidatorPool
@@ -72,6 +76,7 @@ class SelfPlayEnv:
         tell: Tell = lambda line: None,
     ) -> None:
         self.settings, self.wanted, self.tell = settings, wanted, tell
+        self._fingerprint = model.fingerprint
         self.maker = TaskMaker(model)
         self.functions: list[CoveredFunction] = []  # to learn from
         self.kept: list[CoveredFunction] = []  # held out
@@ -133,15 +138,40 @@ class SelfPlayEnv:
             raise ProjectError("No test of this project passes.", "`diffufix repair` mends that.")
         self.tell("starting the sandboxes")
         cluster = self._cluster
+        self._steady = tuple(steady)
         options: dict[str, Any] = {
             "python": self.place.python, "args": self.settings.pytest_args,
             "root": self.settings.root, "expected": dict.fromkeys(steady, PASSED), "failing": (),
             "seconds": {case.id: case.seconds for case in run.cases}, "depth": DEPTH,
         }  # fmt: skip
+        self._options = options
         if cluster is not None:
             workers = self.settings.workers
             return cluster.screen(self._tree(), self.place.make, workers=workers, **options)
         return ValidatorPool(self._sandbox, workers=workers_of(self.settings), **options)
+
+    def rolling(
+        self, ready: Callable[[LoadedModel], object], *, stale: int = 0, version: str,
+        keep: Callable[[Group], None], **options: Any,
+    ) -> Rolling:  # fmt: skip
+        """What makes groups, here or on the cluster; the caller closes it.
+
+        `ready` puts a model as it was loaded into the shape that is trained, `stale` bounds the age
+        of a cluster's groups; the other options are those of `Collector`.
+        """
+        if self._cluster is None:
+            return Collector(self.screen, version=version, keep=keep, **options)
+        from diffufix.train.rl.fleet.hiring import Hiring, Recipe
+
+        settings, cluster = self.settings, self._cluster
+        recipe = Recipe(
+            choose_policy(settings), settings.device, settings.dtype, self._fingerprint, ready,
+            cluster.carried(self._tree(), self.place.make),
+            {**self._options, "env": inherited_environment()}, self._steady, options,
+        )  # fmt: skip
+        hiring = Hiring(recipe, settings.workers)
+        self.tell(f"sampling by {hiring.count} on the cluster")
+        return Fleet(hiring, hiring.count, cluster.stored, stale, version, keep)
 
     def _tree(self) -> Path:
         tree = Path(tempfile.mkdtemp(dir=self.scratch)) / "project"

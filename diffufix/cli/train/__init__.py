@@ -44,6 +44,7 @@ def train(
     no_adopt: learn.NoAdopt = False,
     tensorboard: learn.Boards = False,
     dry_run: learn.DryRun = False,
+    stale: learn.Stale = 0,
     model: options.Model = None,
     adapter: options.Adapter = None,
     device: options.Device = None,
@@ -77,6 +78,6 @@ def train(
         }  # fmt: skip
         given = learn.LearnOptions(
             self_play, method, minutes, steps, tasks, group, tokens, lr, beta, temperature, lora,
-            name, held_out, searched, fresh, not no_adopt, tensorboard, dry_run,
+            name, held_out, searched, fresh, not no_adopt, tensorboard, dry_run, stale,
         )  # fmt: skip
         raise typer.Exit(learn.learn(given, chosen))

@@ -52,6 +52,13 @@ Beta = Annotated[
         show_default="0.01; preference 0.2",
     ),
 ]
+Stale = Annotated[
+    int,
+    typer.Option(
+        min=0,
+        help="With --on ray: versions of the weights that a group may be old; 0: none is.",
+    ),
+]
 Temperature = Annotated[float, typer.Option(min=0.1, max=2.0, help="Sampling temperature.")]
 Name = Annotated[
     str,
@@ -117,6 +124,7 @@ class LearnOptions:
     adopt: bool
     tensorboard: bool
     dry_run: bool
+    stale: int
 
 
 def learn(options: LearnOptions, chosen: Mapping[str, object]) -> int:
@@ -159,6 +167,13 @@ def summary(outcome: Outcome, written: list[Path]) -> list[str]:
         f"{data['groups']:,} groups ({data['groups_with_signal']:,} with signal), "
         f"{data['completions']:,} completions; {data['tasks']:,} tasks to draw from."
     ]
+    last = learned.rows[-1] if learned.rows else {}
+    if "staleness" in last:
+        lines.append(
+            f"Sampled on the cluster by weights {last['staleness']:g} versions old on average, "
+            f"{last['staleness_most']:g} at most; {last['dropped']:g} groups dropped as too old, "
+            f"{last['lost_rollers']:g} rollers lost."
+        )
     if outcome.gate is not None:
         lines += outcome.gate.lines()
     if outcome.warning:
@@ -185,7 +200,8 @@ def _wish(options: LearnOptions, seed: int, device: str | None) -> Wish:
         method=options.method or ("coupled" if options.self_play else "rft"),
         minutes=options.minutes, steps=options.steps, tasks=options.tasks, group=options.group,
         lr=options.lr, beta=options.beta, temperature=options.temperature, lora=options.lora,
-        tokens=options.tokens, seed=seed, device=device, tensorboard=options.tensorboard,
+        tokens=options.tokens, stale=options.stale, seed=seed, device=device,
+        tensorboard=options.tensorboard,
     )  # fmt: skip
     return Wish(
         plan, Wanted(held_out=options.held_out, seed=seed), name=options.name,

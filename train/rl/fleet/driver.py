@@ -91,7 +91,8 @@ class Fleet:
     def groups(
         self, model: LoadedModel, tasks: Sequence[Task], n: int, generator: torch.Generator
     ) -> list[Group]:
-        """A group of `n` completions of each task, as far as they are there (see above)."""
+        """A group of `n` completions of each task, as far as they are there (see above), late ones
+        of earlier calls first, then in the order of the tasks."""
         import torch
 
         self._broadcast(model)
@@ -109,7 +110,8 @@ class Fleet:
             enough = len(self._asked) <= left and not waiting
             done = [future for future in self._asked if future.done()] if enough else None
             if done == []:
-                return found
+                at = {task.key: place for place, task in enumerate(tasks)}
+                return sorted(found, key=lambda group: at.get(group.task.key, -1))
             for future in done or wait(self._asked, return_when=FIRST_COMPLETED).done:
                 found += self._taken(future, waiting)
 
@@ -124,6 +126,7 @@ class Fleet:
         return {
             "staleness": round(mean, 3), "staleness_most": float(max(self.ages, default=0)),
             "dropped": float(self.dropped), "lost_rollers": float(self.lost),
+            "given_up": float(self.given_up),
         }  # fmt: skip
 
     def _broadcast(self, model: LoadedModel) -> None:

@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
 from typing import TYPE_CHECKING, Any
 
+from diffufix.cluster.nodes import Nodes
 from diffufix.errors import DiffufixError, SandboxUnavailable
 from diffufix.train.rl.fleet.driver import Weights
 from diffufix.train.rl.rollouts import Collector, Throughput
@@ -52,12 +53,19 @@ class Roller:
 
 
 class RayRoll:
-    """A `Roller` as a Ray actor; `gpus` and `cores` are what it is given."""
+    """A `Roller` as a Ray actor with so many GPUs, on `node` if it has room.
 
-    def __init__(self, made: Callable[[], Roller], gpus: float = 0.0, cores: int = 1) -> None:
+    It takes no cores in Ray's books: the driver's own workers, which have them, rest while it
+    samples.
+    """
+
+    def __init__(self, made: Callable[[], Roller], gpus: float = 0.0, node: str = "") -> None:
         import ray
+        from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
-        self._actor: Any = ray.remote(num_cpus=cores, num_gpus=gpus)(_Made).remote(made)
+        where = NodeAffinitySchedulingStrategy(node, soft=True) if node else "DEFAULT"
+        made_there = ray.remote(num_cpus=0, num_gpus=gpus, scheduling_strategy=where)(_Made)
+        self._actor: Any = made_there.remote(made)
 
     def ask(
         self, weights: Weights, tasks: Sequence[Task], n: int, seed: int
@@ -68,19 +76,23 @@ class RayRoll:
         return answered
 
     def close(self) -> None:
-        import ray
-
-        ray.kill(self._actor)
+        Nodes().dismiss(self._actor)
 
 
 class _Made:
-    """An actor that makes its roller there: models do not travel."""
+    """An actor that makes its roller when it is first asked: models do not travel."""
 
     def __init__(self, made: Callable[[], Roller]) -> None:
-        self._roller = made()
+        self._made = made
+        self._roller: Roller | None = None
 
     def groups(self, *asked: Any) -> tuple[list[Group], Throughput]:
+        self._roller = self._roller or self._made()
         return self._roller.groups(*asked)
+
+    def close(self) -> None:
+        if self._roller is not None:
+            self._roller.close()
 
 
 def _answer(done: Future[Any], answered: Future[Any]) -> None:
