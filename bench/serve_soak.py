@@ -104,7 +104,8 @@ def soak(
     ]
     for thread in threads:
         thread.start()
-    due, down, shown = list(RESTARTS), [], began
+    due, shown = list(RESTARTS), began
+    down: list[dict[str, float]] = []
 
     def result() -> dict[str, Any]:
         with soaked.lock:
