@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import configparser
+import re
 import tomllib
 from pathlib import Path
 from typing import Any
@@ -86,7 +87,8 @@ def relocate(args: tuple[str, ...], cwd: Path, root: Path) -> tuple[str, ...]:
     """Pytest arguments given in `cwd` as they read from `root` above it; ids keep their `::`."""
     if cwd == root:
         return args
-    return tuple(_relocate_one(arg, cwd, root) for arg in args) or (posix(cwd, root),)
+    moved = tuple(_relocate_one(arg, cwd, root) for arg in args)
+    return moved if selection(args) else (*moved, posix(cwd, root))
 
 
 def _relocate_one(arg: str, cwd: Path, root: Path) -> str:
@@ -94,6 +96,34 @@ def _relocate_one(arg: str, cwd: Path, root: Path) -> str:
     if not name or name.startswith("-") or not (cwd / name).exists():
         return arg
     return posix((cwd / name).resolve(), root) + separator + rest
+
+
+#: Options of pytest that say nothing of which tests are run: of what is printed, of when a run ends
+#: or what comes first, which diffufix decides itself, and of where tests run.
+_SHOWS = frozenset(
+    {"--quiet", "--verbose", "--showlocals", "--no-showlocals", "--full-trace", "--no-header"}
+    | {"--no-summary", "--disable-warnings", "--disable-pytest-warnings", "--no-fold-skipped"}
+    | {"--exitfirst", "--lf", "--last-failed", "--ff", "--failed-first", "--nf", "--new-first"}
+    | {"--sw", "--stepwise", "--sw-skip", "--stepwise-skip", "--no-cov"}
+)
+_SHOWS_VALUE = frozenset(
+    {"--tb", "--color", "--capture", "--show-capture", "--durations", "--durations-min", "-r", "-n"}
+    | {"--verbosity", "--maxfail", "--numprocesses", "--dist", "--junitxml", "--junit-xml"}
+)
+_SHORT = re.compile(r"-[qvslx]+|-r\w+|-n(\d+|auto|logical)")
+
+
+def selection(args: tuple[str, ...]) -> tuple[str, ...]:
+    """pytest's arguments where one of them may leave tests out; () where the whole suite is run."""
+    left = iter(args)
+    for arg in left:
+        name, attached, _ = arg.partition("=")
+        if name in _SHOWS_VALUE:
+            if not attached:
+                next(left, None)
+        elif arg not in _SHOWS and not _SHORT.fullmatch(arg):
+            return args
+    return ()
 
 
 def posix(path: Path, root: Path) -> str:

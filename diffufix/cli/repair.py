@@ -18,6 +18,7 @@ from diffufix.cli.consent import settled
 from diffufix.cli.parsing import check_tests, preflight, stops_early
 from diffufix.config import Settings, load_settings
 from diffufix.errors import ApplyError, UsageError
+from diffufix.project import selection
 from diffufix.repair.types import RepairResult, Status
 from diffufix.report import formats, terminal
 from diffufix.report.live import display
@@ -209,7 +210,7 @@ def search(settings: Settings, began: float) -> RepairResult:
     try:
         with display(
             sys.stderr, settings.budget, settings.verbose, settings.quiet,
-            selected=bool(settings.pytest_args),
+            selected=bool(selection(settings.pytest_args)),
         ) as listener:  # fmt: skip
             from diffufix.repair import loop
 

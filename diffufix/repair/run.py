@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from diffufix import events
 from diffufix.config import Settings
 from diffufix.events import Listener
+from diffufix.project import selection
 from diffufix.repair import reasons
 from diffufix.repair.job import Job, SearchPlan
 from diffufix.repair.reasons import Reason, SearchStats
@@ -101,12 +102,12 @@ class Run:
             flaky=self.diagnosis.flaky if self.diagnosis else (),
             hung=self.diagnosis.hung if self.diagnosis else (),
             deselected=self.diagnosis.run.deselected if self.diagnosis else (),
-            selected=self.settings.pytest_args,
+            selected=selection(self.settings.pytest_args),
             threshold=self.settings.threshold,
             accepted=self.settings.accept == "plausible",
             **values,
         )
-        if self.settings.pytest_args:
+        if result.selected:
             result = _of_selection(result)
         return self.job.finish(result, changes)
 

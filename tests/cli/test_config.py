@@ -80,6 +80,7 @@ def test_root_and_arguments_of_a_subfolder(tmp_path: Path) -> None:
         "missing.py",
     )
     assert load_settings(below, environ={}).pytest_args == ("tests/unit",)  # as pytest would
+    assert load_settings(below, ("-q",), environ={}).pytest_args == ("-q", "tests/unit")
     assert load_settings(tmp_path, args, environ={}).pytest_args == args
 
 

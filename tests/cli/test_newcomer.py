@@ -14,6 +14,7 @@ import pytest
 from diffufix.cli import main
 from diffufix.cli.parsing.passthrough import divided, stops_early
 from diffufix.config import Settings
+from diffufix.project import selection
 from diffufix.repair.record import Record
 from diffufix.repair.types import RepairResult, Status
 from diffufix.testing import find_interpreter
@@ -223,6 +224,20 @@ def test_the_start_is_quick_enough() -> None:
 )  # fmt: skip
 def test_an_option_without_effect_is_told(args: list[str], early: str) -> None:
     assert stops_early(args) == early
+
+
+@pytest.mark.parametrize(
+    ("args", "some"),
+    [
+        ("", False), ("--quiet", False), ("-q -xvs --tb short -rA", False), ("-n 4 --lf", False),
+        ("--tb=short tests", True), ("-q -k total", True), ("-m slow", True), ("-p no:x", True),
+        ("test_m.py::test_one", True), ("--deselect test_m.py", True), ("--tb", False),
+    ],
+)  # fmt: skip
+def test_how_it_is_shown_is_no_selection_of_tests(args: str, some: bool) -> None:
+    """`pytest --quiet --diffufix` runs the whole suite, and a result that says so."""
+    given = tuple(args.split())
+    assert selection(given) == (given if some else ())
 
 
 def test_a_run_that_is_not_logged_has_no_number(tmp_path: Path) -> None:
