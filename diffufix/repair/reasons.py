@@ -31,9 +31,12 @@ class Reason:
 IN_PART = "Some failing tests were not repaired."
 
 
-def in_part(run: int | None, more: bool) -> Reason:
+def in_part(run: int | None, more: bool, reached: bool = True) -> Reason:
     """The patch repairs some tests; with `more`, patch 2 of the run repairs further ones, but
-    little speaks for it."""
+    little speaks for it. `reached`: of the others, some run code that may be edited."""
+    if not reached:
+        hint = "No code that may be edited was seen to run in what still fails: mend it by hand."
+        return Reason(IN_PART, hint)
     if not more or run is None:
         return Reason(IN_PART, "Give it more time with --budget.")
     return Reason(

@@ -9,6 +9,7 @@ from diffufix.repair.reasons import (
     MODEL,
     SearchStats,
     explain,
+    in_part,
     interrupted,
     none_reproduced,
     once,
@@ -178,3 +179,9 @@ def test_of_a_selection_nothing_is_said_of_the_whole_suite() -> None:
     assert "in one run of the selected tests it held" in told.message
     assert told.offers[0].words == ("it was not run over the selected tests",)
     assert "whole suite" in result.message
+
+
+def test_more_time_is_no_advice_for_what_no_search_reaches() -> None:
+    """As a linter's finding in a test file, which is never edited."""
+    assert "--budget" in in_part(1, more=False).hint
+    assert in_part(1, more=False, reached=False).hint.endswith("mend it by hand.")

@@ -192,8 +192,9 @@ def repaired(
     assert files is not None
     wanted = run.wanted
     reason = Reason("")
-    if set(wanted) - {*claims.turned_green, *claims.flaky}:
-        reason = reasons.in_part(run.record.number, offered.more)
+    if left := {*wanted} - {*claims.turned_green, *claims.flaky}:
+        searched = {test for goal in plan.goals for test in goal.targets}
+        reason = reasons.in_part(run.record.number, offered.more, bool(left & searched))
     elif unseen := _unseen(run, chosen):
         reason = reasons.unverified(unseen)
     elif status is not Status.INTERRUPTED:
