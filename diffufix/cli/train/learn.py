@@ -131,10 +131,13 @@ def learn(options: LearnOptions, chosen: Mapping[str, object]) -> int:
     """Run one training; `chosen` are settings from the command line. Returns the exit code."""
     from diffufix.cli.consent import settled
     from diffufix.config import load_settings
+    from diffufix.errors import UsageError
     from diffufix.report import jsondoc
     from diffufix.report.learning import display
 
     settings = settled(load_settings(Path.cwd(), (), chosen))
+    if options.stale and not settings.on:
+        raise UsageError("--stale is for sampling on a cluster.", "Give --on ray, too.")
     with display(sys.stderr) as shown:
         shown.tell("getting ready")
         from diffufix.train.rl.session import improve, try_out  # imports torch
