@@ -161,15 +161,15 @@ class SelfPlayEnv:
         """
         if self._cluster is None:
             return Collector(self.screen, version=version, keep=keep, **options)
-        from diffufix.train.rl.fleet.hiring import Hiring, Recipe
+        from diffufix.train.rl.fleet.hiring import Hiring, RollerPlan
 
         settings, cluster = self.settings, self._cluster
-        recipe = Recipe(
+        plan = RollerPlan(
             choose_policy(settings), settings.device, settings.dtype, self._fingerprint, ready,
             cluster.carried(self._tree(), self.place.make),
             {**self._options, "env": inherited_environment()}, self._steady, options,
         )  # fmt: skip
-        hiring = Hiring(recipe, settings.workers)
+        hiring = Hiring(plan, settings.workers)
         self.tell(f"sampling by {hiring.count} on the cluster")
         return Fleet(hiring, hiring.count, cluster.stored, stale, version, keep)
 

@@ -1,6 +1,6 @@
 """Who is hired for a fleet: a roller for each GPU of a cluster, or for each machine without one.
 
-What a roller is made of travels (`Recipe`). Its model does not: it is loaded where it samples, from
+What a roller is made of travels (`RollerPlan`). Its model does not: it is loaded where it samples, from
 the same checkpoint, and made ready as the driver's was, so that the weights have the same names.
 Touches Ray; a roller touches what its sandboxes touch.
 """
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Recipe:
+class RollerPlan:
     """What a roller is made of, on any node; `fingerprint` is that of the driver's weights.
 
     `ready` puts a loaded model into the shape that is trained. `screen` are options of
@@ -99,7 +99,7 @@ class Hiring:
     """Hires rollers where fewest are; `workers` is how many candidates all of them test at once,
     0: one on each core."""
 
-    recipe: Recipe
+    plan: RollerPlan
     workers: int = 0
     _hired: Counter[str] = field(default_factory=Counter)
 
@@ -118,13 +118,13 @@ class Hiring:
         self._hired[room.node] += 1
         share = self.workers // self.count if self.workers else room.cores
         cores = max(1, min(room.cores, share))
-        return RayRoll(_Making(self.recipe, cores), room.gpus, room.node)
+        return RayRoll(_Making(self.plan, cores), room.gpus, room.node)
 
 
 @dataclass(frozen=True)
 class _Making:
-    recipe: Recipe
+    plan: RollerPlan
     cores: int
 
     def __call__(self) -> Roller:
-        return self.recipe.make(self.cores)
+        return self.plan.make(self.cores)
