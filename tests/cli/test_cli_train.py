@@ -46,7 +46,8 @@ mixture = { repair = 1.0 }
 @pytest.fixture(scope="module")
 def sources(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A project of its own with a licence, made of functions of the standard library."""
-    folder = tmp_path_factory.mktemp("project")
+    folder = tmp_path_factory.mktemp("sources") / "parts"  # a name that is not held out
+    folder.mkdir()
     for number, source in enumerate(library_functions()[:120]):
         text = textwrap.dedent(source)
         (folder / f"part{number}.py").write_text("import re\n\n\n" + text + "\n")

@@ -69,7 +69,11 @@ def make(corpus: Path, out: Path, size: int = SIZE, pairs: Sequence[Path] = ()) 
             "`diffufix train corpus` makes one.",
         ) from error
     if not sources:
-        raise UsageError(f"The corpus {corpus} is empty.", "`diffufix train corpus` makes one.")
+        raise UsageError(
+            f"The corpus {corpus} has nothing to learn from.",
+            "`diffufix train corpus` makes one. One project in twelve is held out by its name: name "
+            "several.",
+        )
     sources += _texts_of(pairs)
     tokenizer = train(iter(sources), size)
     out.mkdir(parents=True, exist_ok=True)

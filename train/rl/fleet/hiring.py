@@ -1,8 +1,8 @@
 """Who is hired for a fleet: a roller for each GPU of a cluster, or for each machine without one.
 
-What a roller is made of travels (`RollerPlan`). Its model does not: it is loaded where it samples, from
-the same checkpoint, and made ready as the driver's was, so that the weights have the same names.
-Touches Ray; a roller touches what its sandboxes touch.
+What a roller is made of travels (`RollerPlan`). Its model does not: it is loaded where it samples,
+from the same checkpoint, and made ready as the driver's was, so that the weights have the same
+names. Touches Ray; a roller touches what its sandboxes touch.
 """
 
 from __future__ import annotations
