@@ -71,8 +71,8 @@ def make(corpus: Path, out: Path, size: int = SIZE, pairs: Sequence[Path] = ()) 
     if not sources:
         raise UsageError(
             f"The corpus {corpus} has nothing to learn from.",
-            "`diffufix train corpus` makes one. One project in twelve is held out by its name: name "
-            "several.",
+            "`diffufix train corpus` makes one. It holds out one project in twelve, by its name: "
+            "name several.",
         )
     sources += _texts_of(pairs)
     tokenizer = train(iter(sources), size)
