@@ -76,7 +76,10 @@ def headline(result: RepairResult) -> str:
 def _repaired(result: RepairResult) -> str:
     green = counted(len(result.turned_green), "failing test")
     verb = "passes" if len(result.turned_green) == 1 else "pass"
-    head = "Repaired in part" if result.message.startswith(IN_PART) else "A patch was found"
+    weak = result.probability is not None and result.probability < result.threshold
+    head = "A patch was found"
+    if result.message.startswith(IN_PART):
+        head = "A part passes, but little speaks for the patch" if weak else "Repaired in part"
     if result.status is Status.REPAIRED:
         head = "Repaired"
     elif result.status is Status.INTERRUPTED and not result.message:

@@ -6,6 +6,7 @@ import io
 import json
 import os
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -251,3 +252,11 @@ def test_a_selection_is_not_called_the_whole_suite() -> None:
             listener(event)
     assert "confirming over the selected tests: pkg/m.py:2" in err.getvalue()
     assert "whole suite" not in err.getvalue()
+
+
+def test_a_part_for_which_little_speaks_is_not_called_repaired() -> None:
+    part = RESULTS["in-part"]
+    for chance, words in ((0.9, "Repaired in part: 1"), (0.2, "A part passes, but little speaks")):
+        out = io.StringIO()
+        write_result(replace(part, probability=chance, threshold=0.8), out)
+        assert words in out.getvalue()

@@ -105,7 +105,7 @@ def facts_of(store: Store, number: int) -> PageFacts:
     denoised, known = _denoised(offers[:1], rows)
     return PageFacts(
         run=run,
-        title=_title(run.status, bool(green)),
+        title=_title(run.status, bool(green), said),
         good=run.status in ("repaired", "generated", "nothing-failing"),
         lead=_lead(run, len(rows.failures), len(green), claims),
         when=datetime.fromtimestamp(run.started_at).strftime("%Y-%m-%d %H:%M"),
@@ -130,9 +130,11 @@ def facts_of(store: Store, number: int) -> PageFacts:
     )
 
 
-def _title(status: str, some_green: bool) -> str:
+def _title(status: str, some_green: bool, said: Mapping[str, Any]) -> str:
     if status == "not-repaired" and some_green:
-        return "Repaired in part"
+        chance, threshold = said.get("probability"), float(said.get("threshold") or 0.0)
+        weak = chance is not None and chance < threshold
+        return "Not repaired: a part passes" if weak else "Repaired in part"
     return TITLES.get(status, status)
 
 
