@@ -182,8 +182,7 @@ def repair(
 
 def _taken(settings: Settings, result: RepairResult, commit: bool, branch: str) -> RepairResult:
     """Write or commit the patch, unless too little speaks for it."""
-    weak = result.probability is not None and result.probability < result.threshold
-    if weak and settings.accept != "plausible":
+    if result.weak and settings.accept != "plausible":
         how = "--branch" if branch else "--commit" if commit else "--apply"
         hint = f"Read the patch; `{how} --accept plausible` takes it all the same."
         return replace(result, hint=hint)

@@ -152,6 +152,11 @@ class RepairResult:
     warnings: tuple[str, ...] = ()
 
     @property
+    def weak(self) -> bool:
+        """Whether a patch is less likely right than a repair is."""
+        return self.probability is not None and self.probability < self.threshold
+
+    @property
     def exit_code(self) -> int:
         if self.accepted and self.status is Status.PLAUSIBLE and self.patch is not None:
             return 0

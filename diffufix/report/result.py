@@ -76,10 +76,10 @@ def headline(result: RepairResult) -> str:
 def _repaired(result: RepairResult) -> str:
     green = counted(len(result.turned_green), "failing test")
     verb = "passes" if len(result.turned_green) == 1 else "pass"
-    weak = result.probability is not None and result.probability < result.threshold
     head = "A patch was found"
     if result.message.startswith(IN_PART):
-        head = "A part passes, but little speaks for the patch" if weak else "Repaired in part"
+        weak = "A part passes, but little speaks for the patch"
+        head = weak if result.weak else "Repaired in part"
     if result.status is Status.REPAIRED:
         head = "Repaired"
     elif result.status is Status.INTERRUPTED and not result.message:
@@ -202,7 +202,7 @@ def trust_lines(result: RepairResult) -> list[str]:
     """The probability that the patch is right, and the evidence."""
     assert result.probability is not None
     lines = [f"Likely right: {result.probability:.0%}"]
-    if result.probability < result.threshold:
+    if result.weak:
         lines[0] += f", less than the {result.threshold:.0%} of a repair"
     return lines + [f"  {words}" for words in result.evidence]
 
@@ -230,9 +230,8 @@ def _next(result: RepairResult) -> list[Line]:
     if result.applied:
         lines.append(("The patch is written; `diffufix undo` takes it back.", ""))
     elif not result.commit:
-        weak = result.probability is not None and result.probability < result.threshold
         command = "generate" if result.functions else "repair"
-        write = f"{command} --apply{' --accept plausible' if weak else ''}"
+        write = f"{command} --apply{' --accept plausible' if result.weak else ''}"
         if result.run_id is not None:
             write = f"apply {result.run_id}"
         lines.append((f"Your files are unchanged; `diffufix {write}` writes the patch.", ""))
