@@ -17,13 +17,14 @@ if extra := os.environ.pop("TRUST_PATH", ""):
     sys.path[:0] = extra.split(os.pathsep)[:1]
 
 import diffufix.cli
-from diffufix.repair import confirmation, record, search, steps
+from diffufix.repair import confirmation, record, search
+from diffufix.repair.steps import searching
 
 search.POLISH, search.ENOUGH = 1e9, 10**9
 BEGAN = time.monotonic()
 ROWS: dict[int, dict[str, Any]] = {}
 SEEN: dict[str, Any] = {}
-_progress = steps.progress_of
+_progress = searching.progress_of
 _proposal, _verdict = record.Record.proposal, record.Record.verdict
 
 
@@ -84,6 +85,6 @@ def confirm(self: Any, accepted: Any) -> None:
 
 
 record.Record.proposal, record.Record.verdict = proposal, verdict  # type: ignore[method-assign]
-steps.progress_of = progress
+searching.progress_of = progress
 confirmation.Confirmation.choose = confirm  # type: ignore[method-assign]
 diffufix.cli.main()

@@ -111,12 +111,13 @@ def _steps(run: Run) -> RepairResult:
         from diffufix.cluster import cluster_of
         from diffufix.decode.threads import threads_kept
         from diffufix.propose.candidates import PatchSet
-        from diffufix.repair import steps
         from diffufix.repair.apply import refused
         from diffufix.repair.confirmation import Confirmation
         from diffufix.repair.offers import Offered, Offers, unconfirmed
         from diffufix.repair.round_robin import RoundRobin
+        from diffufix.repair.steps import searching
         from diffufix.repair.steps.makers import confirmer_of, jury_of, screen_of
+        from diffufix.repair.steps.outcome import repaired
 
         if warning := refused(settings, [*plan.sources]):
             run.warn(warning)
@@ -164,19 +165,19 @@ def _steps(run: Run) -> RepairResult:
         jury = jury_of(run, place)
         if jury is not None:
             stack.callback(jury.close)
-        searches = [steps.search_of(run, goal, assembly, screen, jury) for goal in plan.goals]
-        tell = steps.progress_of(run, searches, jury)
+        searches = [searching.search_of(run, goal, assembly, screen, jury) for goal in plan.goals]
+        tell = searching.progress_of(run, searches, jury)
         turns = RoundRobin(searches, screen, assembly, run.listener, tell, job.turn)
         try:
             with clock.phase("comparing sandbox and baseline"):
-                odd = steps.compared(run, screen, searches)
+                odd = searching.compared(run, screen, searches)
             turns.drop([search for search in searches if odd and not search.goal.targets])
             with clock.phase("searching"):
                 look = jury.look(settings.budget) if jury else 0.0
                 late = clock.deadline - look - min(usual, max(least, 0.5 * clock.left))
                 if jury is not None:
                     jury.patience = clock.deadline - least
-                turns.run(late, clock.deadline - SETTLE - steps.learning_seconds(run))
+                turns.run(late, clock.deadline - SETTLE - searching.learning_seconds(run))
         except TooLate:
             return run.failed(too_late)
         except KeyboardInterrupt:
@@ -222,12 +223,12 @@ def _steps(run: Run) -> RepairResult:
         # 6. learn
         if status is not Status.INTERRUPTED:
             with clock.phase("logging to learn from"):
-                steps.learn(run, screen, searches, accepted)
+                searching.learn(run, screen, searches, accepted)
 
     # 7. result
     more = settings.budget + math.ceil(usual)
     if chosen.changes:
-        return steps.repaired(run, chosen, searches, status, offered, more)
+        return repaired(run, chosen, searches, status, offered, more)
     found = unconfirmed(accepted, plan.sources, job.complete, run.wanted, confirmation.refuted)
     if status is Status.INTERRUPTED:
         return run.failed(reasons.interrupted(len(found)), status, offers=found)
