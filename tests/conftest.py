@@ -76,6 +76,12 @@ def _few_plugins() -> Iterator[None]:
         yield
 
 
+@pytest.fixture
+def with_plugins(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What this test starts loads all plugins that are installed, as a user's pytest does."""
+    monkeypatch.delenv("PYTEST_DISABLE_PLUGIN_AUTOLOAD")
+
+
 @pytest.fixture(scope="session")
 def repository() -> Path:
     """The root of this checkout."""

@@ -82,6 +82,7 @@ def shapes(tmp_path: Path) -> Path:
     )  # fmt: skip
 
 
+@pytest.mark.usefixtures("with_plugins")
 @pytest.mark.slow
 def test_a_repair_leaves_the_tree_alone_and_its_diff_applies(diffufix_cli, shapes: Path) -> None:
     before = snapshot(shapes)

@@ -55,6 +55,7 @@ class Reader:
         )  # fmt: skip
 
 
+@pytest.mark.usefixtures("with_plugins")
 @pytest.mark.slow
 def test_the_commands_of_readme(repository: Path, tmp_path: Path) -> None:
     text = (repository / "README.md").read_text("utf-8")
@@ -71,6 +72,7 @@ def test_the_commands_of_readme(repository: Path, tmp_path: Path) -> None:
             assert done.returncode == 0, f"{command}\n{done.stdout}\n{done.stderr}"
 
 
+@pytest.mark.usefixtures("with_plugins")
 @pytest.mark.slow
 def test_the_commands_of_the_tutorial(repository: Path, tmp_path: Path) -> None:
     """On a stand-in for the package, with its name, its file and its bug: no registry is asked."""

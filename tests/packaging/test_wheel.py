@@ -112,6 +112,7 @@ def test_it_is_imported_from_the_environment(installed: Path, tmp_path: Path) ->
     assert run([installed / "diffufix", "--help"], tmp_path).returncode == 0
 
 
+@pytest.mark.usefixtures("with_plugins")
 def test_it_repairs(installed: Path, tmp_path: Path) -> None:
     for name, text in PROJECT.items():
         (tmp_path / name).write_text(text)
