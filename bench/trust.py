@@ -1,16 +1,18 @@
 """Is what is called a repair right? Fits the probability, cross-validated by project, and tells.
 
     python bench/trust.py ROWS.jsonl [--fit | --shipped] [--threshold 0.8] [--out trust]
+    python bench/trust.py bench/results/trust-rows.jsonl.gz
 
-ROWS.jsonl is what trust_rows.py wrote: green candidates with evidence and judgement. For every
+ROWS.jsonl is what trust_rows.py wrote: green candidates with evidence and judgement; those of the
+last run are kept (the second line). For every
 green candidate the probability comes from coefficients that were fitted without its project. Then
 each case has the patch that would have been offered first: before (smallest edit among what passed
 in two seconds) and after (the highest probability of what is not refused). Figures, per source:
 right among the first-offered before and after, precision and recall of `repaired`, the area under
 the curve of right against wrong, and the calibration error in ten bins. Undecided candidates are
 listed, and count neither way in the fit; a first offer that is undecided counts as not right.
---shipped takes the probabilities as the product gave them, without fitting. A fit starts from what
-is shipped, and pays for every change: earlier cases are gone, what they said is not.
+--shipped takes the probabilities as the product gave them, without fitting. A fit starts from
+trust_prior.json, and pays for every change: the cases of that fit are gone, what they said is not.
 --fit also writes diffufix/trust/coefficients.json, fitted on everything; pictures and tables go to
 bench/results/NAME.* and docs/trust-calibration.svg. The last line on stdout is one JSON object.
 """
@@ -18,6 +20,7 @@ bench/results/NAME.* and docs/trust-calibration.svg. The last line on stdout is 
 from __future__ import annotations
 
 import argparse
+import gzip
 import json
 import math
 from collections.abc import Iterable, Sequence
@@ -27,12 +30,14 @@ from typing import Any
 import torch
 from sklearn.metrics import roc_auc_score
 
-from diffufix.trust.probability import capped, coefficients, probability
+from diffufix.trust.probability import capped, probability
 
 ROOT = Path(__file__).resolve().parent.parent
 FOLDS = 8
 OUT_OF_REACH = 0.25  # weight of a case from which the right candidates were taken
-PULL = 10.0  # of a standardised feature's coefficient towards the one that is shipped
+#: What small functions, mutants and two of the real bugs had said before. These rows are not in it.
+PRIOR: dict[str, Any] = json.loads(Path(__file__).with_name("trust_prior.json").read_text())
+PULL = 10.0  # of a standardised feature's coefficient towards the prior one
 #: Signs that a coefficient may have: what no data may turn round; others are free.
 SIGNS = {
     "strength": 1, "agreement": 1, "alike": 1, "logp": 1, "margin": 1,
@@ -52,7 +57,9 @@ def main() -> None:
     parser.add_argument("--threshold", type=float, default=0.8)
     parser.add_argument("--out", default="trust")
     args = parser.parse_args()
-    cases = [json.loads(line) for line in args.rows.read_text().splitlines()]
+    opened = gzip.open if args.rows.suffix == ".gz" else open
+    with opened(args.rows, "rt") as file:
+        cases = [json.loads(line) for line in file]
     cases = [case for case in cases if case["greens"]]
     by_hand(cases)
     for green in (green for case in cases for green in case["greens"]):
@@ -89,7 +96,7 @@ def by_hand(cases: Sequence[Case]) -> None:
 
 
 def fit(cases: Sequence[Case]) -> dict[str, Any]:
-    """The shipped coefficients, moved by these cases: a logistic regression with an L2 penalty on
+    """The prior's coefficients, moved by these cases: a logistic regression with an L2 penalty on
     the change, the intercept and one factor for all of them free; cases weigh the same whatever the
     number of their candidates. A coefficient that would get a forbidden sign is 0."""
     rows, weights = [], []
@@ -98,7 +105,7 @@ def fit(cases: Sequence[Case]) -> dict[str, Any]:
         known = [g for g in case["greens"] if g["truth"] != "undecided" and not g["refused"]]
         rows += known
         weights += [share / math.sqrt(max(1, len(known)))] * len(known)
-    model, features = coefficients(), coefficients()["features"]
+    features = PRIOR["features"]
     names = list(features)
     mean_F, scale_F, given_F = (
         torch.tensor([features[n][key] for n in names]) for key in ("mean", "scale", "coefficient")
@@ -110,7 +117,7 @@ def fit(cases: Sequence[Case]) -> dict[str, Any]:
     kept_F = torch.ones(len(names))
     while True:
         found_F, intercept = _moved(
-            z_NF, right_N, weight_N, given_F * kept_F, kept_F, model["intercept"]
+            z_NF, right_N, weight_N, given_F * kept_F, kept_F, PRIOR["intercept"]
         )
         wrong_F = (found_F * sign_F < 0) & (kept_F > 0)
         if not wrong_F.any():
@@ -268,7 +275,7 @@ def write(document: dict[str, Any], cases: Sequence[Case], args: argparse.Namesp
     lines = [
         f"# {name}", "",
         f"`python bench/trust.py ROWS.jsonl`, threshold {args.threshold:g}, "
-        + ("the shipped coefficients." if args.shipped else "cross-validated by project."),
+        + ("what the product said." if args.shipped else "cross-validated by project."),
         "", f"| | {' | '.join(columns)} |", "|---" * (len(columns) + 1) + "|",
     ]  # fmt: skip
     for key in document["all"]:
