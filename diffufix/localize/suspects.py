@@ -15,7 +15,7 @@ their combinations, TSE 2021), and over all failing tests the same coefficient a
 
 A function's score is the logistic function of a sum of both and of how many of its statements the
 failing tests execute, for more code holds more faults. The weights are a conditional logit's over
-the suspects of 62 real bugs, rounded; cross-validated by project it puts 73 % of the faulty
+the suspects of 62 real bugs, rounded; cross-validated by project it puts 74 % of the faulty
 functions among the first five, the mean of both coefficients 68 % (`bench/suspects.py`).
 """
 
