@@ -194,7 +194,7 @@ def places() -> list[tuple[Any, str, str]]:
         (search.Search, "_fill", "proposals"),
         (appended, "logits", "model: fills"),
         (AsideContext, "__init__", "model: contexts"),
-        (pieces, "edits_of", "known edits: listing"),
+        (pieces, "listed", "known edits: listing"),
         (pieces, "make_pool", "known edits: listing"),
         (pieces.Piece, "__init__", "known edits: ranking"),
         (best_first.BestFirst, "__next__", "best-first search"),
