@@ -1,9 +1,10 @@
 """Does screening say of the unedited project what its own run said? If not: in which order it does.
 
 Screening runs the failing tests first and few others after them. Tests that share state come out
-otherwise then. For those, candidates are run in the project's own order: the tests of the files
-concerned, or else the whole suite up to the last test that matters. Runs the unedited project in
-the screen, while nothing is pending there.
+otherwise then. A few passing ones are left to confirmation, which knows the project's own order.
+Otherwise candidates are run in that order: the tests of the files concerned, or else the whole
+suite up to the last test that matters. Runs the unedited project in the screen, while nothing is
+pending there.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from diffufix.repair.search import Search
 from diffufix.types import RED
 from diffufix.verify import ValidatorPool
 
+FEW = 0.05  # of the tests, that may be left to confirmation
 LONGEST = 5.0  # seconds, and a share of the budget, after which no further search is compared
 SHARE = 0.08
 
@@ -26,6 +28,7 @@ class Compared:
 
     ordered: list[Search] = field(default_factory=list)  # in the project's own order from now on
     odd: dict[str, str] = field(default_factory=dict)  # left out of screening
+    later: set[str] = field(default_factory=set)  # left to confirmation: they need others before
 
 
 def compare(
@@ -47,8 +50,15 @@ def compare(
             break
         odd = _odd(screen, search.tests, search.tests, baseline, until)
         said = {test: screen.said.get(test) for test in search.goal.targets}
-        if not odd and shared.isdisjoint(said):
-            continue
+        if shared.isdisjoint(said):
+            if not odd:
+                continue
+            if _few(odd, search):
+                rest = [test for test in search.tests if test not in odd]
+                if not _odd(screen, rest, rest, baseline, until):
+                    found.later |= odd.keys()
+                    search.leave_out(frozenset(odd))
+                    continue
         files = {test.partition("::")[0] for test in search.tests}
         beside = [test for test in suite if test.partition("::")[0] in files]
         for order in (beside, suite) if len(beside) < len(suite) else (suite,):
@@ -65,6 +75,11 @@ def compare(
             found.odd |= odd
             search.leave_out(frozenset(odd))
     return found
+
+
+def _few(odd: Mapping[str, str], search: Search) -> bool:
+    """Whether these are few, and none of them a target."""
+    return len(odd) <= FEW * len(search.tests) and odd.keys().isdisjoint(search.goal.targets)
 
 
 def upto(order: Sequence[str], wanted: Sequence[str]) -> tuple[str, ...]:

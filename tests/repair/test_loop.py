@@ -137,6 +137,23 @@ def test_tests_that_share_state_are_run_in_their_own_order(tmp_path: Path) -> No
     assert result.states == {"fail": 1, "pass": 1}
 
 
+def test_few_that_share_state_are_left_to_confirmation(tmp_path: Path) -> None:
+    many = "".join(f"\n\ndef test_{n}():\n    assert total([{n}]) == {n}\n" for n in range(30))
+    files = {
+        "till.py": "def total(items):\n    kept = items[1:] if len(items) > 3 else items\n"
+        "    return sum(kept)\n",
+        "test_till.py": "from till import total\n\nitems = []\n\n\ndef test_empty():\n"
+        f"    assert total(items) == 0 == len(items)\n{many}\n\ndef test_four():\n"
+        "    items.append(1)\n    assert total([1] * 4) == 4\n",
+    }
+    result, told = repair(tmp_path, files, [("len(items) > 3", "len(items) > 4")])
+    assert "1 test passes only in the project's own order" in told.warnings
+    assert "own order, which is slower" not in told.warnings
+    assert result.status is Status.REPAIRED, result
+    assert result.claims is not None
+    assert "test_till.py::test_empty" in result.claims.kept
+
+
 def test_part_of_the_failing_tests(tmp_path: Path) -> None:
     files = {
         "shop.py": SHOP.replace("name.strip()", "name"),

@@ -100,6 +100,12 @@ def compared(run: Run, screen: ValidatorPool, searches: Sequence[Search]) -> dic
             "the tests depend on their order: candidates are run in the project's own order, which "
             "is slower"
         )
+    if found.later:
+        passes = "test passes" if len(found.later) == 1 else "tests pass"
+        run.warn(
+            f"{len(found.later)} {passes} only in the project's own order: left out of screening, "
+            f"not of confirmation"
+        )
     if found.odd:
         named = ", ".join(f"{test} ({outcome})" for test, outcome in [*found.odd.items()][:3])
         run.warn(
