@@ -66,6 +66,7 @@ class Fix:
     outline: str = ""
     others: dict[str, str] = field(default_factory=dict)
     tests: str = ""  # lines of the failing tests
+    project: str = ""
 
 
 class Target:
@@ -204,8 +205,9 @@ def _real(folder: Path) -> Iterator[Fix]:
                 cwd=name, input=bug["fix"].encode(), check=True,
             )  # fmt: skip
             fixed = file.read_text()
-            tests = "\n".join(own_test((Path(name) / test.partition("::")[0]).read_text(), test)
-                              for test in bug["failing"][:1])  # fmt: skip
+            path, test = bug["failing"][0].partition("::")[0], bug["failing"][0]
+            found = next(p for p in sorted(Path(name).rglob(path)) if p.is_file())
+            tests = own_test(found.read_text(), test)
         yield Fix(bug["id"], bug["kind"], source, fixed, bug["qualname"], bug["first_line"],
                   others=others, tests=tests)  # fmt: skip
 
