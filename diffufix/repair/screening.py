@@ -49,16 +49,15 @@ def compare(
         if time.monotonic() > end:
             break
         odd = _odd(screen, search.tests, search.tests, baseline, until)
+        if _few(odd, search):
+            rest = [test for test in search.tests if test not in odd]
+            if not _odd(screen, rest, rest, baseline, until):
+                found.later |= odd.keys()
+                search.leave_out(frozenset(odd))
+                odd = {}
         said = {test: screen.said.get(test) for test in search.goal.targets}
-        if shared.isdisjoint(said):
-            if not odd:
-                continue
-            if _few(odd, search):
-                rest = [test for test in search.tests if test not in odd]
-                if not _odd(screen, rest, rest, baseline, until):
-                    found.later |= odd.keys()
-                    search.leave_out(frozenset(odd))
-                    continue
+        if not odd and shared.isdisjoint(said):
+            continue
         files = {test.partition("::")[0] for test in search.tests}
         beside = [test for test in suite if test.partition("::")[0] in files]
         for order in (beside, suite) if len(beside) < len(suite) else (suite,):
@@ -79,7 +78,7 @@ def compare(
 
 def _few(odd: Mapping[str, str], search: Search) -> bool:
     """Whether these are few, and none of them a target."""
-    return len(odd) <= FEW * len(search.tests) and odd.keys().isdisjoint(search.goal.targets)
+    return 0 < len(odd) <= FEW * len(search.tests) and odd.keys().isdisjoint(search.goal.targets)
 
 
 def upto(order: Sequence[str], wanted: Sequence[str]) -> tuple[str, ...]:
