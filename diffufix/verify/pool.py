@@ -180,8 +180,9 @@ class ValidatorPool:
         `way` ("swap", "fork", "cold") forces how; by default the cheapest faithful one is taken.
         `patient` gives failing tests as long as any candidate gets: for one that timed out when
         there was little time to give (`Verdict.hurried`). `hasty` exchanges the body of a function
-        that was called before the tests, too, which takes a tenth of the time: who passes is run
-        again faithfully, who fails has a `provisional` verdict.
+        that was called before the tests, too, which takes a tenth of the time, and does not look
+        whether the edit is executed: who passes is run again faithfully, who fails after such an
+        exchange has a `provisional` verdict.
         Raises: queue.Full when `capacity` is 0, ValueError for tests without a known outcome.
         """
         if self.capacity == 0:
@@ -284,11 +285,7 @@ class ValidatorPool:
     def _verdict(self, worker: Worker, job: Queued) -> Verdict | None:
         """None: the worker is lost and others can take the job."""
         verdict = self._verdict_once(worker, job)
-        if (
-            verdict is not None
-            and verdict.provisional
-            and verdict.state not in (State.FAIL, State.TIMEOUT)
-        ):
+        if job.hasty and verdict is not None and verdict.state in (State.PASS, State.SUSPICIOUS):
             return self._verdict_once(worker, replace(job, hasty=False))
         return verdict
 

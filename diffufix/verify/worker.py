@@ -106,7 +106,8 @@ def make_request(
     and no fewer; `env` is added in a cold run. `places` are to be executed, `words` are what the
     original texts name of `route.WORDS`. `patience` is what failing tests may use beyond their
     deadlines, as `Patience` offers it. `hasty`: functions that were called before the tests may
-    get their new code all the same; the report says so.
+    get their new code all the same (the report says so), and nobody looks whether the edit is
+    executed.
     """
     place = secrets.choice((1, len(tests)))  # after the test that most candidates fail, or last
     return {

@@ -90,6 +90,7 @@ class Server:
         self.whole = True  # no stage is lost, no process escaped
         self.limits, self.objects = leftovers.limits(), leftovers.listed()
         self.problems = child.CollectErrors()
+        self.collecting = False
         self.request = None
         self.emit = None
         self.witness = None
@@ -114,6 +115,7 @@ class Server:
         if self.role == "start":
             self.stay("bare", session.config)
         if self.role == "child":
+            self.collecting = True
             session.config.pluginmanager.register(self.problems, "diffufix-problems")
             if self.request["narrow"]:
                 files = {name.split("::")[0] for name in self.request["tests"]}
@@ -134,6 +136,8 @@ class Server:
         if self.role == "child":
             reason = f"pytest ended with status {status} before the tests"
             self.emit("error", reason=self.problems.first or reason)
+            if not self.collecting:  # nor with more files
+                self.emit("fatal")
         else:
             frames.send(self.stream[1], {"failed": f"pytest ended with status {status}"})
         os._exit(4)
@@ -325,6 +329,9 @@ class Server:
 
         child.answer_probes(emit, self.witness.edited)
         self.witness.listen(request["words"], tell)
+        if request["hasty"]:  # most fail, executed or not, and the trace can take most of the time
+            self.witness.spent = True
+            return
         # A look at every value is for confirmation, where time matters less.
         self.witness.start(tell if request["exact"] is not None else None)
 
