@@ -50,7 +50,7 @@ class TestCase:
     outcome: str
     seconds: float
     message: str = ""  # the exception's type and text, one line
-    report: str = ""  # pytest's own long representation
+    report: str = ""  # its traceback, as Python prints it
     frames: tuple[Frame, ...] = ()  # outermost first, project files only
 
     @property

@@ -34,8 +34,8 @@ RETRIES = 2  # of a sandbox that fails
 HANG = 5.0  # seconds a phase of a test may take, at least; and a share of the budget
 STRICT = "[XPASS(strict)]"  # how pytest says that a test passed which must not
 HUNG = 0.02  # seconds assumed for such a test
-LONG = 2.0  # seconds of a passing test that is then not run again, either
-COVERED = 0.2  # of the time left that the first run may have taken for all to be run again
+COVERED = 0.2  # of the time left that the second run may take, under coverage
+SLOWER = 4.0  # times that tests take there
 
 
 @dataclass(frozen=True)
@@ -265,15 +265,17 @@ def _in_time(suite: Suite, clock: Clock, **options: Any) -> TestRun:
 
 def _worth_covering(first: TestRun, clock: Clock) -> list[str] | None:
     """The tests of the second run: all of them (None), or where there is little time for so many
-    those of the files in which something fails."""
-    if first.seconds < COVERED * clock.left:
+    the red ones and the shortest of their files."""
+    left = COVERED * clock.left / SLOWER
+    if first.seconds < left:
         return None
     files = {case.id.partition("::")[0] for case in first.red}
-    return [
-        case.id
-        for case in first.cases
-        if case.id.partition("::")[0] in files and (case.red or case.seconds < LONG)
-    ]
+    chosen = {case.id for case in first.red}
+    for case in sorted(first.cases, key=lambda case: case.seconds):
+        left -= case.seconds
+        if left > 0 and case.id.partition("::")[0] in files:
+            chosen.add(case.id)
+    return [case.id for case in first.cases if case.id in chosen]
 
 
 def _second_limit(first: TestRun, hang: float) -> float:

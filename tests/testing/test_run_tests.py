@@ -109,7 +109,8 @@ def test_every_kind_of_outcome(make: Make) -> None:
     }
     cases = {case.id.partition("::")[2]: case for case in run.cases}
     assert cases["test_bad"].message == "AssertionError: assert 1 == 2"
-    assert "def test_bad" in cases["test_bad"].report
+    assert "Traceback (most recent call last):" in cases["test_bad"].report
+    assert "in test_bad" in cases["test_bad"].report
     assert cases["test_setup"].message == "OSError: no disk"
     assert cases["test_teardown"].message == "ValueError: too late"
     assert cases["test_both"].message == "KeyError: 'first'"

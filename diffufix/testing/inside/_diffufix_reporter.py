@@ -111,6 +111,12 @@ class Reporter:
             text = "".join(traceback.format_exception(type(cause), cause, cause.__traceback__))
             self.collect_error(self.file_name(str(error.path)) or str(error.path), cause, text)
 
+    @pytest.hookimpl(trylast=True)
+    def pytest_configure(self, config: pytest.Config) -> None:
+        """Plain tracebacks: pytest's own parse the file of every frame, which can take longer than
+        all tests, and longer still under coverage."""
+        config.option.tbstyle, config.option.fulltrace = "native", False
+
     @pytest.hookimpl(hookwrapper=True)
     def pytest_make_collect_report(self, collector: pytest.Collector) -> Iterator[None]:
         outcome: Any = yield
