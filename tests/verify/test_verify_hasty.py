@@ -72,6 +72,18 @@ def test_a_function_that_was_not_called_is_swapped_for_good(
     assert (verdict.state, verdict.provisional) == (State.FAIL, False)
 
 
+def test_an_edit_that_is_not_executed_does_not_pass(
+    project: Any, screen: ValidatorPool, ask: Any
+) -> None:
+    edited = project.edit("tariff.py", "age > 3", "age > 30")
+    verdict = ask(screen, edited, ["test_tariff.py::test_table"], hasty=True)
+    assert verdict.state is State.FAIL  # red without the edit, and with it
+    with project.screen(expected={"test_tariff.py::test_table": "failed"}, failing=[]) as other:
+        verdict = ask(other, edited, ["test_tariff.py::test_table"], hasty=True)
+    assert verdict.state is State.SUSPICIOUS
+    assert "never executed" in verdict.detail
+
+
 CLOSURES = {
     "made.py": """
         def make(name):

@@ -176,3 +176,28 @@ def test_somebody_else_fills_the_disk(tmp_path: Any) -> None:
     disk.free = [disk.free[0] + supervise.DISK + 1]
     os.truncate(tmp_path / "mine" / "before", 0)
     assert not disk.flooded()
+
+
+def test_what_makes_classes_names_them(make_project: Any, ask: Any) -> None:
+    project = make_project(
+        {
+            "kinds.py": """
+                def kind(name, size):
+                    class Kind:
+                        width = size + 1
+                    Kind.__name__ = Kind.__qualname__ = name
+                    Kind.__module__, Kind.__doc__ = "shop", "Made."
+                    return Kind
+                """,
+            "test_kinds.py": """
+                from kinds import kind
+
+                def test_kind():
+                    box = kind("Box", 2)
+                    assert (box.__name__, box.width) == ("Box", 2)
+                """,
+        }
+    )
+    edited = project.edit("kinds.py", "size + 1", "size")
+    with project.screen() as screen:
+        assert ask(screen, edited, ["test_kinds.py::test_kind"]).passed

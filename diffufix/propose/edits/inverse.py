@@ -185,7 +185,7 @@ class _Inverse:
         code, get = self.code, self.code.get
         end = code.text.span(n)[1]
         alone = [a for a in n.args if not isinstance(a, ast.Starred)]
-        if alone and len(n.args) <= 2:
+        if alone and len(n.args) <= 2 and not isinstance(alone[0], ast.GeneratorExp):
             yield from self._of(n, "unwrap", [get(alone[0])])
         if isinstance(n.func, ast.Attribute):
             yield from self._of(n, "drop-method", [get(n.func.value)])

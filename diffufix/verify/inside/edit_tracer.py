@@ -40,6 +40,8 @@ ANYWHERE = {
     "ctypes.cdata": "ctypes",
     "ctypes.call_function": "ctypes",
 }
+#: What a decorator sets of what it made: names decide nothing.
+LABELS = frozenset({"__name__", "__qualname__", "__module__", "__doc__"})
 FILES = frozenset({"open", "os.listdir", "os.scandir"})
 PROCESSES = frozenset(
     ("subprocess.Popen", "os.fork", "os.forkpty", "os.posix_spawn", "os.exec", "os.system")
@@ -253,7 +255,7 @@ class EditTracer:
         """Call `tell(reason)` before edited code does what the original's `words` do not name."""
         self.values.words = frozenset(words)
         if hasattr(sys, "addaudithook"):
-            sys.addaudithook(make_hook(self, frozenset(words), tell))
+            sys.addaudithook(make_hook(self, frozenset(words) | LABELS, tell))
 
     def edited(self, code):
         path = self._path(code)
