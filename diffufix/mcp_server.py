@@ -8,6 +8,7 @@ is sent as progress.
 
 # No `from __future__ import annotations`: the SDK reads the types of the tools, which are local.
 
+import difflib
 import inspect
 from collections.abc import Callable, Mapping
 from functools import partial
@@ -60,7 +61,19 @@ def server_of(folder: Path) -> "MCPServer":
     ]
     Budget = Annotated[float, told("Seconds from start to result.")]
 
-    server = MCPServer("diffufix", instructions=INSTRUCTIONS, version=diffufix.__version__)
+    class StrictServer(MCPServer):
+        """Refuses an argument that a tool does not have, where the SDK passes over it."""
+
+        async def call_tool(self, name: str, arguments: dict[str, Any], *rest: Any) -> Any:
+            schemas = {each.name: each.input_schema for each in await self.list_tools()}
+            known = list(schemas[name]["properties"]) if name in schemas else list(arguments)
+            for unknown in arguments.keys() - known:
+                near = difflib.get_close_matches(unknown, known, n=1)
+                hint = f"Did you mean {near[0]}?" if near else f"It takes {', '.join(known)}."
+                raise _tool_error(f"{name} has no argument {unknown}. {hint}")
+            return await super().call_tool(name, arguments, *rest)
+
+    server = StrictServer("diffufix", instructions=INSTRUCTIONS, version=diffufix.__version__)
     alone = anyio.Lock()
     harmless = ToolAnnotations(destructive_hint=False, open_world_hint=False)
     reading = ToolAnnotations(read_only_hint=True, open_world_hint=False)

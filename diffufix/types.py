@@ -50,7 +50,7 @@ class TestCase:
     outcome: str
     seconds: float
     message: str = ""  # the exception's type and text, one line
-    report: str = ""  # its traceback, as Python prints it
+    report: str = ""  # at length, much as pytest tells it
     frames: tuple[Frame, ...] = ()  # outermost first, project files only
 
     @property

@@ -78,9 +78,10 @@ def test_an_agent_can_use_every_tool_and_no_other_folder(folder: Path) -> None:
         ("verify", {**shop, "budget": 200, "diff": DIFF}),
         ("repair", {"project": "..", "budget": 1}),
         ("runs", {**shop, "run": 99}),
+        ("localize", {**shop, "budgets": 1}),
     )
     assert names == ["repair", "localize", "verify", "runs"]
-    logged, one, localized, verified, outside, missing = results
+    logged, one, localized, verified, outside, missing, odd = results
     assert logged.structured_content["runs"][0]["status"] == "repaired"
     assert one.structured_content["runs"][0]["result"]["diff"] == ""
     assert localized.structured_content["suspects"][0]["qualname"] == "total"
@@ -90,6 +91,8 @@ def test_an_agent_can_use_every_tool_and_no_other_folder(folder: Path) -> None:
     assert "no folder below" in outside.content[0].text
     assert missing.is_error
     assert "There is no run 99. `diffufix runs list` shows them." in missing.content[0].text
+    assert odd.is_error
+    assert "localize has no argument budgets. Did you mean budget?" in odd.content[0].text
     assert (folder / "shop" / "shop.py").read_text() == BROKEN
 
 

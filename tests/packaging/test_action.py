@@ -65,6 +65,49 @@ def test_the_action_writes_nothing_to_the_repository(repository: Path) -> None:
     assert "${{" not in runs
 
 
+@pytest.mark.slow
+def test_the_action_repairs_a_checkout(repository: Path, tmp_path: Path) -> None:
+    """The step as it stands, with this diffufix in the place of the installed one."""
+    action = yaml.safe_load((repository / ".github/actions/repair/action.yml").read_text())
+    step = next(each for each in action["runs"]["steps"] if each.get("id") == "repair")
+    project, runner = tmp_path / "project", tmp_path / "runner"
+    project.mkdir()
+    (project / "pyproject.toml").touch()
+    (project / "shop.py").write_text(
+        "def most(prices):\n    best = prices[0]\n    for price in prices:\n"
+        "        if price < best:\n            best = price\n    return best\n"
+    )
+    (project / "test_shop.py").write_text(
+        "import pytest\nfrom shop import most\n\n\n"
+        "@pytest.mark.parametrize('prices', [[1, 5, 3], [2, 9], [4, 4, 7, 1]])\n"
+        "def test_most(prices):\n    assert most(prices) == max(prices)\n\n\n"
+        "def test_one():\n    assert most([3]) == 3\n\n\ndef test_slow():\n    assert False\n"
+    )
+    before = {path: path.read_bytes() for path in project.glob("*.py")}
+    tool = runner / "diffufix" / "bin" / "diffufix"
+    tool.parent.mkdir(parents=True)
+    tool.write_text(f'#!/bin/sh\nexec "{sys.executable}" -m diffufix "$@"\n')
+    tool.chmod(0o755)
+    values = {name: str(each["default"]) for name, each in action["inputs"].items()}
+    values |= {"budget": "60", "pytest-args": '-k "not slow"', "sandbox": "local"}
+    inputs = {
+        name: re.sub(r"\$\{\{ inputs\.(\S+) \}\}", lambda match: values[match[1]], text)
+        for name, text in step["env"].items()
+    }
+    folder = repository / ".github" / "actions" / "repair"
+    env = {
+        **os.environ, **inputs, "RUNNER_TEMP": str(runner), "GITHUB_ACTION_PATH": str(folder),
+        "GITHUB_OUTPUT": str(runner / "out"), "GITHUB_STEP_SUMMARY": str(runner / "summary"),
+    }  # fmt: skip
+    command = ["bash", "--noprofile", "--norc", "-eo", "pipefail", "-c", step["run"]]
+    subprocess.run(command, check=True, cwd=project, env=env)
+    outputs = dict(line.split("=", 1) for line in (runner / "out").read_text().splitlines())
+    assert outputs["status"] in ("repaired", "plausible")
+    assert "+        if price > best:" in Path(outputs["patch"]).read_text()
+    assert "<!doctype html>" in (runner / "diffufix.html").read_text()[:99].lower()
+    assert {path: path.read_bytes() for path in project.glob("*.py")} == before
+
+
 GH = """#!/bin/sh
 echo "$@" >> "$CALLS"
 [ "$2" != view ] || echo "$COMMENT"

@@ -37,11 +37,11 @@ from _diffufix_ids import lead_back, stable_ids  # type: ignore[import-not-found
 from _diffufix_lines import FileNames, make_collector  # type: ignore[import-not-found]
 from _diffufix_pipe import far  # type: ignore[import-not-found]
 from _diffufix_surroundings import EnvironmentReads  # type: ignore[import-not-found]
+from _diffufix_told import at_length, first_line, one_line  # type: ignore[import-not-found]
 
 MAX_FRAMES = 100
 MAX_DESELECTED = 1_000
 MAX_TEXT = 20_000
-MAX_MESSAGE = 500
 
 
 def pytest_addoption(pluginmanager: Any) -> None:
@@ -113,8 +113,7 @@ class Reporter:
 
     @pytest.hookimpl(trylast=True)
     def pytest_configure(self, config: pytest.Config) -> None:
-        """Plain tracebacks: pytest's own parse the file of every frame, which can take longer than
-        all tests, and longer still under coverage."""
+        """Plain tracebacks: pytest's own can take longer than all tests (see `at_length`)."""
         config.option.tbstyle, config.option.fulltrace = "native", False
 
     @pytest.hookimpl(hookwrapper=True)
@@ -281,6 +280,7 @@ class Reporter:
             text = str(report.longrepr[2]) if skipped else report.longreprtext
             fields["message"] = one_line(error) if error is not None else first_line(text)
             if outcome in ("failed", "error"):
+                text = text if error is None else at_length(error, self.file_name)
                 fields.update(text=text[-MAX_TEXT:], frames=self.frames(error))
         self.emit(
             "report",
@@ -333,18 +333,3 @@ class Reporter:
                     found.append([path, error.lineno, "<module>"])
             error = error.__cause__
         return found[-MAX_FRAMES:]
-
-
-def one_line(error: BaseException) -> str:
-    try:
-        text = str(error)
-    except Exception as broken:
-        text = f"<unprintable: {type(broken).__name__}>"
-    name = type(error).__name__
-    if name == "Failed" and text:  # pytest.fail and our deadline
-        return " ".join(text.split())[:MAX_MESSAGE]
-    return " ".join((name + ": " + text if text else name).split())[:MAX_MESSAGE]
-
-
-def first_line(text: str) -> str:
-    return next((line.strip() for line in text.splitlines() if line.strip()), "")[:MAX_MESSAGE]
