@@ -33,7 +33,7 @@ class Roll:
 
     made: list[Roll]
 
-    def __init__(self) -> None:
+    def __init__(self, lost: Roll | None = None) -> None:
         self.waiting: list[tuple[Future[Any], Weights, Sequence[Task], int]] = []
         self.slow = self.lost = self.closed = False
         self.made.append(self)
@@ -139,7 +139,7 @@ def test_a_lost_roller_costs_its_tasks_another_try(rolls: list[Roll]) -> None:
 def test_where_all_are_lost_again_and_again_the_tasks_are_given_up(
     rolls: list[Roll], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def hire() -> Roll:
+    def hire(lost: Roll | None = None) -> Roll:
         roll = Roll()
         roll.lost = True
         return roll

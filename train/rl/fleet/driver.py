@@ -65,12 +65,13 @@ class _Part:
 
 @dataclass
 class Fleet:
-    """`hire` makes a roller, `store` puts trained weights where rollers can take them from.
+    """`hire` makes a roller, given a lost one one for its place; `store` puts trained weights where
+    rollers can take them from.
 
     `keep` hears of each group that is used. For one thread.
     """
 
-    hire: Callable[[], Roll]
+    hire: Callable[..., Roll]
     count: int
     store: Callable[[Mapping[str, Any]], Any]
     stale: int = 0
@@ -180,4 +181,4 @@ class Fleet:
             return  # the others of its parts fail, too; the last one brings a new roller
         self.lost += 1
         self._rolls[index].close()
-        self._rolls[index] = self.hire()
+        self._rolls[index] = self.hire(self._rolls[index])

@@ -109,8 +109,10 @@ class Hiring:
         count = sum(room.rollers for room in rooms())
         return max(1, min(count, self.workers or count))
 
-    def __call__(self) -> RayRoll:
-        """Raises PrerequisiteError where no node is left."""
+    def __call__(self, lost: RayRoll | None = None) -> RayRoll:
+        """Rather not where one was `lost`. Raises PrerequisiteError where no node is left."""
+        if lost is not None:  # the cluster may not know yet that the node is gone
+            self._hired[lost.node] += 1
         found = rooms()
         if not found:
             raise PrerequisiteError("No node of the cluster has a core.", "ray start --address")

@@ -63,6 +63,7 @@ class RayRoll:
         import ray
         from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
+        self.node = node
         where: Any = NodeAffinitySchedulingStrategy(node, soft=True) if node else "DEFAULT"
         made_there = ray.remote(num_cpus=0, num_gpus=gpus, scheduling_strategy=where)(_Made)
         self._actor: Any = made_there.remote(made)
