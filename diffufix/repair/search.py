@@ -347,12 +347,20 @@ class Search:
         self, targets: tuple[str, ...], guards: tuple[str, ...]
     ) -> tuple[tuple[str, ...], frozenset[str]]:
         """The tests of a candidate in their order, and those of them that may end as they like."""
-        wanted = tuple(dict.fromkeys([*targets, *guards]))
+        wanted = tuple(dict.fromkeys([*self._apart(targets), *targets, *guards]))
         if not self._order:
             return wanted, frozenset()
         places = {test: index for index, test in enumerate(self._order)}
         tests = self._order[: 1 + max(places.get(test, -1) for test in wanted)]
         return tests, frozenset(tests) - frozenset(wanted)
+
+    def _apart(self, targets: Sequence[str]) -> list[str]:
+        """One of each kind of failure: these come first, as they may have faults of their own."""
+        kinds: dict[tuple[str, str], str] = {}
+        for test in targets:
+            said = self._messages.get(test, "").partition(":")[0]
+            kinds.setdefault((test.partition("[")[0], said), test)
+        return list(kinds.values())
 
     def _take(self, timeout: float) -> None:
         for token, verdict in self.screen.results(timeout):

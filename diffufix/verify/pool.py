@@ -13,6 +13,7 @@ from collections import Counter
 from collections.abc import Callable, Collection, Container, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
+from itertools import takewhile
 from pathlib import Path
 from typing import Any, Self
 
@@ -32,6 +33,7 @@ HURRIED = 1.0  # seconds of patience below which a time-out says little
 OWN_ORDER = Way()
 TRIES = 3  # workers that are lost with a candidate before it is given up, as INFRA
 AGAIN = 5.0  # seconds before a lost worker is looked for again
+TOGETHER = 3  # failing tests at the head that are all run: one may be mended, another not
 START = 0.5  # seconds to put a candidate's code in place
 
 
@@ -173,8 +175,9 @@ class ValidatorPool:
         free: Collection[str] = (),
         hasty: bool = False,
     ) -> int:
-        """Queue a candidate; never blocks. `tests` are run in order, until the first red one, or
-        without `stop` as far as the candidate lets them. Those of `free` are only run because
+        """Queue a candidate; never blocks. `tests` are run in order, until the first red one (at
+        the head TOGETHER failing ones are run in any case), or without `stop` as far as the
+        candidate lets them. Those of `free` are only run because
         others come after them: they may end as they like.
 
         `way` ("swap", "fork", "cold") forces how; by default the cheapest faithful one is taken.
@@ -412,6 +415,7 @@ class ValidatorPool:
             places=places,
             words=sorted(words),
             hasty=job.hasty,
+            least=max(1, len([*takewhile(self._failing.__contains__, job.tests[:TOGETHER])])),
         )
         if self._forgiving:
             request["double"] = next((test for test in job.tests if test in self._failing), "")

@@ -98,10 +98,12 @@ def make_request(
     words: Sequence[str] = (),
     patience: tuple[float, float] = (0.0, 0.0),
     hasty: bool = False,
+    least: int = 1,
 ) -> dict[str, Any]:
     """One question to a fork server: do `tests`, run in order, end as `required`?
 
-    `files` are bytes as latin-1 text. `stop` ends the run at the first unwanted outcome; `start`
+    `files` are bytes as latin-1 text. `stop` ends the run at the first unwanted outcome, once the
+    first `least` tests were run; `start`
     is the seconds to put the code in place. `exact` are the ids that must be collected, no more
     and no fewer; `env` is added in a cold run. `places` are to be executed, `words` are what the
     original texts name of `route.WORDS`. `patience` is what failing tests may use beyond their
@@ -121,6 +123,7 @@ def make_request(
         "tests": list(tests),
         "required": list(required),
         "stop": stop,
+        "least": least,
         "start": start,
         "setup": deadlines.setup(tests),
         "call": [deadlines.call(test) for test in tests],

@@ -167,6 +167,16 @@ def test_part_of_the_failing_tests(tmp_path: Path) -> None:
     assert "not repaired" in result.message
 
 
+def test_one_of_two_that_fail_for_different_reasons(tmp_path: Path) -> None:
+    """The one that cannot be mended comes first, and runs the same code."""
+    absurd = "def test_absurd():\n    assert price([(2, 3)]) == 'six'\n\n\ndef test_price"
+    files = {"shop.py": SHOP, "test_shop.py": TESTS.replace("def test_price", absurd)}
+    result, _ = repair(tmp_path, files, [RIGHT])
+    assert result.patch is not None, result
+    assert result.turned_green == ("test_shop.py::test_price",)
+    assert result.still_red == ("test_shop.py::test_absurd",)
+
+
 def test_flaky_and_skipped_tests_are_not_said_to_pass(tmp_path: Path) -> None:
     more = (
         "\n\nimport pytest, random\n\n\n@pytest.mark.skip\ndef test_later():\n    assert False\n"

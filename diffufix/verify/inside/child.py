@@ -258,7 +258,8 @@ class Ready:
 
 
 def run_tests(ready, request, emit, witness, problem=""):
-    """Run `request["tests"]` in order, stop at the first unwanted outcome, end the process.
+    """Run `request["tests"]` in order, stop at the first unwanted outcome (but run the first
+    `least` of them), end the process.
 
     `problem` says what went wrong while they were collected.
     """
@@ -296,7 +297,7 @@ def _run_tests(ready, request, emit, witness, problem):
     if turn:
         following[turn - 1] = None  # everything is set up anew
     emit("ready")
-    sentinel = None
+    sentinel, red = None, False
     for (index, item), coming in zip(order, following):  # noqa: B905 (Python 3.9)
         if index is None:
             emit("sentinel")
@@ -309,7 +310,8 @@ def _run_tests(ready, request, emit, witness, problem):
             sentinel = outcome
             continue
         emit("test", index=index, outcome=outcome, message=recorder.message[:MESSAGE])
-        if request["stop"] and not frames.accepts(required[index], outcome):
+        red |= not frames.accepts(required[index], outcome)
+        if request["stop"] and red and index + 1 >= request["least"]:
             break
     if compared:
         world += ready.world.changed() + digests(ready.tree, edited)
