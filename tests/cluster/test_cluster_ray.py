@@ -172,7 +172,7 @@ def test_a_lost_roller_is_replaced_and_has_the_newest_weights(place: Place) -> N
     model.weight = torch.nn.Parameter(torch.zeros(2))
     task = Task("key", "x.py", "f", "", 0, 0, "statement", "mutant", ("test_x.py::test",))
     made: Any = Sampler
-    fleet = Fleet(lambda: RayRoll(made), 1, lambda state: Stored(ray.put(state)))
+    fleet = Fleet(lambda lost=None: RayRoll(made), 1, lambda state: Stored(ray.put(state)))
     seen = []
     for step in range(3):
         fleet.version = f"v{step}"

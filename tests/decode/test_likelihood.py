@@ -156,7 +156,7 @@ def test_many_behaviours_are_those_of_each_alone() -> None:
         one = behaviour(MODEL, *item, noises, 0.8, family=ASIDE)
         assert len(found) == len(noises)
         for a, b in zip(found, one, strict=True):
-            assert a == pytest.approx(b, abs=1e-5)
+            assert a == pytest.approx(b, rel=1e-5)
     assert behaviours(MODEL, [], family=ASIDE) == []
 
 

@@ -85,8 +85,7 @@ class Fleet:
 
     def __post_init__(self) -> None:
         self._rolls = [self.hire() for _ in range(self.count)]
-        self._busy: Counter[int] = Counter()  # roller -> parts
-        self._asked: dict[Future[tuple[list[Group], Throughput]], tuple[int, _Part]] = {}
+        self._asked: dict[Future[tuple[list[Group], Throughput]], tuple[Roll, _Part]] = {}
         self._weights = Weights(-1, "", None)
 
     def groups(
@@ -141,23 +140,22 @@ class Fleet:
         self._weights = Weights(self._weights.number + 1, self.version, self.store(state))
 
     def _submit(self, part: _Part) -> None:
-        index = min(range(len(self._rolls)), key=lambda each: self._busy[each])
-        self._busy[index] += 1
-        future = self._rolls[index].ask(self._weights, part.tasks, part.n, part.seed)
+        busy = Counter(id(roll) for roll, _ in self._asked.values())
+        roll = min(self._rolls, key=lambda each: busy[id(each)])
+        future = roll.ask(self._weights, part.tasks, part.n, part.seed)
         self._asked[future] = (
-            index,
+            roll,
             _Part(self._weights.number, part.tasks, part.n, part.seed, part.losses),
         )
 
     def _taken(
         self, future: Future[tuple[list[Group], Throughput]], waiting: list[_Part]
     ) -> list[Group]:
-        index, part = self._asked.pop(future)
-        self._busy[index] -= 1
+        roll, part = self._asked.pop(future)
         try:
             groups, spent = future.result()
         except SandboxUnavailable:
-            self._replace(index)
+            self._replace(roll)
             if part.losses + 1 < TRIES:
                 again = part.losses + 1
                 waiting.append(_Part(part.number, part.tasks, part.n, part.seed, again))
@@ -175,10 +173,10 @@ class Fleet:
             self.keep(group)
         return groups
 
-    def _replace(self, index: int) -> None:
+    def _replace(self, lost: Roll) -> None:
         """A new roller in the place of one that is lost; once, however many of its parts were."""
-        if any(at == index for at, _ in self._asked.values()):
-            return  # the others of its parts fail, too; the last one brings a new roller
-        self.lost += 1
-        self._rolls[index].close()
-        self._rolls[index] = self.hire(self._rolls[index])
+        for index, roll in enumerate(self._rolls):
+            if roll is lost:
+                self.lost += 1
+                roll.close()
+                self._rolls[index] = self.hire(roll)
