@@ -67,7 +67,7 @@ def server_of(folder: Path) -> "MCPServer":
         async def call_tool(self, name: str, arguments: dict[str, Any], *rest: Any) -> Any:
             schemas = {each.name: each.input_schema for each in await self.list_tools()}
             known = list(schemas[name]["properties"]) if name in schemas else list(arguments)
-            for unknown in arguments.keys() - known:
+            for unknown in (name for name in arguments if name not in known):
                 near = difflib.get_close_matches(unknown, known, n=1)
                 hint = f"Did you mean {near[0]}?" if near else f"It takes {', '.join(known)}."
                 raise _tool_error(f"{name} has no argument {unknown}. {hint}")
