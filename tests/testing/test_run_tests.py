@@ -50,6 +50,24 @@ class Cart:
 """
 
 
+def test_a_failure_is_told_with_its_cause(make: Make) -> None:
+    root = make(
+        {
+            "test_chain.py": """
+            def test_chain():
+                try:
+                    {}["key"]
+                except KeyError as error:
+                    raise ValueError("no such key") from error
+            """
+        }
+    )
+    (case,) = run_tests(root, ["-q"], python=PYTHON).cases
+    cause, told = case.report.split("The above exception led to this one:")
+    assert "E   KeyError: 'key'" in cause
+    assert "E   ValueError: no such key" in told
+
+
 def test_every_kind_of_outcome(make: Make) -> None:
     root = make(
         {

@@ -5,7 +5,6 @@ pytest parses the file of every frame to find where a statement begins, which ca
 all tests. Here lines are shown as they are, of the project's files alone.
 """
 
-import inspect
 import linecache
 import textwrap
 import traceback
@@ -13,6 +12,8 @@ import traceback
 MAX_MESSAGE = 500
 FRAMES = 12  # that are shown
 LINES = 40  # of one function
+CAUSES = 3
+BETWEEN = "\n\nThe above exception led to this one:\n\n"
 
 
 def one_line(error):
@@ -31,15 +32,23 @@ def first_line(text):
 
 
 def at_length(error, file_name):
-    """Functions from their first line to the one that was executed (`>`), then the message (`E`);
-    `file_name` gives the project's name of a file, None for others."""
+    """Functions from their first line to the one that was executed (`>`), then the message (`E`),
+    what caused it before; `file_name` gives the project's name of a file, None for others."""
+    told = []
+    while error is not None and len(told) <= CAUSES:
+        told.append(_at_length(error, file_name))
+        error = error.__cause__ or (None if error.__suppress_context__ else error.__context__)
+    return BETWEEN.join(reversed(told))
+
+
+def _at_length(error, file_name):
     frames = [
         (frame.f_code, line)
         for frame, line in traceback.walk_tb(error.__traceback__)
         if file_name(frame.f_code.co_filename) is not None
     ]
     if not frames:
-        shown = traceback.format_exception(type(error), error, error.__traceback__)
+        shown = traceback.format_exception(type(error), error, error.__traceback__, chain=False)
         return "".join(shown)
     parts = []
     for code, line in frames[-FRAMES:]:
@@ -48,9 +57,9 @@ def at_length(error, file_name):
             "",
             f"{file_name(code.co_filename)}:{line}: in {code.co_name}",
         ]
-    said = traceback.format_exception_only(type(error), error)
-    message = inspect.cleandoc("".join(said)).removeprefix("AssertionError: ").splitlines()
-    parts[-2:-2] = [f"E   {line}" for line in message]
+    said = "".join(traceback.format_exception_only(type(error), error))
+    message = said.strip().removeprefix("AssertionError: ")
+    parts[-2:-2] = [f"E   {line}" for line in message.splitlines()]
     return "\n".join(parts)
 
 
