@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from concurrent.futures import Future
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 import torch
 
 from diffufix.errors import SandboxUnavailable
+from diffufix.train.rl.fleet import hiring
 from diffufix.train.rl.fleet.driver import TRIES, Fleet, Weights
+from diffufix.train.rl.fleet.hiring import Hiring, Room
 from diffufix.train.rl.rollouts import Throughput
 from diffufix.types import Group, Task
 
@@ -148,3 +151,39 @@ def test_where_all_are_lost_again_and_again_the_tasks_are_given_up(
     assert ask(fleet, range(2), "one") == []
     assert fleet.given_up == 2
     assert fleet.lost == TRIES
+
+
+def test_parts_of_a_lost_roller_go_to_the_new_one(rolls: list[Roll]) -> None:
+    """It fails one part after the other, the last when it is closed."""
+
+    class Dying(Roll):
+        def ask(self, weights: Weights, tasks: Sequence[Task], n: int, seed: int) -> Future[Any]:
+            self.lost = True
+            self.answer()
+            self.slow = True
+            return super().ask(weights, tasks, n, seed)
+
+        def close(self) -> None:
+            self.answer()
+
+    hired: list[Roll | None] = []
+
+    def hire(lost: Roll | None = None) -> Roll:
+        hired.append(lost)
+        return Roll() if lost else Dying()
+
+    fleet = Fleet(hire, 1, dict)
+    found = ask(fleet, range(4), "v")
+    assert len(found) == 4
+    assert hired == [None, rolls[0]]
+    assert (fleet.lost, fleet.given_up) == (1, 0)
+
+
+def test_a_roller_is_hired_anew_on_another_node(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(hiring, "rooms", lambda: [Room("a", 1, 0, 1), Room("b", 1, 0, 1)])
+    monkeypatch.setattr(hiring, "RayRoll", lambda made, gpus, node: SimpleNamespace(node=node))
+    plan: Any = None
+    hire = Hiring(plan)
+    first, second = hire(), hire()
+    assert [first.node, second.node] == ["a", "b"]
+    assert hire(first).node == "b"
