@@ -133,5 +133,5 @@ class ClusterPool(ValidatorPool):
 def _options(job: Queued) -> dict[str, Any]:
     return {
         "way": job.way, "stop": job.stop, "patient": job.patient, "free": job.free,
-        "hasty": job.hasty,
+        "hasty": job.hasty, "least": job.least,
     }  # fmt: skip

@@ -30,6 +30,7 @@ from diffufix.verify import ValidatorPool
 POLISH = 2.0  # seconds of further search after a first success, for better alternatives
 LATER = 5.0  # nats that a provisional failure of all targets waits until it is run faithfully
 DRAIN = 0.5  # seconds that candidates under way may still take at the end
+TOGETHER = 3  # kinds of failures that a candidate is run on in any case
 ENOUGH = 12  # successes after which nothing better is looked for
 
 
@@ -321,7 +322,10 @@ class Search:
         """With more time, or faithfully; not counted as another candidate."""
         pending, change = again.pending, again.pending.change
         _, free = self.schedule(pending.targets, self.guards_of(pending.proposal.subject))
-        token = self.screen.submit(pending.candidate, pending.tests, free=free, patient=patient)
+        token = self.screen.submit(
+            pending.candidate, pending.tests, free=free, patient=patient,
+            least=self._least(pending.targets),
+        )  # fmt: skip
         self._waiting[token] = pending
         self.tally.take_back(again.verdict, again.green)
         if not patient:
@@ -338,7 +342,9 @@ class Search:
         handed: Mapping[str, str] | None = None,
     ) -> None:
         tests, free = self.schedule(targets, self.guards_of(proposal.subject))
-        token = self.screen.submit(candidate, tests, free=free, hasty=True)
+        token = self.screen.submit(
+            candidate, tests, free=free, hasty=True, least=self._least(targets)
+        )
         self._waiting[token] = _Pending(
             change, proposal, candidate, candidate_id, tests, targets, handed or {}
         )
@@ -361,6 +367,10 @@ class Search:
             said = self._messages.get(test, "").partition(":")[0]
             kinds.setdefault((test.partition("[")[0], said), test)
         return list(kinds.values())
+
+    def _least(self, targets: Sequence[str]) -> int:
+        """Tests at the head that are all run: one of them may be mended, another not."""
+        return 1 if self._order else max(1, min(TOGETHER, len(self._apart(targets))))
 
     def _take(self, timeout: float) -> None:
         for token, verdict in self.screen.results(timeout):

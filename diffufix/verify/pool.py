@@ -13,7 +13,6 @@ from collections import Counter
 from collections.abc import Callable, Collection, Container, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
-from itertools import takewhile
 from pathlib import Path
 from typing import Any, Self
 
@@ -33,7 +32,6 @@ HURRIED = 1.0  # seconds of patience below which a time-out says little
 OWN_ORDER = Way()
 TRIES = 3  # workers that are lost with a candidate before it is given up, as INFRA
 AGAIN = 5.0  # seconds before a lost worker is looked for again
-TOGETHER = 3  # failing tests at the head that are all run: one may be mended, another not
 START = 0.5  # seconds to put a candidate's code in place
 
 
@@ -49,6 +47,7 @@ class Queued:
     patient: bool = False
     free: frozenset[str] = frozenset()
     hasty: bool = False
+    least: int = 1
     losses: int = 0  # of the workers that it was with
 
 
@@ -174,11 +173,11 @@ class ValidatorPool:
         patient: bool = False,
         free: Collection[str] = (),
         hasty: bool = False,
+        least: int = 1,
     ) -> int:
-        """Queue a candidate; never blocks. `tests` are run in order, until the first red one (at
-        the head TOGETHER failing ones are run in any case), or without `stop` as far as the
-        candidate lets them. Those of `free` are only run because
-        others come after them: they may end as they like.
+        """Queue a candidate; never blocks. `tests` are run in order, the first `least` of them in
+        any case, then until one is red, or without `stop` as far as the candidate lets them. Those
+        of `free` are only run because others come after them: they may end as they like.
 
         `way` ("swap", "fork", "cold") forces how; by default the cheapest faithful one is taken.
         `patient` gives failing tests as long as any candidate gets: for one that timed out when
@@ -195,7 +194,8 @@ class ValidatorPool:
         self._tokens += 1
         self._pending += 1
         job = Queued(
-            self._tokens, candidate, tuple(tests), way, stop, patient, frozenset(free), hasty
+            self._tokens, candidate, tuple(tests), way, stop, patient, frozenset(free), hasty,
+            least,
         )  # fmt: skip
         reason = next(filter(None, map(self._forbidden, candidate.files)), "")
         if reason:
@@ -415,7 +415,7 @@ class ValidatorPool:
             places=places,
             words=sorted(words),
             hasty=job.hasty,
-            least=max(1, len([*takewhile(self._failing.__contains__, job.tests[:TOGETHER])])),
+            least=min(job.least, len(job.tests)),
         )
         if self._forgiving:
             request["double"] = next((test for test in job.tests if test in self._failing), "")

@@ -103,13 +103,12 @@ def make_request(
     """One question to a fork server: do `tests`, run in order, end as `required`?
 
     `files` are bytes as latin-1 text. `stop` ends the run at the first unwanted outcome, once the
-    first `least` tests were run; `start`
-    is the seconds to put the code in place. `exact` are the ids that must be collected, no more
-    and no fewer; `env` is added in a cold run. `places` are to be executed, `words` are what the
-    original texts name of `route.WORDS`. `patience` is what failing tests may use beyond their
-    deadlines, as `Patience` offers it. `hasty`: functions that were called before the tests may
-    get their new code all the same (the report says so), and nobody looks whether the edit is
-    executed.
+    first `least` tests were run; `start` is the seconds to put the code in place. `exact` are the
+    ids that must be collected, no more and no fewer; `env` is added in a cold run. `places` are to
+    be executed, `words` are what the original texts name of `route.WORDS`. `patience` is what
+    failing tests may use beyond their deadlines, as `Patience` offers it. `hasty`: functions that
+    were called before the tests may get their new code all the same (the report says so), and
+    nobody looks whether the edit is executed.
     """
     place = secrets.choice((1, len(tests)))  # after the test that most candidates fail, or last
     return {

@@ -52,7 +52,7 @@ def test_an_attack_gets_nowhere(arena: Arena, screen: ValidatorPool, attack: Att
     right, wrong = ask(screen, arena.right()), ask(screen, arena.body("return 0"))
     assert right.state is State.PASS, right
     assert wrong.state is State.FAIL, wrong
-    assert wrong.outcomes[FAILING[0]] == "failed"
+    assert wrong.outcomes == {FAILING[0]: "failed"}
 
 
 def test_nothing_is_there_for_the_next_one(arena: Arena, screen: ValidatorPool) -> None:

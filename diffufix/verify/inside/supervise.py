@@ -206,8 +206,8 @@ class Course:
             return
         seen, request = report["outcomes"], self.request
         pairs = zip(request["required"], seen)  # noqa: B905 (Python 3.9)
-        red = any(not frames.accepts(wanted, outcome) for wanted, (outcome, _) in pairs)
-        if not (request["stop"] and red and len(seen) >= request["least"]):
+        reds = [n for n, (want, (got, _)) in enumerate(pairs, 1) if not frames.accepts(want, got)]
+        if not (request["stop"] and reds and len(seen) == max(reds[0], request["least"])):
             raise ValueError("an end before the end")
 
 
